@@ -1,0 +1,116 @@
+// Loss and gradient of the corrected target, one row of logits a workgroup.
+//
+//   L = T^2 KL(q || softmax(student / T)),   dL/dstudent = T (softmax(student / T) - q)
+//
+// with q the corrected target of the teacher's row (correction.wgsl). The student's logits are
+// overwritten by the gradient. With x = logit / T and everything measured from the label's logit,
+//
+//   contrast_i = (x_teacher_i - x_teacher_label) - (x_student_i - x_student_label)
+//   L / T^2    = (1 - alpha) sum_i p_i contrast_i + (1 - q_label) (log(1 - alpha) + log p_label)
+//                + q_label log q_label - log softmax(x_student)_label
+//
+// so that one pass over the vocabulary gathers all the loss needs, and a second writes the gradient.
+
+// join row_of_workgroup
+// join online_softmax
+// join teacher_row
+// join correction
+
+@group(0) @binding(0) var<storage, read_write> student: array<f32>;
+@group(0) @binding(1) var<storage, read_write> teacher: array<f32>;
+@group(0) @binding(2) var<storage, read_write> labels: array<i32>;
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(4) var<storage, read_write> parameters: Parameters;
+
+var<workgroup> student_rows: array<OnlineSoftmax, WORKGROUP_SIZE>;
+var<workgroup> teacher_rows: array<TeacherRow, WORKGROUP_SIZE>;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let row = row_of_workgroup(workgroup);
+    // A row past the end has no columns, a masked one (label < 0) gets loss and gradient 0.
+    // No invocation leaves early: barriers need all of them.
+    let inside = row < parameters.tokens;
+    let columns = select(0u, parameters.vocabulary, inside);
+    let label = labels[select(0u, row, inside)];
+    let counts = inside && label >= 0;
+    let columns_read = select(0u, columns, counts);
+    let columns_of_teacher = select(columns_read, 0u, parameters.one_hot != 0u);
+    let start = select(0u, row * parameters.vocabulary, inside);
+    let at_label = start + select(0u, u32(label), counts);
+    let at_label_of_teacher = select(at_label, 0u, parameters.one_hot != 0u);
+
+    let student_label = student[at_label] * parameters.inverse_temperature;
+    let teacher_label = teacher[at_label_of_teacher] * parameters.inverse_temperature;
+
+    var student_row = online_softmax_empty();
+    for (var column = invocation; column < columns_read; column += WORKGROUP_SIZE) {
+        let x = student[start + column] * parameters.inverse_temperature;
+        student_row = online_softmax_include(student_row, x);
+    }
+    var teacher_row = teacher_row_empty();
+    for (var column = invocation; column < columns_of_teacher; column += WORKGROUP_SIZE) {
+        let x_student = student[start + column] * parameters.inverse_temperature;
+        let x_teacher = teacher[start + column] * parameters.inverse_temperature;
+        let contrast = (x_teacher - teacher_label) - (x_student - student_label);
+        teacher_row = teacher_row_include(teacher_row, x_teacher, column, contrast);
+    }
+
+    student_rows[invocation] = student_row;
+    teacher_rows[invocation] = teacher_row;
+    workgroupBarrier();
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        if invocation < half {
+            student_rows[invocation] =
+                online_softmax_merge(student_rows[invocation], student_rows[invocation + half]);
+            teacher_rows[invocation] =
+                teacher_row_merge(teacher_rows[invocation], teacher_rows[invocation + half]);
+        }
+        workgroupBarrier();
+    }
+    student_row = student_rows[0];
+    teacher_row = teacher_rows[0];
+
+    let log_student_label = student_label - student_row.maximum - log(student_row.sum);
+    var kept = 0.0;
+    var q_label = 1.0;
+    var loss = -log_student_label;
+    if parameters.one_hot == 0u {
+        let log_p_label = teacher_label - teacher_row.softmax.maximum - log(teacher_row.softmax.sum);
+        let p_max = 1.0 / teacher_row.softmax.sum;
+        let label_is_argmax = teacher_row.argmax == u32(label);
+        let p_label = select(exp(log_p_label), p_max, label_is_argmax);
+        kept = one_minus_alpha(p_label, p_max, label_is_argmax, parameters);
+        q_label = kept * p_label + (1.0 - kept);
+        if kept > 0.0 {
+            loss += kept * teacher_row.contrast / teacher_row.softmax.sum
+                + (1.0 - q_label) * (log(kept) + log_p_label);
+        }
+        if q_label > 0.0 {
+            loss += q_label * log(q_label);
+        }
+    }
+
+    for (var column = invocation; column < columns; column += WORKGROUP_SIZE) {
+        var gradient = 0.0;
+        if counts {
+            let x_student = student[start + column] * parameters.inverse_temperature;
+            var q = 0.0;
+            if column == u32(label) {
+                q = q_label;
+            } else if parameters.one_hot == 0u {
+                let x_teacher = teacher[start + column] * parameters.inverse_temperature;
+                q = kept * exp(x_teacher - teacher_row.softmax.maximum) / teacher_row.softmax.sum;
+            }
+            let p_student = exp(x_student - student_row.maximum) / student_row.sum;
+            gradient = parameters.gradient_scale * (p_student - q);
+        }
+        student[start + column] = gradient;
+    }
+    if invocation == 0u && inside {
+        losses[row] = select(0.0, parameters.loss_scale * loss, counts);
+    }
+}

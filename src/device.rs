@@ -1,0 +1,315 @@
+//! Where the numbers are crunched: the GPU adapters of this machine, the CPU, and how to choose.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::wgpu::WgpuSetup;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// What a person asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A hardware GPU if there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The best GPU adapter: hardware before software.
+    Gpu,
+    /// The adapter of this number in [`adapters`], hardware or software.
+    GpuIndex(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu),
+            _ => text
+                .strip_prefix("gpu:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::GpuIndex)
+                .ok_or_else(|| {
+                    Error::setting("device", text, "auto, cpu, gpu or gpu:N (see `minift devices`)")
+                }),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::GpuIndex(index) => write!(f, "gpu:{index}"),
+        }
+    }
+}
+
+/// A GPU adapter, as its driver describes it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Adapter {
+    /// Number for `--device gpu:N`.
+    pub index: usize,
+    /// Name of the card.
+    pub name: String,
+    /// Graphics API: vulkan, metal, dx12.
+    pub backend: String,
+    /// discrete, integrated, virtual, software or other.
+    pub kind: AdapterKind,
+    /// Driver and its version.
+    pub driver: String,
+    /// The limits that matter to minift.
+    pub limits: Limits,
+}
+
+/// What an adapter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterKind {
+    /// A graphics card of its own.
+    Discrete,
+    /// A GPU that shares the processor's memory.
+    Integrated,
+    /// A GPU that a virtual machine shows.
+    Virtual,
+    /// Of a kind that the driver does not tell.
+    Other,
+    /// A program on the CPU that behaves like a GPU: right, and slow.
+    Software,
+}
+
+impl fmt::Display for AdapterKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Virtual => "virtual",
+            Self::Other => "other",
+            Self::Software => "software",
+        })
+    }
+}
+
+/// Limits of an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes of the largest buffer.
+    pub max_buffer_bytes: u64,
+    /// Bytes of the largest part of a buffer that a kernel can see at once.
+    pub max_binding_bytes: u64,
+    /// Workgroups in each dimension of a launch.
+    pub max_workgroups: u32,
+    /// Invocations in a workgroup.
+    pub max_invocations: u32,
+    /// Bytes of memory that a workgroup shares.
+    pub workgroup_bytes: u32,
+}
+
+/// The device that a run uses, and why.
+#[derive(Clone, Debug)]
+pub struct Device {
+    tensors: burn::tensor::Device,
+    adapter: Option<Adapter>,
+    reason: String,
+}
+
+impl Device {
+    /// The CPU.
+    pub fn cpu() -> Self {
+        Self::cpu_because("as asked for")
+    }
+
+    fn cpu_because(reason: &str) -> Self {
+        Self {
+            tensors: burn::tensor::Device::flex(),
+            adapter: None,
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Opens the device that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] if there is no such adapter or it refuses.
+    pub async fn open(choice: DeviceChoice) -> Result<Self> {
+        if choice == DeviceChoice::Cpu {
+            return Ok(Self::cpu());
+        }
+        let found = enumerate().await;
+        let hardware = best(&found).filter(|(adapter, _)| adapter.kind != AdapterKind::Software);
+        match choice {
+            DeviceChoice::Cpu => unreachable!("returned above"),
+            DeviceChoice::Auto => match hardware {
+                Some(found) => Self::open_adapter(found, "the best hardware GPU here").await,
+                None if found.is_empty() => Ok(Self::cpu_because("no GPU adapter was found")),
+                None => Ok(Self::cpu_because(
+                    "no hardware GPU was found, and a software adapter is slower than the CPU itself",
+                )),
+            },
+            DeviceChoice::Gpu => match best(&found) {
+                Some(adapter) if adapter.0.kind == AdapterKind::Software => {
+                    Self::open_adapter(adapter, "as asked for; there is no hardware GPU").await
+                }
+                Some(adapter) => Self::open_adapter(adapter, "as asked for").await,
+                None => Err(no_adapter()),
+            },
+            DeviceChoice::GpuIndex(index) => match found.get(index) {
+                Some(adapter) => Self::open_adapter(adapter, "as asked for").await,
+                None if found.is_empty() => Err(no_adapter()),
+                None => Err(Error::Device {
+                    message: format!(
+                        "there is no adapter {index}; there are {}: `minift devices` lists them",
+                        found.len()
+                    ),
+                }),
+            },
+        }
+    }
+
+    /// Uses a wgpu device and queue that an application already has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] if they cannot run compute kernels.
+    pub fn from_wgpu(setup: WgpuSetup) -> Result<Self> {
+        let adapter = describe(0, &setup.adapter);
+        Self::register(setup, adapter, "the application's own")
+    }
+
+    fn register(setup: WgpuSetup, adapter: Adapter, reason: &str) -> Result<Self> {
+        let tensors = burn::tensor::Device::wgpu_options()
+            .setup(setup)
+            .init()
+            .map_err(|error| Error::Device {
+                message: format!("{} cannot be used: {error}", adapter.name),
+            })?;
+        Ok(Self {
+            tensors,
+            adapter: Some(adapter),
+            reason: reason.to_string(),
+        })
+    }
+
+    async fn open_adapter(found: &(Adapter, wgpu::Adapter), reason: &str) -> Result<Self> {
+        let (description, adapter) = found;
+        let features = adapter
+            .features()
+            .difference(wgpu::Features::all_experimental_mask())
+            .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS);
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("minift"),
+                required_features: features,
+                required_limits: adapter.limits(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::Device {
+                message: format!("{} refuses to open: {error}", description.name),
+            })?;
+        let setup = WgpuSetup {
+            instance: wgpu::Instance::new(instance_descriptor()),
+            adapter: adapter.clone(),
+            device,
+            queue,
+            backend: adapter.get_info().backend,
+        };
+        Self::register(setup, description.clone(), reason)
+    }
+
+    /// The device that burn's tensors are made on.
+    pub fn tensors(&self) -> &burn::tensor::Device {
+        &self.tensors
+    }
+
+    /// The GPU adapter, or `None` for the CPU.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// Why this device was taken.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Name for people and reports.
+    pub fn name(&self) -> String {
+        match &self.adapter {
+            None => {
+                let threads = rayon::current_num_threads();
+                format!("CPU, {threads} {}", if threads == 1 { "thread" } else { "threads" })
+            }
+            Some(adapter) => format!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind),
+        }
+    }
+}
+
+/// The GPU adapters of this machine, in the order of their numbers.
+pub async fn adapters() -> Vec<Adapter> {
+    enumerate().await.into_iter().map(|(adapter, _)| adapter).collect()
+}
+
+async fn enumerate() -> Vec<(Adapter, wgpu::Adapter)> {
+    let instance = wgpu::Instance::new(instance_descriptor());
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    adapters
+        .into_iter()
+        .enumerate()
+        .map(|(index, adapter)| (describe(index, &adapter), adapter))
+        .collect()
+}
+
+fn instance_descriptor() -> wgpu::InstanceDescriptor {
+    wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    }
+}
+
+fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    Adapter {
+        index,
+        name: info.name,
+        backend: info.backend.to_string(),
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+            wgpu::DeviceType::Cpu => AdapterKind::Software,
+            wgpu::DeviceType::Other => AdapterKind::Other,
+        },
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        limits: Limits {
+            max_buffer_bytes: limits.max_buffer_size,
+            max_binding_bytes: limits.max_storage_buffer_binding_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_invocations: limits.max_compute_invocations_per_workgroup,
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        },
+    }
+}
+
+/// The first adapter of the best kind.
+fn best(found: &[(Adapter, wgpu::Adapter)]) -> Option<&(Adapter, wgpu::Adapter)> {
+    found.iter().min_by_key(|(adapter, _)| adapter.kind)
+}
+
+fn no_adapter() -> Error {
+    Error::Device {
+        message: "no GPU adapter was found. A driver with Vulkan, Metal or DX12 gives one; on \
+                  Debian, `apt-get install mesa-vulkan-drivers` gives a software one. \
+                  --device cpu needs none"
+            .to_string(),
+    }
+}

@@ -1,0 +1,278 @@
+//! Everything that can go wrong, each with what was expected, what was got, where, and what to do.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong in minift.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Settings.
+    /// A setting outside its range.
+    #[error("{name} = {value} is not valid: expected {expected}")]
+    InvalidSetting {
+        /// Name of the setting.
+        name: &'static str,
+        /// The value that was given.
+        value: String,
+        /// What is valid.
+        expected: String,
+    },
+
+    // Files.
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice_for(source))]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+
+    // The model folder.
+    /// A model folder lacks a file.
+    #[error(
+        "{} has no {file}: a Hugging Face model folder holds config.json, model.safetensors and \
+         tokenizer.json",
+        folder.display()
+    )]
+    MissingFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The file that is missing.
+        file: &'static str,
+    },
+    /// `config.json` cannot be used.
+    #[error("{}: {message}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A model of a kind that minift does not know.
+    #[error("architecture {found} is not supported; supported: {supported}")]
+    UnsupportedArchitecture {
+        /// As `config.json` names it.
+        found: String,
+        /// Those that are.
+        supported: String,
+    },
+    /// The weights file is damaged or is no safetensors file.
+    #[error("{}: {message}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Tensors that the architecture needs are not in the file.
+    #[error("{} lacks {} of the model's tensors: {}", path.display(), names.len(), list(names))]
+    MissingTensors {
+        /// The file.
+        path: PathBuf,
+        /// The tensors' names.
+        names: Vec<String>,
+    },
+    /// Tensors that the architecture does not have.
+    #[error(
+        "{} holds {} tensors that the model described by config.json does not have: {}",
+        path.display(),
+        names.len(),
+        list(names)
+    )]
+    UnexpectedTensors {
+        /// The file.
+        path: PathBuf,
+        /// The tensors' names.
+        names: Vec<String>,
+    },
+    /// A tensor of another shape than the configuration says.
+    #[error(
+        "{}: tensor {name} has shape {found:?}, but config.json makes it {expected:?}",
+        path.display()
+    )]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// The shape by the configuration.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor of a type that is not read.
+    #[error(
+        "{}: tensor {name} is of type {found}; read are F32, F16 and BF16",
+        path.display()
+    )]
+    TensorType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Its type.
+        found: String,
+    },
+    /// A weight that is not a finite number.
+    #[error(
+        "{}: tensor {name} holds {value} at element {index}: the model is damaged, download or \
+         export it again",
+        path.display()
+    )]
+    NonFiniteWeight {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// Position in the tensor, counted flat.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The tokenizer cannot be read or used.
+    #[error("{}: {message}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Tokenizer and model do not belong together.
+    #[error(
+        "the tokenizer makes token id {id}, but the model's vocabulary has {vocabulary} tokens \
+         (0 to {}): tokenizer.json and model do not belong together",
+        vocabulary - 1
+    )]
+    TokenBeyondVocabulary {
+        /// The id.
+        id: u32,
+        /// The model's vocabulary size.
+        vocabulary: usize,
+    },
+
+    // Data.
+    /// A line or byte of a data file that cannot be used.
+    #[error("{}:{line}: {message}", path.display())]
+    DataLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what was expected.
+        message: String,
+    },
+    /// A data file of a kind that is not read.
+    #[error("{}: unknown kind of data file; read are .txt (samples separated by blank lines) and .jsonl ({{\"text\": …}} a line)", path.display())]
+    UnknownDataFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing to work on.
+    #[error("{origin} holds no sample with at least two tokens ({skipped} shorter ones skipped): nothing to predict")]
+    NoSamples {
+        /// Where the samples were to come from.
+        origin: String,
+        /// Samples of fewer than two tokens.
+        skipped: usize,
+    },
+    /// More samples were asked for than there are.
+    #[error("{requested} samples were asked for, but {origin} has {available} usable ones: ask for fewer or give more text")]
+    TooFewSamples {
+        /// Where the samples were to come from.
+        origin: String,
+        /// As asked for.
+        requested: usize,
+        /// As found.
+        available: usize,
+    },
+
+    // Devices.
+    /// The device that was asked for is not there.
+    #[error("{message}")]
+    Device {
+        /// What was asked for, what is there, what to do.
+        message: String,
+    },
+
+    // Runs.
+    /// The loss became NaN or infinite.
+    #[error("the loss became {loss} at step {step}: lower the learning rate; the state of step {} is kept{}", step - 1, at(kept))]
+    NonFiniteLoss {
+        /// The step, counted from 1.
+        step: usize,
+        /// The loss.
+        loss: f32,
+        /// Checkpoint of the last good state.
+        kept: Option<PathBuf>,
+    },
+    /// An output folder that would be overwritten.
+    #[error("{} exists and is not empty: choose another folder, or --force to replace it when the new one is complete", path.display())]
+    OutputExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A checkpoint that cannot be continued.
+    #[error("{}: {message}", path.display())]
+    Checkpoint {
+        /// The checkpoint's folder or file.
+        path: PathBuf,
+        /// What is wrong with it, what to do.
+        message: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn setting(
+        name: &'static str,
+        value: impl Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::InvalidSetting {
+            name,
+            value: value.to_string(),
+            expected: expected.into(),
+        }
+    }
+
+    /// For `map_err`: an input or output error with what was tried on which path.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+fn advice_for(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::StorageFull => ": free some space and run it again; nothing that was there before is lost",
+        std::io::ErrorKind::PermissionDenied => ": check who owns it, or choose another place",
+        _ => "",
+    }
+}
+
+fn at(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()))
+}
+
+/// The first few names.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
+}

@@ -1,0 +1,165 @@
+//! The decoder-only transformer: token ids in, last hidden states out. It holds no values; they come
+//! with each call, so that student and teacher are one decoder with two lists of parameters.
+
+use burn::tensor::module::embedding;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::config::DecoderConfig;
+use super::ops::{Way, causal_attention, rms_norm, rotate, silu_multiply};
+use super::parameters::{LayerIndex, ParameterIndex, ParameterSpec};
+
+/// A decoder of some configuration.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    index: ParameterIndex,
+}
+
+/// Keys and values of positions that were computed before, layer by layer.
+#[derive(Clone, Debug, Default)]
+pub struct KeyValueCache {
+    layers: Vec<(Tensor<4>, Tensor<4>)>,
+}
+
+impl KeyValueCache {
+    /// Positions that it holds.
+    pub fn length(&self) -> usize {
+        self.layers.first().map_or(0, |(key, _)| key.dims()[1])
+    }
+}
+
+/// Cosines and sines \[length, head size / 2\] of the positions of a batch.
+struct RotaryTables {
+    cosine: Tensor<2>,
+    sine: Tensor<2>,
+}
+
+impl Decoder {
+    /// A decoder of that configuration.
+    pub fn new(config: DecoderConfig) -> Self {
+        let index = ParameterIndex::new(&config);
+        Self { config, index }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Names and shapes of its parameters, in the order in which values are given.
+    pub fn parameters(&self) -> &[ParameterSpec] {
+        &self.index.specs
+    }
+
+    /// The head's weight \[vocabulary, hidden size\]: logits = hidden · headᵀ.
+    pub fn head<'a>(&self, parameters: &'a [Tensor<2>]) -> &'a Tensor<2> {
+        &parameters[self.index.head]
+    }
+
+    /// Last hidden states \[batch · length, hidden size\] of token ids \[batch, length\].
+    pub fn hidden_states(&self, parameters: &[Tensor<2>], tokens: Tensor<2, Int>) -> Tensor<2> {
+        self.forward(parameters, tokens, None)
+    }
+
+    /// The same for tokens that continue what the cache holds; the cache then holds them too.
+    pub fn continue_hidden_states(
+        &self,
+        parameters: &[Tensor<2>],
+        tokens: Tensor<2, Int>,
+        cache: &mut KeyValueCache,
+    ) -> Tensor<2> {
+        self.forward(parameters, tokens, Some(cache))
+    }
+
+    fn forward(
+        &self,
+        parameters: &[Tensor<2>],
+        tokens: Tensor<2, Int>,
+        mut cache: Option<&mut KeyValueCache>,
+    ) -> Tensor<2> {
+        let [batch, length] = tokens.dims();
+        let device = parameters[0].device().inner();
+        let way = Way::for_device(&device);
+        let first = cache.as_ref().map_or(0, |cache| cache.length());
+        let rotary = self.rotary_tables(first, length, &device);
+        let rows = batch * length;
+        let norm = |x: Tensor<2>, weight: usize| {
+            rms_norm(way, x, parameters[weight].clone(), self.config.norm_epsilon)
+        };
+
+        let mut x = embedding(parameters[self.index.embedding].clone(), tokens)
+            .reshape([rows, self.config.hidden_size]);
+        for (number, layer) in self.index.layers.iter().enumerate() {
+            let input = norm(x.clone(), layer.attention_norm);
+            let layer_cache = cache.as_deref_mut().map(|cache| (cache, number));
+            let attended =
+                self.attention(way, parameters, layer, input, [batch, length], &rotary, layer_cache);
+            x = x + linear(attended, &parameters[layer.attention_output]);
+            let input = norm(x.clone(), layer.feed_forward_norm);
+            let gate = linear(input.clone(), &parameters[layer.gate]);
+            let up = linear(input, &parameters[layer.up]);
+            x = x + linear(silu_multiply(way, gate, up), &parameters[layer.down]);
+        }
+        norm(x, self.index.norm)
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of one formula
+    fn attention(
+        &self,
+        way: Way,
+        parameters: &[Tensor<2>],
+        layer: &LayerIndex,
+        input: Tensor<2>,
+        [batch, length]: [usize; 2],
+        rotary: &RotaryTables,
+        cache: Option<(&mut KeyValueCache, usize)>,
+    ) -> Tensor<2> {
+        let DecoderConfig { heads, key_heads, head_size, .. } = self.config;
+        let heads_of = |weight: usize, heads: usize| {
+            linear(input.clone(), &parameters[weight]).reshape([batch, length, heads, head_size])
+        };
+        let turn = |x: Tensor<4>| rotate(way, x, rotary.cosine.clone(), rotary.sine.clone());
+        let query = turn(heads_of(layer.query, heads));
+        let mut key = turn(heads_of(layer.key, key_heads));
+        let mut value = heads_of(layer.value, key_heads);
+        if let Some((cache, number)) = cache {
+            match cache.layers.get_mut(number) {
+                Some((old_key, old_value)) => {
+                    key = Tensor::cat(vec![old_key.clone(), key], 1);
+                    value = Tensor::cat(vec![old_value.clone(), value], 1);
+                    (*old_key, *old_value) = (key.clone(), value.clone());
+                }
+                None => cache.layers.push((key.clone(), value.clone())),
+            }
+        }
+        let scale = 1.0 / (head_size as f32).sqrt();
+        causal_attention(way, query, key, value, scale).reshape([batch * length, heads * head_size])
+    }
+
+    /// Angle of pair i at position p: p · theta^(−2i / head size).
+    fn rotary_tables(&self, first: usize, length: usize, device: &burn::tensor::Device) -> RotaryTables {
+        let half = self.config.head_size / 2;
+        let angle = |position: usize, pair: usize| {
+            let exponent = -2.0 * pair as f64 / self.config.head_size as f64;
+            // The frequency is a float32 in the models' own training, the product too.
+            let frequency = self.config.rope_theta.powf(exponent) as f32;
+            f64::from(position as f32 * frequency)
+        };
+        let table = |f: fn(f64) -> f64| {
+            let values: Vec<f32> = (first..first + length)
+                .flat_map(|position| (0..half).map(move |pair| (position, pair)))
+                .map(|(position, pair)| f(angle(position, pair)) as f32)
+                .collect();
+            Tensor::from_data(TensorData::new(values, [length, half]), device)
+        };
+        RotaryTables {
+            cosine: table(f64::cos),
+            sine: table(f64::sin),
+        }
+    }
+}
+
+/// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\].
+fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+    x.matmul(weight.clone().transpose())
+}

@@ -1,0 +1,126 @@
+//! The operations of a decoder: fused kernels on the CPU, tensor operations elsewhere. Both compute
+//! the same and are compared in the tests.
+
+use burn::backend::Dispatch;
+use burn::tensor::activation::{silu, softmax};
+use burn::tensor::{Bool, Int, Tensor};
+
+use super::fused::FusedBackend;
+
+/// Which of the two ways to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// One kernel an operation; CPU tensors only.
+    Fused,
+    /// burn's tensor operations; any device.
+    Composed,
+}
+
+impl Way {
+    /// The faster way that a device has.
+    pub fn for_device(device: &burn::tensor::Device) -> Self {
+        if device.clone().inner() == burn::tensor::Device::flex() {
+            Self::Fused
+        } else {
+            Self::Composed
+        }
+    }
+}
+
+/// Root mean square normalisation (Zhang and Sennrich, arXiv:1910.07467) of x \[rows, width\]:
+/// `x / sqrt(mean(x²) + epsilon) · weight` with weight \[1, width\].
+pub fn rms_norm(way: Way, x: Tensor<2>, weight: Tensor<2>, epsilon: f32) -> Tensor<2> {
+    match way {
+        Way::Fused => Tensor::from_dispatch(Dispatch::rms_norm(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            epsilon,
+        )),
+        Way::Composed => {
+            let mean_square = (x.clone() * x.clone()).mean_dim(1);
+            x / (mean_square + epsilon).sqrt() * weight
+        }
+    }
+}
+
+/// Rotary position embedding (Su et al., arXiv:2104.09864) of x \[batch, length, heads, size\] by
+/// tables \[length, size / 2\] of cosines and sines; element i turns with element i + size / 2.
+pub fn rotate(way: Way, x: Tensor<4>, cosine: Tensor<2>, sine: Tensor<2>) -> Tensor<4> {
+    match way {
+        Way::Fused => Tensor::from_dispatch(Dispatch::rotate(
+            x.into_dispatch(),
+            cosine.into_dispatch(),
+            sine.into_dispatch(),
+            1.0,
+        )),
+        Way::Composed => {
+            let [_, length, _, size] = x.dims();
+            let half = size / 2;
+            let table = |table: Tensor<2>| table.reshape([1, length, 1, half]);
+            let (cosine, sine) = (table(cosine), table(sine));
+            let low = x.clone().narrow(3, 0, half);
+            let high = x.narrow(3, half, half);
+            Tensor::cat(
+                vec![
+                    low.clone() * cosine.clone() - high.clone() * sine.clone(),
+                    high * cosine + low * sine,
+                ],
+                3,
+            )
+        }
+    }
+}
+
+/// `silu(gate) · up`, the gated linear unit of Llama (Shazeer, arXiv:2002.05202).
+pub fn silu_multiply(way: Way, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    match way {
+        Way::Fused => Tensor::from_dispatch(Dispatch::silu_multiply(
+            gate.into_dispatch(),
+            up.into_dispatch(),
+        )),
+        Way::Composed => silu(gate) * up,
+    }
+}
+
+/// Causal attention of query \[batch, length, heads, size\] over key and value
+/// \[batch, key length, key heads, size\]. The queries are the last of the keys' positions; each key
+/// head serves `heads / key heads` query heads in a row (grouped-query attention, arXiv:2305.13245).
+pub fn causal_attention(
+    way: Way,
+    query: Tensor<4>,
+    key: Tensor<4>,
+    value: Tensor<4>,
+    scale: f32,
+) -> Tensor<4> {
+    match way {
+        Way::Fused => Tensor::from_dispatch(Dispatch::causal_attention(
+            query.into_dispatch(),
+            key.into_dispatch(),
+            value.into_dispatch(),
+            scale,
+        )),
+        Way::Composed => {
+            let [batch, length, heads, size] = query.dims();
+            let [_, key_length, key_heads, _] = key.dims();
+            let group = heads / key_heads;
+            let query = query.swap_dims(1, 2).reshape([batch, key_heads, group * length, size]);
+            let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
+            let scores = query.matmul(key.swap_dims(2, 3)) * scale;
+            let hidden = hidden_keys(length, key_length, &scores.device())
+                .reshape([1, 1, 1, length, key_length])
+                .expand([batch, key_heads, group, length, key_length])
+                .reshape([batch, key_heads, group * length, key_length]);
+            let weights = softmax(scores.mask_fill(hidden, f32::MIN), 3);
+            weights.matmul(value).reshape([batch, heads, length, size]).swap_dims(1, 2)
+        }
+    }
+}
+
+/// True where a query must not see a key: \[length, key length\].
+fn hidden_keys(length: usize, key_length: usize, device: &burn::tensor::Device) -> Tensor<2, Bool> {
+    let first = key_length - length;
+    let queries = Tensor::<1, Int>::arange(first as i64..key_length as i64, device);
+    let keys = Tensor::<1, Int>::arange(0..key_length as i64, device);
+    let queries: Tensor<2, Int> = queries.reshape([length, 1]).expand([length, key_length]);
+    keys.reshape([1, key_length]).expand([length, key_length]).greater(queries)
+}

@@ -1,0 +1,128 @@
+//! The parameters of a model: names, shapes, and the values as a plain list of tensors.
+
+use burn::tensor::Tensor;
+
+use super::config::DecoderConfig;
+
+/// What a family calls its tensors. Those of a layer come after `layer`, a dot and its number.
+#[derive(Debug)]
+pub(super) struct ParameterNames {
+    pub embedding: &'static str,
+    pub layer: &'static str,
+    pub attention_norm: &'static str,
+    pub query: &'static str,
+    pub key: &'static str,
+    pub value: &'static str,
+    pub attention_output: &'static str,
+    pub feed_forward_norm: &'static str,
+    pub gate: &'static str,
+    pub up: &'static str,
+    pub down: &'static str,
+    pub norm: &'static str,
+    pub head: &'static str,
+    /// Endings of tensors that a file may hold and that are not parameters.
+    pub ignored: &'static [&'static str],
+}
+
+/// A parameter's name and shape, as in the model's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSpec {
+    /// Name, such as `model.layers.0.mlp.up_proj.weight`.
+    pub name: String,
+    /// One or two sizes; a linear layer's weight is \[out, in\].
+    pub shape: Vec<usize>,
+}
+
+impl ParameterSpec {
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// As a matrix: vectors are one row.
+    pub fn matrix_shape(&self) -> [usize; 2] {
+        match self.shape[..] {
+            [width] => [1, width],
+            [rows, columns] => [rows, columns],
+            _ => unreachable!("parameters have one or two dimensions"),
+        }
+    }
+}
+
+/// The values of a model's parameters, in the order of their specs; vectors are matrices of one row.
+pub type Parameters = Vec<Tensor<2>>;
+
+/// Where the parameters of a layer stand in the list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LayerIndex {
+    pub attention_norm: usize,
+    pub query: usize,
+    pub key: usize,
+    pub value: usize,
+    pub attention_output: usize,
+    pub feed_forward_norm: usize,
+    pub gate: usize,
+    pub up: usize,
+    pub down: usize,
+}
+
+/// Where each parameter stands in the list.
+#[derive(Clone, Debug)]
+pub(super) struct ParameterIndex {
+    pub specs: Vec<ParameterSpec>,
+    pub embedding: usize,
+    pub layers: Vec<LayerIndex>,
+    pub norm: usize,
+    /// The embedding's where the head is tied.
+    pub head: usize,
+}
+
+impl ParameterIndex {
+    pub fn new(config: &DecoderConfig) -> Self {
+        let names = config.family.names();
+        let mut specs = Vec::new();
+        let mut add = |name: String, shape: &[usize]| {
+            specs.push(ParameterSpec {
+                name,
+                shape: shape.to_vec(),
+            });
+            specs.len() - 1
+        };
+        let hidden = config.hidden_size;
+        let query_width = config.heads * config.head_size;
+        let key_width = config.key_heads * config.head_size;
+
+        let embedding = add(names.embedding.to_string(), &[config.vocabulary, hidden]);
+        let layers = (0..config.layers)
+            .map(|layer| {
+                let mut add = |name: &str, shape: &[usize]| {
+                    add(format!("{}.{layer}.{name}", names.layer), shape)
+                };
+                LayerIndex {
+                    attention_norm: add(names.attention_norm, &[hidden]),
+                    query: add(names.query, &[query_width, hidden]),
+                    key: add(names.key, &[key_width, hidden]),
+                    value: add(names.value, &[key_width, hidden]),
+                    attention_output: add(names.attention_output, &[hidden, query_width]),
+                    feed_forward_norm: add(names.feed_forward_norm, &[hidden]),
+                    gate: add(names.gate, &[config.intermediate_size, hidden]),
+                    up: add(names.up, &[config.intermediate_size, hidden]),
+                    down: add(names.down, &[hidden, config.intermediate_size]),
+                }
+            })
+            .collect();
+        let norm = add(names.norm.to_string(), &[hidden]);
+        let head = if config.tied_head {
+            embedding
+        } else {
+            add(names.head.to_string(), &[config.vocabulary, hidden])
+        };
+        Self {
+            specs,
+            embedding,
+            layers,
+            norm,
+            head,
+        }
+    }
+}

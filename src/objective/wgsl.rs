@@ -1,0 +1,124 @@
+//! Devices that run WGSL: the kernels of `shaders/` launched on the buffers of burn's tensors.
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::wgpu::{
+    CubeBackend, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
+};
+use burn::backend::TensorMetadata;
+use burn::cubecl::prelude::{CubeCount, CubeDim, KernelId};
+use burn::cubecl::server::KernelArguments;
+use burn::tensor::{DType, Shape};
+use bytemuck::{Pod, Zeroable};
+
+use super::backend::{ObjectiveBackend, TeacherLogits};
+use super::settings::{Objective, Scope};
+use super::shader::{WORKGROUP_SIZE, WORKGROUPS_X, shader};
+
+impl ObjectiveBackend for CubeBackend {
+    fn corrected_target(
+        teacher_logits: FloatTensor<Self>,
+        labels: IntTensor<Self>,
+        objective: Objective,
+    ) -> FloatTensor<Self> {
+        let teacher = into_contiguous(teacher_logits);
+        let target = empty(&teacher, teacher.shape());
+        let parameters = Parameters::new(&target, &objective, 1.0);
+        launch("corrected_target", &[&teacher, &into_contiguous(labels), &target], parameters);
+        target
+    }
+
+    fn loss_and_gradient(
+        student_logits: FloatTensor<Self>,
+        teacher_logits: TeacherLogits<Self>,
+        labels: IntTensor<Self>,
+        objective: Objective,
+        gradient_scale: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let shared = !student_logits.can_mut();
+        let mut student = into_contiguous(student_logits);
+        if shared && !student.can_mut() {
+            student = student.copy();
+        }
+        let labels = into_contiguous(labels);
+        let losses = empty(&student, labels.shape());
+        // A one-hot target reads no teacher, but every binding needs a buffer.
+        let teacher = match teacher_logits {
+            TeacherLogits::Logits(teacher) if objective.needs_teacher() => into_contiguous(teacher),
+            _ => empty(&student, Shape::new([1])),
+        };
+        let parameters = Parameters::new(&student, &objective, gradient_scale);
+        launch("distillation_loss", &[&student, &teacher, &labels, &losses], parameters);
+        (losses, student)
+    }
+}
+
+/// `struct Parameters` of `shaders/correction.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Parameters {
+    tokens: u32,
+    vocabulary: u32,
+    one_hot: u32,
+    correct_all: u32,
+    tau: f32,
+    inverse_temperature: f32,
+    loss_scale: f32,
+    gradient_scale: f32,
+}
+
+impl Parameters {
+    fn new(logits: &CubeTensor, objective: &Objective, gradient_scale: f32) -> Self {
+        let [tokens, vocabulary] = logits.shape().dims();
+        let size = |n: usize| u32::try_from(n).expect("a tile has fewer than 2^32 rows and columns");
+        Self {
+            tokens: size(tokens),
+            vocabulary: size(vocabulary),
+            one_hot: u32::from(!objective.needs_teacher()),
+            correct_all: u32::from(objective.scope == Scope::All),
+            tau: objective.tau,
+            inverse_temperature: 1.0 / objective.temperature,
+            loss_scale: objective.temperature * objective.temperature,
+            gradient_scale: gradient_scale * objective.temperature,
+        }
+    }
+}
+
+/// A kernel of `shaders/` as cubecl takes it.
+struct Kernel(&'static str);
+
+impl KernelSource for Kernel {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(shader(self.0).source)
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.0)
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
+    let bytes = shape.num_elements() * size_of::<f32>();
+    let buffer = like.client.empty(bytes);
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, buffer, DType::F32)
+}
+
+/// Runs a kernel with one workgroup a row on `tensors`, in the order of its bindings.
+fn launch(kernel: &'static str, tensors: &[&CubeTensor], parameters: Parameters) {
+    let client = &tensors[0].client;
+    let parameters_buffer = client.create_from_slice(bytemuck::bytes_of(&parameters));
+    let buffers = tensors
+        .iter()
+        .map(|tensor| tensor.handle.clone().binding())
+        .chain([parameters_buffer.binding()])
+        .collect();
+    let workgroups_y = parameters.tokens.div_ceil(WORKGROUPS_X);
+    client.launch(
+        Box::new(SourceKernel::new(Kernel(kernel), CubeDim::new_1d(WORKGROUP_SIZE))),
+        CubeCount::Static(parameters.tokens.min(WORKGROUPS_X), workgroups_y, 1),
+        KernelArguments::new().with_buffers(buffers),
+    );
+}
