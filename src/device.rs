@@ -313,3 +313,16 @@ fn no_adapter() -> Error {
             .to_string(),
     }
 }
+
+/// Reads a tensor's float32 values without blocking a browser.
+///
+/// # Errors
+///
+/// [`Error::Device`] if the device fails before they are there.
+pub async fn read<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec<f32>> {
+    let fault = |error: &dyn fmt::Display| Error::Device {
+        message: format!("the device failed while results were read: {error}"),
+    };
+    let data = tensor.into_data_async().await.map_err(|error| fault(&error))?;
+    data.try_to_vec().map_err(|error| fault(&error))
+}

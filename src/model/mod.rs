@@ -1,13 +1,20 @@
 //! Decoder-only transformers read from a Hugging Face folder.
 
+mod causal_lm;
 mod config;
 mod decoder;
 mod family;
+mod files;
 pub mod fused;
+mod generate;
 pub mod ops;
 mod parameters;
+pub mod weights;
 
+pub use causal_lm::CausalLm;
 pub use config::{DecoderConfig, ModelConfig};
 pub use decoder::{Decoder, KeyValueCache};
 pub use family::Family;
+pub use files::{FileBytes, ModelFiles};
+pub use generate::Sampling;
 pub use parameters::{ParameterSpec, Parameters};

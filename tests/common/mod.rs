@@ -88,7 +88,7 @@ pub fn labels(values: &[i32], device: &burn::tensor::Device) -> Tensor<1, Int> {
 }
 
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec().unwrap()
+    tensor.into_data().try_to_vec().unwrap()
 }
 
 /// Largest difference.

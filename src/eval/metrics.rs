@@ -1,0 +1,72 @@
+//! Specialization S, degeneralization DG and their ratio.
+
+use serde::{Deserialize, Serialize};
+
+/// Perplexities of one model on the domain and, where there is one, the general set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Perplexities {
+    /// On the held-out domain set.
+    pub domain: f64,
+    /// On the general set.
+    pub general: f64,
+}
+
+/// What an adaptation gained and cost (Belcak et al., arXiv:2506.15702, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// S = domain perplexity before − after; higher is better.
+    pub specialization: f64,
+    /// DG = general perplexity after − before; lower is better, 0 or less means nothing forgotten.
+    pub degeneralization: f64,
+    /// S / DG; `None` where DG ≤ 0, where a ratio says nothing.
+    pub ratio: Option<f64>,
+}
+
+impl Metrics {
+    /// From perplexities before and after.
+    pub fn new(before: Perplexities, after: Perplexities) -> Self {
+        let specialization = before.domain - after.domain;
+        let degeneralization = after.general - before.general;
+        let ratio = specialization / degeneralization;
+        Self {
+            specialization,
+            degeneralization,
+            ratio: (degeneralization > 0.0 && ratio.is_finite()).then_some(ratio),
+        }
+    }
+
+    /// The ratio in words: a number, or that nothing was forgotten.
+    pub fn ratio_in_words(&self) -> String {
+        match self.ratio {
+            Some(ratio) => format!("{ratio:.1}"),
+            None => "nothing forgotten".to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(before: [f64; 2], after: [f64; 2]) -> Metrics {
+        let perplexities = |[domain, general]: [f64; 2]| Perplexities { domain, general };
+        Metrics::new(perplexities(before), perplexities(after))
+    }
+
+    #[test]
+    fn gain_over_cost() {
+        let metrics = metrics([534.0, 27.4], [14.4, 89.8]);
+        assert!((metrics.specialization - 519.6).abs() < 1e-9);
+        assert!((metrics.degeneralization - 62.4).abs() < 1e-9);
+        assert!((metrics.ratio.unwrap() - 519.6 / 62.4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_ratio_where_nothing_is_forgotten() {
+        for after in [27.4, 20.0] {
+            let metrics = metrics([534.0, 27.4], [14.4, after]);
+            assert_eq!(metrics.ratio, None);
+            assert_eq!(metrics.ratio_in_words(), "nothing forgotten");
+        }
+    }
+}

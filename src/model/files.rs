@@ -1,0 +1,169 @@
+//! The files of a Hugging Face model folder, wherever they come from: a folder, the program itself,
+//! or the bytes that a page was given.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+
+/// Bytes of a file: mapped into memory, built into the program, or owned.
+#[derive(Debug)]
+pub enum FileBytes {
+    /// A mapped file.
+    Mapped(Mmap),
+    /// Bytes in memory.
+    InMemory(Cow<'static, [u8]>),
+}
+
+impl std::ops::Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::InMemory(bytes) => bytes,
+        }
+    }
+}
+
+/// The files of a model.
+#[derive(Debug)]
+pub struct ModelFiles {
+    /// Where they are, for messages.
+    pub folder: PathBuf,
+    /// `config.json`.
+    pub config: FileBytes,
+    /// `model.safetensors`.
+    pub weights: FileBytes,
+    /// `tokenizer.json`.
+    pub tokenizer: FileBytes,
+    /// Small files that are copied along into what is written: generation settings, chat templates.
+    pub companions: Vec<(&'static str, FileBytes)>,
+}
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Files that belong to a model but are not needed to run it.
+const COMPANIONS: [&str; 9] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "LICENSE",
+];
+
+impl ModelFiles {
+    /// The files of a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the folder cannot be read, [`Error::MissingFile`] if a needed file is not
+    /// in it.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let metadata = fs::metadata(folder).map_err(Error::io("open the model folder", folder))?;
+        if !metadata.is_dir() {
+            return Err(Error::Io {
+                action: "open the model folder",
+                path: folder.to_path_buf(),
+                source: std::io::ErrorKind::NotADirectory.into(),
+            });
+        }
+        let needed = |file: &'static str| {
+            let path = folder.join(file);
+            if path.exists() {
+                map(&path)
+            } else {
+                Err(Error::MissingFile {
+                    folder: folder.to_path_buf(),
+                    file,
+                })
+            }
+        };
+        let config = needed(CONFIG)?;
+        if !folder.join(WEIGHTS).exists() && folder.join("model.safetensors.index.json").exists() {
+            return Err(Error::Weights {
+                path: folder.join("model.safetensors.index.json"),
+                message: "weights in several files are not supported yet: join them into one \
+                          model.safetensors"
+                    .to_string(),
+            });
+        }
+        let weights = needed(WEIGHTS)?;
+        let tokenizer = needed(TOKENIZER)?;
+        let mut companions = Vec::new();
+        for file in COMPANIONS {
+            let path = folder.join(file);
+            if path.is_file() {
+                let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+                companions.push((file, FileBytes::InMemory(bytes.into())));
+            }
+        }
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            config,
+            weights,
+            tokenizer,
+            companions,
+        })
+    }
+
+    /// The model that is part of the program: minift-tales-360k, which tells simple stories.
+    pub fn embedded() -> Self {
+        macro_rules! asset {
+            ($file:literal) => {
+                FileBytes::InMemory(Cow::Borrowed(include_bytes!(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/assets/minift-tales-360k/",
+                    $file
+                ))))
+            };
+        }
+        Self {
+            folder: PathBuf::from("minift-tales-360k (embedded)"),
+            config: asset!("config.json"),
+            weights: asset!("model.safetensors"),
+            tokenizer: asset!("tokenizer.json"),
+            companions: vec![
+                ("generation_config.json", asset!("generation_config.json")),
+                ("tokenizer_config.json", asset!("tokenizer_config.json")),
+            ],
+        }
+    }
+
+    /// Path of `config.json`, for messages.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join(CONFIG)
+    }
+
+    /// Path of `model.safetensors`, for messages.
+    pub fn weights_path(&self) -> PathBuf {
+        self.folder.join(WEIGHTS)
+    }
+
+    /// Path of `tokenizer.json`, for messages.
+    pub fn tokenizer_path(&self) -> PathBuf {
+        self.folder.join(TOKENIZER)
+    }
+}
+
+/// Maps a file into memory.
+fn map(path: &Path) -> Result<FileBytes> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let length = file.metadata().map_err(Error::io("open", path))?.len();
+    if length == 0 {
+        return Ok(FileBytes::InMemory(Cow::Borrowed(&[])));
+    }
+    // SAFETY: the map is read-only; like every reader of mapped weights (safetensors' own included)
+    // it relies on nobody truncating the file while it is being loaded.
+    let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
+    Ok(FileBytes::Mapped(map))
+}

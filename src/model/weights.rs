@@ -1,0 +1,156 @@
+//! Reading and writing `model.safetensors`.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use burn::tensor::{Tensor, TensorData};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::parameters::{ParameterSpec, Parameters};
+use crate::error::{Error, Result};
+
+/// The parameters of that description in the bytes of a safetensors file, as float32 on a device.
+///
+/// `may_ignore` says which tensors the file may hold beside them.
+///
+/// # Errors
+///
+/// Errors for a damaged file, and for tensors that are missing, extra, of another shape or type, or
+/// not finite, each by name. `path` is for messages.
+pub fn read_parameters(
+    bytes: &[u8],
+    path: &Path,
+    specs: &[ParameterSpec],
+    may_ignore: impl Fn(&str) -> bool,
+    device: &burn::tensor::Device,
+) -> Result<Parameters> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| Error::Weights {
+        path: path.to_path_buf(),
+        message: format!("not a whole safetensors file: {error}; download or export it again"),
+    })?;
+    let tensors: HashMap<&str, TensorView<'_>> = file.iter().collect();
+    let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let missing: Vec<String> = specs
+        .iter()
+        .filter(|spec| !tensors.contains_key(spec.name.as_str()))
+        .map(|spec| spec.name.clone())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Error::MissingTensors {
+            path: path.to_path_buf(),
+            names: missing,
+        });
+    }
+    let mut extra: Vec<String> = tensors
+        .keys()
+        .filter(|name| !known.contains(*name) && !may_ignore(name))
+        .map(ToString::to_string)
+        .collect();
+    if !extra.is_empty() {
+        extra.sort();
+        return Err(Error::UnexpectedTensors {
+            path: path.to_path_buf(),
+            names: extra,
+        });
+    }
+    specs
+        .iter()
+        .map(|spec| {
+            let values = read_tensor(&tensors[spec.name.as_str()], spec, path)?;
+            Ok(Tensor::from_data(TensorData::new(values, spec.matrix_shape()), device))
+        })
+        .collect()
+}
+
+fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Result<Vec<f32>> {
+    if view.shape() != spec.shape {
+        return Err(Error::TensorShape {
+            path: path.to_path_buf(),
+            name: spec.name.clone(),
+            expected: spec.shape.clone(),
+            found: view.shape().to_vec(),
+        });
+    }
+    let bytes = view.data();
+    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => bytes
+            .chunks_exact(4)
+            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
+            .collect(),
+        Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
+        Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
+        other => {
+            return Err(Error::TensorType {
+                path: path.to_path_buf(),
+                name: spec.name.clone(),
+                found: format!("{other:?}"),
+            });
+        }
+    };
+    if let Some((index, &value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::NonFiniteWeight {
+            path: path.to_path_buf(),
+            name: spec.name.clone(),
+            index,
+            value,
+        });
+    }
+    Ok(values)
+}
+
+/// A tensor's name, shape and float32 values, ready to be written.
+pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
+
+/// The values of parameters, brought to the host.
+///
+/// # Errors
+///
+/// [`Error::Device`] if the device fails.
+pub async fn download(specs: &[ParameterSpec], parameters: &[Tensor<2>]) -> Result<Vec<NamedTensor>> {
+    let mut tensors = Vec::with_capacity(specs.len());
+    for (spec, parameter) in specs.iter().zip(parameters) {
+        let values = crate::device::read(parameter.clone()).await?;
+        tensors.push((spec.name.clone(), spec.shape.clone(), values));
+    }
+    Ok(tensors)
+}
+
+/// The bytes of a safetensors file of float32 tensors with such metadata. Python's libraries want
+/// `format` = `pt` there to read it as a model.
+pub fn serialize(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, shape, values)| (name.as_str(), Floats { shape, values }));
+    safetensors::serialize(views, Some(metadata))
+        .expect("float32 tensors of their own shapes can always be written")
+}
+
+/// A float32 tensor as the safetensors crate takes it.
+struct Floats<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl safetensors::View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        if cfg!(target_endian = "little") {
+            bytemuck::cast_slice(self.values).into()
+        } else {
+            self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.values.len() * size_of::<f32>()
+    }
+}

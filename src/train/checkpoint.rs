@@ -1,0 +1,152 @@
+//! Checkpoints: one safetensors file of parameters and optimiser moments, whose metadata holds the
+//! settings and the figures so far. Nothing in it can run code, and it is whole or not there.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::AdamW;
+use super::run::RunData;
+use super::settings::TrainSettings;
+use super::trainer::State;
+use crate::error::{Error, Result};
+use crate::eval::Perplexities;
+use crate::model::{ParameterSpec, weights};
+
+/// How far a run is. The order of the samples follows from the seed and the step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Steps done.
+    pub step: usize,
+    /// Predicted tokens trained on.
+    pub tokens: usize,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Loss of every step.
+    pub losses: Vec<f32>,
+    /// The untouched model's perplexities, once they are known.
+    pub before: Option<Perplexities>,
+}
+
+/// What is written beside the tensors.
+pub(super) struct Checkpoint<'a> {
+    pub settings: &'a TrainSettings,
+    pub fingerprint: String,
+    pub progress: &'a Progress,
+}
+
+/// Version of the layout.
+const VERSION: &str = "1";
+const GROUPS: [&str; 3] = ["parameter", "first_moment", "second_moment"];
+
+impl Checkpoint<'_> {
+    pub async fn write(&self, specs: &[ParameterSpec], state: &State) -> Result<Vec<u8>> {
+        let AdamW { first_moments, second_moments, .. } = &state.optimizer;
+        let mut tensors = Vec::new();
+        for (group, values) in GROUPS.iter().zip([&state.parameters, first_moments, second_moments]) {
+            for (name, shape, values) in weights::download(specs, values).await? {
+                tensors.push((format!("{group}.{name}"), shape, values));
+            }
+        }
+        let json = |error| unreachable!("figures can always be written as JSON: {error}");
+        let metadata = HashMap::from([
+            ("minift_checkpoint".to_string(), VERSION.to_string()),
+            ("settings".to_string(), serde_json::to_string(self.settings).unwrap_or_else(json)),
+            ("progress".to_string(), serde_json::to_string(self.progress).unwrap_or_else(json)),
+            ("fingerprint".to_string(), self.fingerprint.clone()),
+        ]);
+        Ok(weights::serialize(&tensors, metadata))
+    }
+
+    pub fn read(
+        bytes: &[u8],
+        path: &Path,
+        settings: &TrainSettings,
+        fingerprint: &str,
+        specs: &[ParameterSpec],
+        device: &burn::tensor::Device,
+    ) -> Result<(Progress, State)> {
+        let fault = |message: String| Error::Checkpoint {
+            path: path.to_path_buf(),
+            message,
+        };
+        let damaged = |error: &dyn std::fmt::Display| fault(format!("not a whole checkpoint: {error}"));
+        let (_, header) =
+            safetensors::SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let entry = |name: &str| {
+            metadata.get(name).ok_or_else(|| fault(format!("not a checkpoint of minift: no {name}")))
+        };
+        let version = entry("minift_checkpoint")?;
+        if version != VERSION {
+            return Err(fault(format!("of version {version}; this minift reads version {VERSION}")));
+        }
+        let theirs: TrainSettings =
+            serde_json::from_str(entry("settings")?).map_err(|error| damaged(&error))?;
+        if theirs != *settings {
+            return Err(fault(format!(
+                "of a run with other settings ({}): give the same ones to go on, or begin anew \
+                 without --resume",
+                differences(&theirs, settings)
+            )));
+        }
+        if entry("fingerprint")? != fingerprint {
+            return Err(fault(
+                "of a run on another model or other data: begin anew without --resume".to_string(),
+            ));
+        }
+        let progress: Progress =
+            serde_json::from_str(entry("progress")?).map_err(|error| damaged(&error))?;
+        let mut groups = Vec::new();
+        for group in GROUPS {
+            let specs: Vec<ParameterSpec> = specs
+                .iter()
+                .map(|spec| ParameterSpec {
+                    name: format!("{group}.{}", spec.name),
+                    shape: spec.shape.clone(),
+                })
+                .collect();
+            groups.push(
+                weights::read_parameters(bytes, path, &specs, |_| true, device)
+                    .map_err(|error| damaged(&error))?,
+            );
+        }
+        let mut next = || groups.remove(0);
+        let state = State {
+            parameters: next(),
+            optimizer: AdamW {
+                first_moments: next(),
+                second_moments: next(),
+                steps: progress.step,
+            },
+        };
+        Ok((progress, state))
+    }
+}
+
+/// The settings in which two differ, by name.
+fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
+    let fields = |settings: &TrainSettings| match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (theirs, ours) = (fields(theirs), fields(ours));
+    theirs
+        .iter()
+        .filter(|(name, value)| ours.get(*name) != Some(value))
+        .map(|(name, value)| format!("{name}: {value} then, {} now", ours[name]))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// Parameters' names and shapes and every token of the data, in a few digits.
+pub(super) fn fingerprint(specs: &[ParameterSpec], data: &RunData) -> String {
+    let mut hasher = DefaultHasher::new();
+    for spec in specs {
+        (&spec.name, &spec.shape).hash(&mut hasher);
+    }
+    (&data.train, &data.domain, &data.general).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

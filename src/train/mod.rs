@@ -1,0 +1,14 @@
+//! Training: the loop, the optimiser, the schedule, the teacher, checkpoints and events.
+
+mod checkpoint;
+mod event;
+mod optimizer;
+mod run;
+mod settings;
+mod teacher;
+mod trainer;
+
+pub use event::{Event, Moment};
+pub use run::{Outcome, Run, RunData};
+pub use settings::{Schedule, TrainSettings};
+pub use trainer::{Measured, Trainer};

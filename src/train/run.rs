@@ -1,0 +1,314 @@
+//! A run: evaluate, train, evaluate again. Whoever holds it drives it, one event at a time: not
+//! asking for the next event pauses it, dropping it cancels it.
+
+use std::sync::Arc;
+use web_time::Instant;
+
+use super::checkpoint::{Checkpoint, Progress};
+use super::event::{Event, Moment};
+use super::settings::TrainSettings;
+use super::trainer::Trainer;
+use crate::data::{Batch, Sample, epoch_batches, positions};
+use crate::error::{Error, Result};
+use crate::eval::{Evaluation, Metrics, Perplexities};
+use crate::model::CausalLm;
+
+/// The samples of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunData {
+    /// Trained on.
+    pub train: Vec<Sample>,
+    /// Held out of the same domain.
+    pub domain: Vec<Sample>,
+    /// What the model should not forget.
+    pub general: Vec<Sample>,
+}
+
+/// What a finished run has to show.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Of the untouched model.
+    pub before: Perplexities,
+    /// Of the trained model.
+    pub after: Perplexities,
+    /// S, DG and S/DG.
+    pub metrics: Metrics,
+    /// Steps taken.
+    pub steps: usize,
+    /// Seconds of training, without evaluation.
+    pub seconds: f64,
+    /// Predicted tokens trained on, a second.
+    pub tokens_per_second: f64,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Run {
+    model: CausalLm,
+    data: Arc<RunData>,
+    trainer: Trainer,
+    steps: usize,
+    progress: Progress,
+    /// The batches of the epoch that `progress` is in.
+    epoch: Option<(usize, Vec<Vec<usize>>)>,
+    /// Predicted tokens and seconds of training in this process, for the speed of now.
+    speed: (usize, f64),
+    evaluation: Option<(Evaluation, Option<f64>)>,
+    after: Option<Perplexities>,
+}
+
+impl Run {
+    /// A run of those settings that trains `model` on `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a setting out of range, [`Error::NoSamples`] for a list without
+    /// samples.
+    pub fn new(model: CausalLm, data: Arc<RunData>, settings: TrainSettings) -> Result<Self> {
+        let trainer = Trainer::new(model.clone(), settings)?;
+        for (list, origin) in [
+            (&data.train, "the training set"),
+            (&data.domain, "the held-out domain set"),
+            (&data.general, "the general set"),
+        ] {
+            if list.is_empty() {
+                return Err(Error::NoSamples {
+                    origin: origin.to_string(),
+                    skipped: 0,
+                });
+            }
+        }
+        let settings = trainer.settings();
+        let batches = data.train.len().div_ceil(settings.batch_size);
+        let steps = settings.epochs * batches.div_ceil(settings.gradient_accumulation);
+        Ok(Self {
+            model,
+            data,
+            trainer,
+            steps,
+            progress: Progress::default(),
+            epoch: None,
+            speed: (0, 0.0),
+            evaluation: None,
+            after: None,
+        })
+    }
+
+    /// Takes the untouched model's perplexities as known, so that they are not computed again.
+    pub fn set_before(&mut self, before: Perplexities) {
+        self.progress.before = Some(before);
+    }
+
+    /// Steps of the whole run.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.progress.step
+    }
+
+    /// Loss of every step done.
+    pub fn losses(&self) -> &[f32] {
+        &self.progress.losses
+    }
+
+    /// The model as it is now.
+    pub fn trained_model(&self) -> CausalLm {
+        self.trainer.model()
+    }
+
+    /// Does the next piece of work and says what came of it; `None` when all is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFiniteLoss`] if the loss is no longer a number, with the state of the step before
+    /// kept in the run; [`Error::Device`] if the device fails.
+    pub async fn next(&mut self) -> Result<Option<Event>> {
+        if self.progress.before.is_none() {
+            let event = self.evaluate(Moment::Before).await?;
+            if let Event::Evaluated { perplexities, .. } = event {
+                self.progress.before = Some(perplexities);
+            }
+            return Ok(Some(event));
+        }
+        if self.progress.step < self.steps {
+            return self.train_step().await.map(Some);
+        }
+        if self.after.is_none() {
+            let event = self.evaluate(Moment::After).await?;
+            if let Event::Evaluated { perplexities, .. } = event {
+                self.after = Some(perplexities);
+            }
+            return Ok(Some(event));
+        }
+        Ok(None)
+    }
+
+    /// The results, when all is done.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let (before, after) = (self.progress.before?, self.after?);
+        Some(Outcome {
+            before,
+            after,
+            metrics: Metrics::new(before, after),
+            steps: self.progress.step,
+            seconds: self.progress.seconds,
+            tokens_per_second: rate(self.progress.tokens, self.progress.seconds),
+        })
+    }
+
+    async fn train_step(&mut self) -> Result<Event> {
+        let began = Instant::now();
+        let batches = self.next_batches();
+        let at = self.progress.step;
+        let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
+        let measured = self.trainer.step(&batches, learning_rate).await?;
+        for value in [measured.loss, measured.gradient_norm] {
+            if !value.is_finite() {
+                return Err(Error::NonFiniteLoss {
+                    step: at + 1,
+                    loss: value,
+                    kept: None,
+                });
+            }
+        }
+
+        let tokens: usize = batches.iter().map(|batch| batch.positions).sum();
+        let seconds = began.elapsed().as_secs_f64();
+        self.progress.step += 1;
+        self.progress.tokens += tokens;
+        self.progress.seconds += seconds;
+        self.progress.losses.push(measured.loss);
+        self.speed.0 += tokens;
+        self.speed.1 += seconds;
+        let all_tokens = positions(&self.data.train) * self.trainer.settings().epochs;
+        let speed = rate(self.speed.0, self.speed.1);
+        Ok(Event::Step {
+            step: self.progress.step,
+            steps: self.steps,
+            epoch: self.epoch.as_ref().map_or(0, |(epoch, _)| epoch + 1),
+            loss: measured.loss,
+            gradient_norm: measured.gradient_norm,
+            learning_rate,
+            tokens_per_second: speed,
+            seconds_left: all_tokens.saturating_sub(self.progress.tokens) as f64 / speed,
+        })
+    }
+
+    /// The batches of the next step. They depend on seed and step alone.
+    fn next_batches(&mut self) -> Vec<Batch> {
+        let settings = self.trainer.settings();
+        let steps_an_epoch = self.steps / settings.epochs;
+        let (epoch, step) = (self.progress.step / steps_an_epoch, self.progress.step % steps_an_epoch);
+        if self.epoch.as_ref().map(|(epoch, _)| *epoch) != Some(epoch) {
+            let batches =
+                epoch_batches(&self.data.train, settings.batch_size, settings.seed, epoch);
+            self.epoch = Some((epoch, batches));
+        }
+        let batches = self.epoch.iter().flat_map(|(_, batches)| batches);
+        batches
+            .skip(step * settings.gradient_accumulation)
+            .take(settings.gradient_accumulation)
+            .map(|samples| Batch::new(&self.data.train, samples.clone()))
+            .collect()
+    }
+
+    /// A batch of the evaluation on the domain set, then on the general set.
+    async fn evaluate(&mut self, moment: Moment) -> Result<Event> {
+        let batch_size = self.trainer.settings().batch_size;
+        let begin = |samples: &[Sample]| Evaluation::new(samples, batch_size);
+        let model = match moment {
+            Moment::Before => self.model.clone(),
+            Moment::After => self.trained_model(),
+        };
+        let (mut evaluation, domain) =
+            self.evaluation.take().unwrap_or_else(|| (begin(&self.data.domain), None));
+        let samples = if domain.is_none() { &self.data.domain } else { &self.data.general };
+        let result = evaluation.advance(&model, samples).await?;
+
+        let (done, total) = evaluation.progress();
+        let batches = |samples: &[Sample]| samples.len().div_ceil(batch_size);
+        let event = match domain {
+            None => Event::Evaluating {
+                moment,
+                done,
+                total: total + batches(&self.data.general),
+            },
+            Some(_) => Event::Evaluating {
+                moment,
+                done: batches(&self.data.domain) + done,
+                total: batches(&self.data.domain) + total,
+            },
+        };
+        match (result, domain) {
+            (None, _) => self.evaluation = Some((evaluation, domain)),
+            (Some(found), None) => {
+                self.evaluation = Some((begin(&self.data.general), Some(found.perplexity)));
+            }
+            (Some(found), Some(domain)) => {
+                return Ok(Event::Evaluated {
+                    moment,
+                    perplexities: Perplexities {
+                        domain,
+                        general: found.perplexity,
+                    },
+                });
+            }
+        }
+        Ok(event)
+    }
+
+    /// Everything needed to go on later from here, as the bytes of a safetensors file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        Checkpoint {
+            settings: self.trainer.settings(),
+            fingerprint: self.fingerprint(),
+            progress: &self.progress,
+        }
+        .write(self.model.decoder().parameters(), &self.trainer.state)
+        .await
+    }
+
+    /// Goes on from a checkpoint of the same settings, model and data as if nothing had happened.
+    /// `path` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] for a damaged checkpoint, or one of another run.
+    pub fn restore(&mut self, bytes: &[u8], path: &std::path::Path) -> Result<()> {
+        let (progress, state) = Checkpoint::read(
+            bytes,
+            path,
+            self.trainer.settings(),
+            &self.fingerprint(),
+            self.model.decoder().parameters(),
+            &self.model.tensor_device(),
+        )?;
+        if progress.step > self.steps || progress.losses.len() != progress.step {
+            return Err(Error::Checkpoint {
+                path: path.to_path_buf(),
+                message: "its figures do not fit together: begin the run anew".to_string(),
+            });
+        }
+        (self.progress, self.trainer.state) = (progress, state);
+        self.epoch = None;
+        self.evaluation = None;
+        self.after = None;
+        Ok(())
+    }
+
+    /// What model and data are, in a few digits.
+    fn fingerprint(&self) -> String {
+        super::checkpoint::fingerprint(self.model.decoder().parameters(), &self.data)
+    }
+}
+
+fn rate(tokens: usize, seconds: f64) -> f64 {
+    if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
+}

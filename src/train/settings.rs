@@ -1,0 +1,155 @@
+//! The settings of a training.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::objective::{DEFAULT_TILE_BYTES, Objective};
+
+/// How the learning rate goes on after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Stays.
+    #[default]
+    Constant,
+    /// Falls to 0 in a straight line.
+    Linear,
+    /// Falls to 0 along half a cosine (Loshchilov and Hutter, arXiv:1608.03983).
+    Cosine,
+}
+
+/// Everything that decides how a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSettings {
+    /// What is optimised.
+    pub objective: Objective,
+    /// Times that every sample is seen.
+    pub epochs: usize,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Batches whose gradients make one step.
+    pub gradient_accumulation: usize,
+    /// Learning rate after the warm-up.
+    pub learning_rate: f64,
+    /// Steps in which the learning rate rises from 0 in a straight line.
+    pub warmup_steps: usize,
+    /// How it goes on.
+    pub schedule: Schedule,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Greatest norm of the whole gradient; longer ones are shortened to it. 0 for no limit.
+    pub gradient_clip: f64,
+    /// Fixes the order of the samples.
+    pub seed: u64,
+    /// Bytes of a tile of logits in the loss.
+    pub tile_bytes: usize,
+    /// Bytes for the teacher's hidden states; samples beyond it are computed anew in every epoch.
+    pub teacher_cache_bytes: usize,
+}
+
+impl Default for TrainSettings {
+    /// Minifinetuning as in the paper, with the sizes that suit small models.
+    fn default() -> Self {
+        Self {
+            objective: Objective::default(),
+            epochs: 3,
+            batch_size: 8,
+            gradient_accumulation: 1,
+            learning_rate: 1e-3,
+            warmup_steps: 10,
+            schedule: Schedule::Constant,
+            weight_decay: 0.01,
+            gradient_clip: 1.0,
+            seed: 0,
+            tile_bytes: DEFAULT_TILE_BYTES,
+            teacher_cache_bytes: 1 << 30,
+        }
+    }
+}
+
+impl TrainSettings {
+    /// Checks every range.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] with the first setting that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        self.objective.validate()?;
+        for (name, value) in [
+            ("epochs", self.epochs),
+            ("batch-size", self.batch_size),
+            ("grad-accumulation", self.gradient_accumulation),
+        ] {
+            if value == 0 {
+                return Err(Error::setting(name, value, "1 or more"));
+            }
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(Error::setting("lr", self.learning_rate, "a finite number above 0"));
+        }
+        for (name, value) in [("weight-decay", self.weight_decay), ("clip", self.gradient_clip)] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::setting(name, value, "a finite number from 0"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The learning rate of a step, counted from 0, of `steps`.
+    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
+        if step < self.warmup_steps {
+            return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
+        }
+        let rest = steps.saturating_sub(self.warmup_steps).max(1);
+        let done = (step - self.warmup_steps) as f64 / rest as f64;
+        self.learning_rate
+            * match self.schedule {
+                Schedule::Constant => 1.0,
+                Schedule::Linear => (1.0 - done).max(0.0),
+                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(schedule: Schedule) -> Vec<f64> {
+        let settings = TrainSettings {
+            learning_rate: 1.0,
+            warmup_steps: 2,
+            schedule,
+            ..TrainSettings::default()
+        };
+        (0..6).map(|step| settings.learning_rate_at(step, 6)).collect()
+    }
+
+    #[test]
+    fn warm_up_then_schedule() {
+        assert_eq!(rates(Schedule::Constant), [0.5, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(rates(Schedule::Linear), [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]);
+        let cosine = rates(Schedule::Cosine);
+        assert!((cosine[4] - 0.5).abs() < 1e-12 && cosine[3] > 0.8 && cosine[5] < 0.2);
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        let broken: [fn(&mut TrainSettings); 8] = [
+            |s| s.objective.tau = 1.5,
+            |s| s.objective.tau = f32::NAN,
+            |s| s.objective.temperature = 0.0,
+            |s| s.epochs = 0,
+            |s| s.batch_size = 0,
+            |s| s.learning_rate = -1.0,
+            |s| s.learning_rate = f64::INFINITY,
+            |s| s.gradient_clip = f64::NAN,
+        ];
+        assert!(TrainSettings::default().validate().is_ok());
+        for (number, breaks) in broken.iter().enumerate() {
+            let mut settings = TrainSettings::default();
+            breaks(&mut settings);
+            assert!(settings.validate().is_err(), "case {number}");
+        }
+    }
+}

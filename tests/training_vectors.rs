@@ -1,0 +1,122 @@
+//! The model and its training against PyTorch: logits, tokens, perplexities, and three trainings of
+//! twenty steps, loss by loss, with the gradients of the first step.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use burn::tensor::{Int, Tensor, TensorData};
+use common::{Vectors, data, devices, largest, largest_error, values};
+use minift::data::{Batch, Sample, Samples, parse_texts};
+use minift::device::Device;
+use minift::eval::evaluate;
+use minift::model::CausalLm;
+use minift::objective::Objective;
+use minift::train::{TrainSettings, Trainer};
+
+fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
+    let [_, batch, length] = file.shape("input_ids").try_into().unwrap();
+    let ids = file.i32("input_ids");
+    ids[step * batch * length..(step + 1) * batch * length]
+        .chunks(length)
+        .map(|ids| ids.iter().map(|&id| id as u32).collect())
+        .collect()
+}
+
+fn check_logits(model: &CausalLm, file: &Vectors, expected: &str, tolerance: f64, device: &Device) {
+    let [rows, length, _] = file.shape(expected).try_into().unwrap();
+    let ids = file.i32("input_ids")[..rows * length].to_vec();
+    let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), device.tensors());
+    let error = largest_error(&values(model.logits(tokens)), file.f64(expected));
+    assert!(error <= tolerance, "{expected} on {}: off by {error:e}", device.name());
+}
+
+#[test]
+fn logits_agree_with_pytorch_on_every_device() {
+    let file = Vectors::read("training.safetensors");
+    for device in devices() {
+        let model = CausalLm::embedded(&device).unwrap();
+        check_logits(&model, &file, "base_logits_step0", 2e-4, &device);
+    }
+}
+
+#[test]
+fn trainings_agree_with_pytorch_on_every_device() {
+    let file = Vectors::read("training.safetensors");
+    for device in devices() {
+        for (name, objective) in [
+            ("ft_0.0", Objective::finetuning()),
+            ("mft_0.25", Objective::minifinetuning(0.25)),
+            ("mft_0.1", Objective::minifinetuning(0.1)),
+        ] {
+            let model = CausalLm::embedded(&device).unwrap();
+            let settings = TrainSettings {
+                objective,
+                gradient_clip: 0.0,
+                weight_decay: 0.01,
+                ..TrainSettings::default()
+            };
+            let mut trainer = Trainer::new(model.clone(), settings).unwrap();
+            // Each step's samples are new ones: the teacher must not take them for known.
+            let all: Vec<Sample> = (0..20).flat_map(|step| samples_of_step(&file, step)).collect();
+            let batch = |step: usize| Batch::new(&all, (step * 8..step * 8 + 8).collect());
+
+            let (_, gradients) = trainer.gradients(&[batch(0)]);
+            for (spec, gradient) in model.decoder().parameters().iter().zip(gradients) {
+                let expected = file.f64(&format!("{name}.grad.{}", spec.name));
+                let error = largest_error(&values(gradient), expected) / largest(expected);
+                assert!(error <= 1e-4, "{name} on {}: {} off by {error:e}", device.name(), spec.name);
+            }
+
+            for (step, &expected) in file.f64(&format!("{name}.loss")).iter().enumerate() {
+                let measured = pollster::block_on(trainer.step(&[batch(step)], 1e-3)).unwrap();
+                let error = (f64::from(measured.loss) - expected).abs() / expected;
+                assert!(
+                    error <= 1e-3,
+                    "{name} on {}: loss {} of step {step} is off by {error:e}",
+                    device.name(),
+                    measured.loss
+                );
+            }
+            let expected = format!("{name}.final_logits");
+            check_logits(&trainer.model(), &file, &expected, 2e-2, &device);
+        }
+    }
+}
+
+#[test]
+fn tokens_agree_with_python() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let json = std::fs::read(data("tokens.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let samples = file["samples"].as_array().unwrap();
+    assert_eq!(samples.len(), 25);
+    for sample in samples {
+        let expected: Vec<u32> = serde_json::from_value(sample["ids"].clone()).unwrap();
+        assert_eq!(model.tokenizer().encode(sample["text"].as_str().unwrap()).unwrap(), expected);
+    }
+}
+
+#[test]
+fn perplexities_agree_with_pytorch() {
+    let json = std::fs::read(data("perplexity.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let texts = |name: &str| {
+        let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets").join(name);
+        parse_texts(&std::fs::read(&path).unwrap(), &path).unwrap()
+    };
+    let (tickets, tales) = (texts("tickets.jsonl"), texts("tales.jsonl"));
+    for (name, texts) in [
+        ("tickets_rest", &tickets[500..]),
+        ("tales_first_200", &tales[..200]),
+        ("tales_last_40", &tales[200..]),
+    ] {
+        let samples = Samples::tokenize(texts, model.tokenizer(), 256, name).unwrap().samples;
+        let found = pollster::block_on(evaluate(&model, &samples, 8)).unwrap();
+        let expected = &file["perplexity"][name];
+        assert_eq!(found.tokens as u64, expected["tokens"].as_u64().unwrap());
+        let expected = expected["perplexity"].as_f64().unwrap();
+        let error = (found.perplexity - expected).abs() / expected;
+        assert!(error <= 1e-3, "{name}: {} is off by {error:e}", found.perplexity);
+    }
+}
