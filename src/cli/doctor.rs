@@ -1,0 +1,54 @@
+//! `minift doctor`: what a person with an unknown GPU runs first, and what a bug report carries.
+
+use super::Ended;
+use super::args::DoctorArguments;
+use super::output::Output;
+use crate::device::{Device, DeviceChoice};
+use crate::doctor::examine;
+use crate::error::Result;
+
+pub async fn run(arguments: &DoctorArguments, choice: DeviceChoice, output: &Output) -> Result<Ended> {
+    let device = Device::open(choice).await?;
+    output.text(format!(
+        "minift {} on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    ));
+    output.text(format!("device   {}: {}", device.name(), device.reason()));
+    if let Some(adapter) = device.adapter() {
+        let limits = adapter.limits;
+        output.text(format!("driver   {}", adapter.driver));
+        output.text(format!(
+            "limits   buffer {} B, binding {} B, {} workgroups a dimension, {} invocations and {} B a workgroup",
+            limits.max_buffer_bytes,
+            limits.max_binding_bytes,
+            limits.max_workgroups,
+            limits.max_invocations,
+            limits.workgroup_bytes
+        ));
+    }
+    output.text(format!("\n{:<58} {:>10} {:>10}", "check", "error", "tolerance"));
+    let checks = examine(&device, arguments.vectors.as_deref(), |check| {
+        output.object(check);
+        output.text(format!(
+            "{:<58} {:>10.1e} {:>10.1e}  {}",
+            check.check,
+            check.max_error,
+            check.tolerance,
+            if check.ok { "ok" } else { "WRONG" }
+        ));
+    })
+    .await?;
+    let wrong = checks.iter().filter(|check| !check.ok).count();
+    if wrong == 0 {
+        output.text(format!("\nAll {} checks passed: this device computes right.", checks.len()));
+        return Ok(Ended::Well);
+    }
+    output.text(format!(
+        "\n{wrong} of {} checks did not pass: do not train on this device. Try another driver version \
+         or --device cpu, and report this output.",
+        checks.len()
+    ));
+    Ok(Ended::Failed)
+}

@@ -1,0 +1,77 @@
+//! The command line: arguments to a run, events to a terminal.
+
+mod args;
+mod compare;
+mod doctor;
+mod output;
+mod setup;
+mod small;
+mod summary;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Result;
+use crate::train::Cancel;
+use args::{Arguments, Command};
+use output::Output;
+
+/// How a command ended, if not by an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// All is well.
+    Well,
+    /// A check did not pass.
+    Failed,
+    /// Somebody pressed Ctrl-C.
+    Cancelled,
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match pollster::block_on(run(arguments, &output)) {
+        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Failed) => ExitCode::FAILURE,
+        // 128 + SIGINT, as shells report it.
+        Ok(Ended::Cancelled) => ExitCode::from(130),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
+    let device = arguments.device;
+    match arguments.command {
+        None => compare::run(&args::DemoArguments::default(), device, output, &cancel()).await,
+        Some(Command::Demo(demo)) => compare::run(&demo, device, output, &cancel()).await,
+        Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
+        Some(Command::Eval(eval)) => small::eval(&eval, device, output).await,
+        Some(Command::Generate(generate)) => small::generate(&generate, device, output).await,
+        Some(Command::Devices) => small::devices(output).await,
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor, device, output).await,
+    }
+}
+
+/// A flag that Ctrl-C sets; a second one ends the program at once.
+fn cancel() -> Cancel {
+    let cancel = Cancel::default();
+    let asked = cancel.clone();
+    let handler = move || {
+        if asked.is_cancelled() {
+            std::process::exit(130);
+        }
+        asked.cancel();
+        eprintln!("\nstopping at the next step (Ctrl-C again ends at once)");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        log::warn!("Ctrl-C will end the program at once: {error}");
+    }
+    cancel
+}

@@ -1,0 +1,163 @@
+//! To people or to programs: text and progress bars, or JSON lines.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::train::{Event, Moment};
+
+/// Where a command's output goes.
+pub struct Output {
+    json: bool,
+    progress: RefCell<Option<Progress>>,
+}
+
+/// A piece of long work.
+struct Progress {
+    title: String,
+    bar: Option<ProgressBar>,
+    /// Without a terminal: when a line was last printed.
+    printed: Option<Instant>,
+}
+
+/// Between lines of progress where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Self {
+            json,
+            progress: RefCell::new(None),
+        }
+    }
+
+    /// Text for people: on stdout, or on stderr where stdout is for programs.
+    pub fn text(&self, text: impl Display) {
+        if self.json {
+            eprintln!("{text}");
+        } else {
+            // A reader that went away, such as `head`, is no reason to fail.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+
+    /// A piece of a line for people, shown at once.
+    pub fn piece(&self, text: &str) {
+        if !self.json {
+            let _ = write!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush());
+        }
+    }
+
+    /// An object for programs.
+    pub fn object(&self, object: &impl Serialize) {
+        if self.json {
+            match serde_json::to_string(object) {
+                Ok(line) => {
+                    let _ = writeln!(std::io::stdout(), "{line}");
+                }
+                Err(error) => log::error!("an object could not be written as JSON: {error}"),
+            }
+        }
+    }
+
+    pub fn error(&self, error: &crate::Error) {
+        self.finish();
+        self.object(&json!({ "event": "error", "message": error.to_string() }));
+        eprintln!("error: {error}");
+    }
+
+    /// Progress of a run, and its events for programs.
+    pub fn event(&self, method: &str, event: &Event) {
+        self.object(event);
+        match event {
+            Event::Evaluating { moment, done, total } => {
+                let title = match moment {
+                    Moment::Before => "measuring the untouched model".to_string(),
+                    Moment::After => format!("measuring after {method}"),
+                };
+                self.progress(&title, *done, *total, "");
+            }
+            Event::Evaluated { .. } => self.finish(),
+            Event::Step { step, steps, epoch, loss, tokens_per_second, seconds_left, .. } => {
+                let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
+                let message = format!(
+                    "epoch {epoch}  loss {loss:.3}  {} tokens/s  {} left",
+                    thousands(*tokens_per_second),
+                    indicatif::HumanDuration(left)
+                );
+                self.progress(method, *step, *steps, &message);
+                if step == steps {
+                    self.finish();
+                }
+            }
+        }
+    }
+
+    /// Progress of a piece of long work.
+    pub fn progress(&self, title: &str, done: usize, total: usize, message: &str) {
+        let mut slot = self.progress.borrow_mut();
+        if slot.as_ref().is_none_or(|progress| progress.title != title) {
+            *slot = Some(Progress {
+                title: title.to_string(),
+                bar: std::io::stderr().is_terminal().then(|| bar(title, total)),
+                printed: None,
+            });
+        }
+        let Some(progress) = slot.as_mut() else {
+            return;
+        };
+        if let Some(bar) = &progress.bar {
+            bar.set_position(done as u64);
+            bar.set_message(message.to_string());
+        } else if progress.printed.is_none_or(|at| at.elapsed() >= LINE_INTERVAL) || done == total {
+            progress.printed = Some(Instant::now());
+            eprintln!("{title}: {done}/{total}  {message}");
+        }
+    }
+
+    /// Ends the progress of what was going on.
+    pub fn finish(&self) {
+        if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar(title: &str, total: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:<32} {bar:24} {pos:>4}/{len:<4} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─");
+    let bar = ProgressBar::new(total as u64).with_style(style);
+    bar.set_prefix(title.to_string());
+    bar
+}
+
+/// A whole number with commas: 12,345.
+pub fn thousands(number: f64) -> String {
+    let digits = format!("{:.0}", number.abs());
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if number < 0.0 { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn numbers_get_commas() {
+        for (number, text) in [(0.0, "0"), (999.4, "999"), (1000.0, "1,000"), (-1234567.0, "-1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The short commands: eval, generate, devices.
+
+use serde_json::json;
+
+use super::Ended;
+use super::args::{EvalArguments, GenerateArguments};
+use super::output::{Output, thousands};
+use super::setup::{self, Set};
+use crate::device::{Device, DeviceChoice, adapters};
+use crate::error::{Error, Result};
+use crate::eval::Evaluation;
+use crate::model::CausalLm;
+
+pub async fn eval(arguments: &EvalArguments, device: DeviceChoice, output: &Output) -> Result<Ended> {
+    if arguments.batch_size == 0 {
+        return Err(Error::setting("batch-size", 0, "1 or more"));
+    }
+    let device = setup::device(device, output).await?;
+    let (model, _) = setup::model(arguments.model.as_deref(), &device, output)?;
+    let max_length = setup::max_length(arguments.max_length, &model)?;
+    let mut set = Set::read(&arguments.data, &model, max_length)?;
+    if let Some(count) = arguments.samples {
+        if count == 0 || count > set.len() {
+            return Err(Error::TooFewSamples {
+                available: set.len(),
+                origin: set.origin,
+                requested: count,
+            });
+        }
+        (set, _) = set.split(count);
+    }
+    let summary = set.summary();
+    setup::describe(output, "Text", &summary);
+    let samples = set.samples.samples;
+    let mut evaluation = Evaluation::new(&samples, arguments.batch_size);
+    let found = loop {
+        if let Some(found) = evaluation.advance(&model, &samples).await? {
+            break found;
+        }
+        let (done, total) = evaluation.progress();
+        output.progress("measuring", done, total, "");
+    };
+    output.finish();
+    output.object(&json!({
+        "perplexity": found.perplexity,
+        "tokens": found.tokens,
+        "samples": summary.samples,
+        "skipped": summary.skipped,
+        "truncated": summary.truncated,
+    }));
+    output.text(format!(
+        "\nPerplexity {:.4} over {} predicted tokens",
+        found.perplexity,
+        thousands(found.tokens as f64)
+    ));
+    Ok(Ended::Well)
+}
+
+pub async fn generate(
+    arguments: &GenerateArguments,
+    device: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
+    let device = Device::open(device).await?;
+    let model = match &arguments.model {
+        Some(folder) => CausalLm::load(folder, &device)?,
+        None => CausalLm::embedded(&device)?,
+    };
+    output.piece(&arguments.prompt);
+    let text = model
+        .generate(
+            &arguments.prompt,
+            arguments.max_new_tokens,
+            &arguments.sampling(),
+            |piece| output.piece(piece),
+        )
+        .await?;
+    output.piece("\n");
+    output.object(&json!({ "prompt": arguments.prompt, "text": text }));
+    Ok(Ended::Well)
+}
+
+pub async fn devices(output: &Output) -> Result<Ended> {
+    let mebibytes = |bytes: u64| thousands((bytes >> 20) as f64);
+    let chosen = Device::open(DeviceChoice::Auto).await?;
+    for adapter in adapters().await {
+        output.object(&adapter);
+        output.text(format!(
+            "gpu:{}  {} ({}, {})\n       driver {}\n       buffers up to {} MiB, bindings up to {} MiB, \
+             {} invocations and {} KiB a workgroup",
+            adapter.index,
+            adapter.name,
+            adapter.backend,
+            adapter.kind,
+            if adapter.driver.is_empty() { "unknown" } else { &adapter.driver },
+            mebibytes(adapter.limits.max_buffer_bytes),
+            mebibytes(adapter.limits.max_binding_bytes),
+            adapter.limits.max_invocations,
+            adapter.limits.workgroup_bytes >> 10,
+        ));
+    }
+    let cpu = Device::cpu();
+    output.object(&json!({ "name": cpu.name(), "kind": "cpu" }));
+    output.text(format!("cpu    {}", cpu.name()));
+    output.text(format!("\nauto takes {}: {}", chosen.name(), chosen.reason()));
+    Ok(Ended::Well)
+}
