@@ -35,7 +35,11 @@ impl FromStr for DeviceChoice {
                 .and_then(|index| index.parse().ok())
                 .map(Self::GpuIndex)
                 .ok_or_else(|| {
-                    Error::setting("device", text, "auto, cpu, gpu or gpu:N (see `minift devices`)")
+                    Error::setting(
+                        "device",
+                        text,
+                        "auto, cpu, gpu or gpu:N (see `minift devices`)",
+                    )
                 }),
         }
     }
@@ -246,7 +250,10 @@ impl Device {
         match &self.adapter {
             None => {
                 let threads = rayon::current_num_threads();
-                format!("CPU, {threads} {}", if threads == 1 { "thread" } else { "threads" })
+                format!(
+                    "CPU, {threads} {}",
+                    if threads == 1 { "thread" } else { "threads" }
+                )
             }
             Some(adapter) => format!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind),
         }
@@ -255,7 +262,11 @@ impl Device {
 
 /// The GPU adapters of this machine, in the order of their numbers.
 pub async fn adapters() -> Vec<Adapter> {
-    enumerate().await.into_iter().map(|(adapter, _)| adapter).collect()
+    enumerate()
+        .await
+        .into_iter()
+        .map(|(adapter, _)| adapter)
+        .collect()
 }
 
 async fn enumerate() -> Vec<(Adapter, wgpu::Adapter)> {
@@ -289,7 +300,9 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
             wgpu::DeviceType::Cpu => AdapterKind::Software,
             wgpu::DeviceType::Other => AdapterKind::Other,
         },
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_string(),
         limits: Limits {
             max_buffer_bytes: limits.max_buffer_size,
             max_binding_bytes: limits.max_storage_buffer_binding_size,
@@ -323,6 +336,9 @@ pub async fn read<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec
     let fault = |error: &dyn fmt::Display| Error::Device {
         message: format!("the device failed while results were read: {error}"),
     };
-    let data = tensor.into_data_async().await.map_err(|error| fault(&error))?;
+    let data = tensor
+        .into_data_async()
+        .await
+        .map_err(|error| fault(&error))?;
     data.try_to_vec().map_err(|error| fault(&error))
 }

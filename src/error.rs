@@ -175,7 +175,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Nothing to work on.
-    #[error("{origin} holds no sample with at least two tokens ({skipped} shorter ones skipped): nothing to predict")]
+    #[error(
+        "{origin} holds no sample with at least two tokens ({skipped} shorter ones skipped): nothing to predict"
+    )]
     NoSamples {
         /// Where the samples were to come from.
         origin: String,
@@ -183,7 +185,9 @@ pub enum Error {
         skipped: usize,
     },
     /// More samples were asked for than there are.
-    #[error("{requested} samples were asked for, but {origin} has {available} usable ones: ask for fewer or give more text")]
+    #[error(
+        "{requested} samples were asked for, but {origin} has {available} usable ones: ask for fewer or give more text"
+    )]
     TooFewSamples {
         /// Where the samples were to come from.
         origin: String,
@@ -257,20 +261,28 @@ impl Error {
 
 fn advice_for(source: &std::io::Error) -> &'static str {
     match source.kind() {
-        std::io::ErrorKind::StorageFull => ": free some space and run it again; nothing that was there before is lost",
+        std::io::ErrorKind::StorageFull => {
+            ": free some space and run it again; nothing that was there before is lost"
+        }
         std::io::ErrorKind::PermissionDenied => ": check who owns it, or choose another place",
         _ => "",
     }
 }
 
 fn at(path: &Option<PathBuf>) -> String {
-    path.as_ref().map_or_else(String::new, |path| format!(" in {}", path.display()))
+    path.as_ref()
+        .map_or_else(String::new, |path| format!(" in {}", path.display()))
 }
 
 /// The first few names.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > SHOWN {
         text.push_str(", …");
     }

@@ -20,7 +20,11 @@ pub enum Method {
 impl Method {
     /// The method that an objective amounts to.
     pub fn of(objective: &Objective) -> Self {
-        if objective.needs_teacher() { Self::Mft } else { Self::Ft }
+        if objective.needs_teacher() {
+            Self::Mft
+        } else {
+            Self::Ft
+        }
     }
 
     /// For people.

@@ -19,7 +19,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let clamped = if x < LOWEST { LOWEST } else { x };
-    let n = clamped * core::f32::consts::LOG2_E + ROUND - ROUND;
+    let rounded = clamped * core::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = clamped - n * LN_2_HIGH - n * LN_2_LOW;
     let mut p = 1.987_569_1e-4_f32;
     p = p * r + 1.398_199_9e-3;
@@ -28,25 +29,62 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 5.000_000_3e-1;
     p = p * r * r + r + 1.0;
-    // SAFETY of range: n is in [-126, 0] (or garbage for NaN, where p is NaN and stays it).
-    #[allow(clippy::cast_possible_truncation)]
-    let power = f32::from_bits((((n as i32) + 127) << 23) as u32);
+    // The low bits of `rounded` are n: no conversion, which would cost a branch for NaN.
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
     let value = p * power;
     if x < LOWEST { 0.0 } else { value }
+}
+
+/// The lanes brought together as a tree. Not inlined: seen together with the loop that fills the
+/// lanes, LLVM would rather have pairs of them than whole registers (three times slower).
+#[inline(never)]
+fn fold_lanes(lanes: &mut [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = f(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
+    fold_lanes(&mut lanes, |a, b| a + b)
+}
+
+/// `Σ a_i b_i` over the length of `a`.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b[..a.len()].as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum += a * b;
+    }
+    sum_of_lanes(sums)
 }
 
 /// The largest element; NaN elements are passed over.
 #[inline(always)]
 pub(crate) fn maximum(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = row.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x > *lane { x } else { *lane };
+            *lane = larger(*lane, x);
         }
     }
-    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = larger(*lane, x);
+    }
+    fold_lanes(&mut lanes, larger)
 }
 
 /// The index of the first element equal to `value`, or 0 if there is none.
@@ -68,13 +106,18 @@ pub(crate) fn exponentiate(row: &mut [f32], maximum: f32, inverse_temperature: f
     let mut total = 0.0;
     for block in row.chunks_mut(BLOCK) {
         let mut sums = [0.0_f32; LANES];
-        for chunk in block.chunks_mut(LANES) {
+        let (chunks, rest) = block.as_chunks_mut::<LANES>();
+        for chunk in chunks {
             for (sum, x) in sums.iter_mut().zip(chunk) {
                 *x = exp(*x * inverse_temperature - maximum);
                 *sum += *x;
             }
         }
-        total += f64::from(sums.iter().sum::<f32>());
+        for (sum, x) in sums.iter_mut().zip(rest) {
+            *x = exp(*x * inverse_temperature - maximum);
+            *sum += *x;
+        }
+        total += f64::from(sum_of_lanes(sums));
     }
     total
 }
@@ -90,16 +133,24 @@ pub(crate) fn map_and_sum(
     let mut totals = [0.0_f64; 3];
     for (a, b) in a.chunks_mut(BLOCK).zip(b.chunks_mut(BLOCK)) {
         let mut sums = [[0.0_f32; LANES]; 3];
-        for (a, b) in a.chunks_mut(LANES).zip(b.chunks_mut(LANES)) {
-            for (lane, (a, b)) in a.iter_mut().zip(b).enumerate() {
-                let values = f(a, b);
+        let (a_chunks, a_rest) = a.as_chunks_mut::<LANES>();
+        let (b_chunks, b_rest) = b.as_chunks_mut::<LANES>();
+        for (a, b) in a_chunks.iter_mut().zip(b_chunks) {
+            for lane in 0..LANES {
+                let values = f(&mut a[lane], &mut b[lane]);
                 for (sums, value) in sums.iter_mut().zip(values) {
                     sums[lane] += value;
                 }
             }
         }
+        for (lane, (a, b)) in a_rest.iter_mut().zip(b_rest).enumerate() {
+            let values = f(a, b);
+            for (sums, value) in sums.iter_mut().zip(values) {
+                sums[lane] += value;
+            }
+        }
         for (total, sums) in totals.iter_mut().zip(sums) {
-            *total += f64::from(sums.iter().sum::<f32>());
+            *total += f64::from(sum_of_lanes(sums));
         }
     }
     totals
@@ -115,7 +166,10 @@ mod tests {
             let x = -(step as f32) * 87.3 / 200_000.0;
             let expected = f64::from(x).exp();
             let error = (f64::from(exp(x)) - expected).abs();
-            assert!(error <= expected * 2.0 * f64::from(f32::EPSILON), "x = {x}: {error:e}");
+            assert!(
+                error <= expected * 2.0 * f64::from(f32::EPSILON),
+                "x = {x}: {error:e}"
+            );
         }
     }
 

@@ -75,17 +75,33 @@ const DEVICE: Tolerance = Tolerance {
 };
 
 impl Case {
-    fn check(&self, form: &str, target: &[f32], losses: &[f32], gradient: &[f32], within: &Tolerance) {
+    fn check(
+        &self,
+        form: &str,
+        target: &[f32],
+        losses: &[f32],
+        gradient: &[f32],
+        within: &Tolerance,
+    ) {
         let name = &self.name;
         let error = largest_error(target, &self.target);
-        assert!(error <= within.target, "{name}, {form}: target off by {error:e}");
+        assert!(
+            error <= within.target,
+            "{name}, {form}: target off by {error:e}"
+        );
         for (row, (&found, &expected)) in losses.iter().zip(&self.losses).enumerate() {
             let error = (f64::from(found) - expected).abs();
             let allowed = (expected.abs() * within.loss_relative).max(within.loss_absolute);
-            assert!(error <= allowed, "{name}, {form}: loss of row {row} off by {error:e} of {expected}");
+            assert!(
+                error <= allowed,
+                "{name}, {form}: loss of row {row} off by {error:e} of {expected}"
+            );
         }
         let error = largest_error(gradient, &self.gradient) / largest(&self.gradient);
-        assert!(error <= within.gradient, "{name}, {form}: gradient off by {error:e}");
+        assert!(
+            error <= within.gradient,
+            "{name}, {form}: gradient off by {error:e}"
+        );
     }
 
     fn scale(&self) -> f32 {
@@ -119,8 +135,11 @@ fn kernels_agree_with_published_code_on_every_device() {
         for case in cases() {
             let teacher = matrix(&case.teacher, case.shape, tensors);
             let labels = labels(&case.labels, tensors);
-            let target =
-                values(objective::corrected_target(teacher.clone(), labels.clone(), &case.objective));
+            let target = values(objective::corrected_target(
+                teacher.clone(),
+                labels.clone(),
+                &case.objective,
+            ));
             let (losses, gradient) = objective::loss_and_gradient(
                 matrix(&case.student, case.shape, tensors),
                 Some(teacher),
@@ -128,7 +147,13 @@ fn kernels_agree_with_published_code_on_every_device() {
                 &case.objective,
                 case.scale(),
             );
-            case.check(&device.name(), &target, &values(losses), &values(gradient), &DEVICE);
+            case.check(
+                &device.name(),
+                &target,
+                &values(losses),
+                &values(gradient),
+                &DEVICE,
+            );
         }
     }
 }
@@ -148,7 +173,9 @@ fn autodiff_agrees_with_published_code_on_every_device() {
         let tensors = device.tensors();
         for case in cases() {
             for (form, loss) in forms {
-                let student = matrix(&case.student, case.shape, tensors).autodiff().require_grad();
+                let student = matrix(&case.student, case.shape, tensors)
+                    .autodiff()
+                    .require_grad();
                 let teacher = matrix(&case.teacher, case.shape, tensors);
                 let labels = labels(&case.labels, tensors);
                 let target =
@@ -178,7 +205,9 @@ fn tiled_loss_agrees_with_published_code_on_every_device() {
             let [rows, vocabulary] = case.shape;
             for rows_of_tile in [1, 5, rows] {
                 let head = Tensor::<2>::eye(vocabulary, tensors);
-                let hidden = matrix(&case.student, case.shape, tensors).autodiff().require_grad();
+                let hidden = matrix(&case.student, case.shape, tensors)
+                    .autodiff()
+                    .require_grad();
                 let loss = objective::distillation_loss(
                     Predictions {
                         hidden: hidden.clone(),
@@ -198,9 +227,15 @@ fn tiled_loss_agrees_with_published_code_on_every_device() {
                 let loss = f64::from(values(loss.inner())[0]);
                 let (name, device) = (&case.name, device.name());
                 let error = (loss - case.mean).abs();
-                assert!(error <= (2e-5 * case.mean).max(2e-5), "{name} on {device}: mean off by {error:e}");
+                assert!(
+                    error <= (2e-5 * case.mean).max(2e-5),
+                    "{name} on {device}: mean off by {error:e}"
+                );
                 let error = largest_error(&gradient, &case.gradient) / largest(&case.gradient);
-                assert!(error <= 2e-5, "{name} on {device}, tile {rows_of_tile}: gradient off by {error:e}");
+                assert!(
+                    error <= 2e-5,
+                    "{name} on {device}, tile {rows_of_tile}: gradient off by {error:e}"
+                );
             }
         }
     }

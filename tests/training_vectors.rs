@@ -25,9 +25,14 @@ fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
 fn check_logits(model: &CausalLm, file: &Vectors, expected: &str, tolerance: f64, device: &Device) {
     let [rows, length, _] = file.shape(expected).try_into().unwrap();
     let ids = file.i32("input_ids")[..rows * length].to_vec();
-    let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), device.tensors());
+    let tokens =
+        Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), device.tensors());
     let error = largest_error(&values(model.logits(tokens)), file.f64(expected));
-    assert!(error <= tolerance, "{expected} on {}: off by {error:e}", device.name());
+    assert!(
+        error <= tolerance,
+        "{expected} on {}: off by {error:e}",
+        device.name()
+    );
 }
 
 #[test]
@@ -57,14 +62,21 @@ fn trainings_agree_with_pytorch_on_every_device() {
             };
             let mut trainer = Trainer::new(model.clone(), settings).unwrap();
             // Each step's samples are new ones: the teacher must not take them for known.
-            let all: Vec<Sample> = (0..20).flat_map(|step| samples_of_step(&file, step)).collect();
+            let all: Vec<Sample> = (0..20)
+                .flat_map(|step| samples_of_step(&file, step))
+                .collect();
             let batch = |step: usize| Batch::new(&all, (step * 8..step * 8 + 8).collect());
 
             let (_, gradients) = trainer.gradients(&[batch(0)]);
             for (spec, gradient) in model.decoder().parameters().iter().zip(gradients) {
                 let expected = file.f64(&format!("{name}.grad.{}", spec.name));
                 let error = largest_error(&values(gradient), expected) / largest(expected);
-                assert!(error <= 1e-4, "{name} on {}: {} off by {error:e}", device.name(), spec.name);
+                assert!(
+                    error <= 1e-4,
+                    "{name} on {}: {} off by {error:e}",
+                    device.name(),
+                    spec.name
+                );
             }
 
             for (step, &expected) in file.f64(&format!("{name}.loss")).iter().enumerate() {
@@ -92,7 +104,13 @@ fn tokens_agree_with_python() {
     assert_eq!(samples.len(), 25);
     for sample in samples {
         let expected: Vec<u32> = serde_json::from_value(sample["ids"].clone()).unwrap();
-        assert_eq!(model.tokenizer().encode(sample["text"].as_str().unwrap()).unwrap(), expected);
+        assert_eq!(
+            model
+                .tokenizer()
+                .encode(sample["text"].as_str().unwrap())
+                .unwrap(),
+            expected
+        );
     }
 }
 
@@ -102,7 +120,9 @@ fn perplexities_agree_with_pytorch() {
     let file: serde_json::Value = serde_json::from_slice(&json).unwrap();
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
     let texts = |name: &str| {
-        let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("assets").join(name);
+        let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("assets")
+            .join(name);
         parse_texts(&std::fs::read(&path).unwrap(), &path).unwrap()
     };
     let (tickets, tales) = (texts("tickets.jsonl"), texts("tales.jsonl"));
@@ -111,12 +131,18 @@ fn perplexities_agree_with_pytorch() {
         ("tales_first_200", &tales[..200]),
         ("tales_last_40", &tales[200..]),
     ] {
-        let samples = Samples::tokenize(texts, model.tokenizer(), 256, name).unwrap().samples;
+        let samples = Samples::tokenize(texts, model.tokenizer(), 256, name)
+            .unwrap()
+            .samples;
         let found = pollster::block_on(evaluate(&model, &samples, 8)).unwrap();
         let expected = &file["perplexity"][name];
         assert_eq!(found.tokens as u64, expected["tokens"].as_u64().unwrap());
         let expected = expected["perplexity"].as_f64().unwrap();
         let error = (found.perplexity - expected).abs() / expected;
-        assert!(error <= 1e-3, "{name}: {} is off by {error:e}", found.perplexity);
+        assert!(
+            error <= 1e-3,
+            "{name}: {} is off by {error:e}",
+            found.perplexity
+        );
     }
 }

@@ -225,7 +225,8 @@ impl TrainingArguments {
                 },
             },
             MethodArgument::Ft => {
-                for (name, given) in [("tau", self.tau.is_some()), ("scope", self.scope.is_some())] {
+                for (name, given) in [("tau", self.tau.is_some()), ("scope", self.scope.is_some())]
+                {
                     if given {
                         return Err(Error::setting(
                             name,

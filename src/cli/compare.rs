@@ -11,7 +11,7 @@ use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
 use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{DataSummary, Done, MethodReport, Setup, run_json};
+use crate::report::{Done, MethodReport, Setup, run_json};
 use crate::train::{Cancel, Ending, Run, RunData, TrainSettings, drive};
 
 pub async fn run(
@@ -20,26 +20,25 @@ pub async fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Ended> {
-    let out: PathBuf = arguments.out.clone().unwrap_or_else(|| setup::free_folder("minift-out"));
+    let out: PathBuf = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| setup::free_folder("minift-out"));
     let folder = FolderWriter::new(&out, arguments.force)?;
     let device = setup::device(device, output).await?;
     let (model, name) = setup::model(None, &device, output)?;
     let max_length = setup::max_length(None, &model)?;
     let tickets = demo::tickets()?;
     let origin = "tickets of a bicycle workshop (embedded)";
-    let (train, domain) =
-        setup::Set::new(&tickets, &model, max_length, origin.to_string())?.split(demo::TRAIN_TICKETS);
+    let (train, domain) = setup::Set::new(&tickets, &model, max_length, origin.to_string())?
+        .split(demo::TRAIN_TICKETS);
     let general = setup::Set::tales(&model, max_length)?;
     let setup = Setup {
         model: name,
         parameters: model.parameter_count(),
         max_length,
         train: train.summary(),
-        domain: DataSummary {
-            samples: domain.len(),
-            tokens: crate::data::positions(&domain),
-            ..train.summary()
-        },
+        domain: domain.summary(),
         general: general.summary(),
     };
     setup::describe(output, "Train", &setup.train);
@@ -49,14 +48,18 @@ pub async fn run(
 
     let data = Arc::new(RunData {
         train: train.samples.samples,
-        domain,
+        domain: domain.samples.samples,
         general: general.samples.samples,
     });
     let prompts = [DOMAIN_PROMPT, GENERAL_PROMPT];
     let untouched = setup::continuations(&model, &prompts).await?;
     let methods = [
         ("finetuning", "ft", Objective::finetuning()),
-        ("minifinetuning, τ 0.25", "mft", Objective::minifinetuning(DEFAULT_TAU)),
+        (
+            "minifinetuning, τ 0.25",
+            "mft",
+            Objective::minifinetuning(DEFAULT_TAU),
+        ),
     ];
     let mut before = None;
     let mut reports: Vec<MethodReport> = Vec::new();
@@ -78,7 +81,11 @@ pub async fn run(
         before = Some(outcome.before);
         let trained = run.trained_model();
         trained.write(&folder, subfolder).await?;
-        let result = Done::new(&settings, &outcome, out.join(subfolder).display().to_string());
+        let result = Done::new(
+            &settings,
+            &outcome,
+            out.join(subfolder).display().to_string(),
+        );
         output.object(&result);
         reports.push(MethodReport {
             settings,
@@ -97,8 +104,7 @@ pub async fn run(
     folder.finish()?;
 
     let names = ["FT", "MFT, τ 0.25"];
-    let mut rows: Vec<summary::Row<'_>> =
-        before.into_iter().map(summary::Row::untouched).collect();
+    let mut rows: Vec<summary::Row<'_>> = before.into_iter().map(summary::Row::untouched).collect();
     let mut models = vec![("untouched", untouched.as_slice())];
     for (name, report) in names.into_iter().zip(&reports) {
         rows.push(summary::Row::trained(name.to_string(), &report.result));
@@ -113,5 +119,9 @@ pub async fn run(
     for (name, report) in names.into_iter().zip(&reports) {
         output.text(format!("{name}: {}", summary::speed(&report.result)));
     }
-    Ok(if cancel.is_cancelled() { Ended::Cancelled } else { Ended::Well })
+    Ok(if cancel.is_cancelled() {
+        Ended::Cancelled
+    } else {
+        Ended::Well
+    })
 }

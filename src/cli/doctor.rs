@@ -7,7 +7,11 @@ use crate::device::{Device, DeviceChoice};
 use crate::doctor::examine;
 use crate::error::Result;
 
-pub async fn run(arguments: &DoctorArguments, choice: DeviceChoice, output: &Output) -> Result<Ended> {
+pub async fn run(
+    arguments: &DoctorArguments,
+    choice: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
     let device = Device::open(choice).await?;
     output.text(format!(
         "minift {} on {} {}",
@@ -28,7 +32,10 @@ pub async fn run(arguments: &DoctorArguments, choice: DeviceChoice, output: &Out
             limits.workgroup_bytes
         ));
     }
-    output.text(format!("\n{:<58} {:>10} {:>10}", "check", "error", "tolerance"));
+    output.text(format!(
+        "\n{:<58} {:>10} {:>10}",
+        "check", "error", "tolerance"
+    ));
     let checks = examine(&device, arguments.vectors.as_deref(), |check| {
         output.object(check);
         output.text(format!(
@@ -42,7 +49,10 @@ pub async fn run(arguments: &DoctorArguments, choice: DeviceChoice, output: &Out
     .await?;
     let wrong = checks.iter().filter(|check| !check.ok).count();
     if wrong == 0 {
-        output.text(format!("\nAll {} checks passed: this device computes right.", checks.len()));
+        output.text(format!(
+            "\nAll {} checks passed: this device computes right.",
+            checks.len()
+        ));
         return Ok(Ended::Well);
     }
     output.text(format!(

@@ -75,7 +75,11 @@ impl Output {
     pub fn event(&self, method: &str, event: &Event) {
         self.object(event);
         match event {
-            Event::Evaluating { moment, done, total } => {
+            Event::Evaluating {
+                moment,
+                done,
+                total,
+            } => {
                 let title = match moment {
                     Moment::Before => "measuring the untouched model".to_string(),
                     Moment::After => format!("measuring after {method}"),
@@ -83,7 +87,15 @@ impl Output {
                 self.progress(&title, *done, *total, "");
             }
             Event::Evaluated { .. } => self.finish(),
-            Event::Step { step, steps, epoch, loss, tokens_per_second, seconds_left, .. } => {
+            Event::Step {
+                step,
+                steps,
+                epoch,
+                loss,
+                tokens_per_second,
+                seconds_left,
+                ..
+            } => {
                 let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
                 let message = format!(
                     "epoch {epoch}  loss {loss:.3}  {} tokens/s  {} left",
@@ -114,7 +126,11 @@ impl Output {
         if let Some(bar) = &progress.bar {
             bar.set_position(done as u64);
             bar.set_message(message.to_string());
-        } else if progress.printed.is_none_or(|at| at.elapsed() >= LINE_INTERVAL) || done == total {
+        } else if progress
+            .printed
+            .is_none_or(|at| at.elapsed() >= LINE_INTERVAL)
+            || done == total
+        {
             progress.printed = Some(Instant::now());
             eprintln!("{title}: {done}/{total}  {message}");
         }
@@ -147,7 +163,11 @@ pub fn thousands(number: f64) -> String {
         }
         text.push(digit);
     }
-    if number < 0.0 { format!("-{text}") } else { text }
+    if number < 0.0 {
+        format!("-{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +176,12 @@ mod tests {
 
     #[test]
     fn numbers_get_commas() {
-        for (number, text) in [(0.0, "0"), (999.4, "999"), (1000.0, "1,000"), (-1234567.0, "-1,234,567")] {
+        for (number, text) in [
+            (0.0, "0"),
+            (999.4, "999"),
+            (1000.0, "1,000"),
+            (-1234567.0, "-1,234,567"),
+        ] {
             assert_eq!(thousands(number), text);
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::{Output, thousands};
-use crate::data::{Sample, Samples, read_texts};
+use crate::data::{Samples, read_texts};
 use crate::demo;
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
@@ -23,10 +23,20 @@ pub async fn device(choice: DeviceChoice, output: &Output) -> Result<Device> {
 }
 
 /// Reads a model, or the embedded one.
-pub fn model(folder: Option<&Path>, device: &Device, output: &Output) -> Result<(CausalLm, String)> {
+pub fn model(
+    folder: Option<&Path>,
+    device: &Device,
+    output: &Output,
+) -> Result<(CausalLm, String)> {
     let (model, name) = match folder {
-        Some(folder) => (CausalLm::load(folder, device)?, folder.display().to_string()),
-        None => (CausalLm::embedded(device)?, "minift-tales-360k (embedded)".to_string()),
+        Some(folder) => (
+            CausalLm::load(folder, device)?,
+            folder.display().to_string(),
+        ),
+        None => (
+            CausalLm::embedded(device)?,
+            "minift-tales-360k (embedded)".to_string(),
+        ),
     };
     let parameters = thousands(model.parameter_count() as f64);
     output.text(format!("Model    {name}, {parameters} parameters"));
@@ -56,11 +66,21 @@ pub struct Set {
 impl Set {
     /// The samples of a file.
     pub fn read(path: &Path, model: &CausalLm, max_length: usize) -> Result<Self> {
-        Self::new(&read_texts(path)?, model, max_length, path.display().to_string())
+        Self::new(
+            &read_texts(path)?,
+            model,
+            max_length,
+            path.display().to_string(),
+        )
     }
 
     /// The samples of texts.
-    pub fn new(texts: &[String], model: &CausalLm, max_length: usize, origin: String) -> Result<Self> {
+    pub fn new(
+        texts: &[String],
+        model: &CausalLm,
+        max_length: usize,
+        origin: String,
+    ) -> Result<Self> {
         let samples = Samples::tokenize(texts, model.tokenizer(), max_length, &origin)?;
         Ok(Self { samples, origin })
     }
@@ -69,7 +89,12 @@ impl Set {
     pub fn tales(model: &CausalLm, max_length: usize) -> Result<Self> {
         let tales = demo::tales()?;
         let tales = &tales[..demo::GENERAL_TALES.min(tales.len())];
-        Self::new(tales, model, max_length, "tiny stories (embedded)".to_string())
+        Self::new(
+            tales,
+            model,
+            max_length,
+            "tiny stories (embedded)".to_string(),
+        )
     }
 
     pub fn len(&self) -> usize {
@@ -77,8 +102,11 @@ impl Set {
     }
 
     /// The first `count` samples, and the others as a set of their own.
-    pub fn split(mut self, count: usize) -> (Self, Vec<Sample>) {
-        let rest = self.samples.samples.split_off(count);
+    pub fn split(mut self, count: usize) -> (Self, Self) {
+        let rest = Self {
+            samples: self.samples.split_off(count),
+            origin: self.origin.clone(),
+        };
         (self, rest)
     }
 
@@ -88,7 +116,7 @@ impl Set {
             samples: self.len(),
             tokens: self.samples.positions(),
             skipped: self.samples.skipped,
-            truncated: self.samples.truncated,
+            truncated: self.samples.truncated.iter().filter(|&&cut| cut).count(),
         }
     }
 }
@@ -102,10 +130,16 @@ pub fn describe(output: &Output, title: &str, summary: &DataSummary) {
         summary.origin
     );
     if summary.truncated > 0 {
-        line.push_str(&format!("; {} cut to length", thousands(summary.truncated as f64)));
+        line.push_str(&format!(
+            "; {} cut to length",
+            thousands(summary.truncated as f64)
+        ));
     }
     if summary.skipped > 0 {
-        line.push_str(&format!("; {} too short and skipped", thousands(summary.skipped as f64)));
+        line.push_str(&format!(
+            "; {} too short and skipped",
+            thousands(summary.skipped as f64)
+        ));
     }
     output.text(line);
 }
@@ -124,7 +158,9 @@ pub async fn continuations(model: &CausalLm, prompts: &[&str]) -> Result<Vec<Con
     let mut continuations = Vec::new();
     for &prompt in prompts {
         let sampling = Sampling::default();
-        let text = model.generate(prompt, CONTINUATION_TOKENS, &sampling, |_| ()).await?;
+        let text = model
+            .generate(prompt, CONTINUATION_TOKENS, &sampling, |_| ())
+            .await?;
         continuations.push(Continuation {
             prompt: prompt.to_string(),
             text,

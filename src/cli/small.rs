@@ -11,7 +11,11 @@ use crate::error::{Error, Result};
 use crate::eval::Evaluation;
 use crate::model::CausalLm;
 
-pub async fn eval(arguments: &EvalArguments, device: DeviceChoice, output: &Output) -> Result<Ended> {
+pub async fn eval(
+    arguments: &EvalArguments,
+    device: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
     if arguments.batch_size == 0 {
         return Err(Error::setting("batch-size", 0, "1 or more"));
     }
@@ -102,6 +106,10 @@ pub async fn devices(output: &Output) -> Result<Ended> {
     let cpu = Device::cpu();
     output.object(&json!({ "name": cpu.name(), "kind": "cpu" }));
     output.text(format!("cpu    {}", cpu.name()));
-    output.text(format!("\nauto takes {}: {}", chosen.name(), chosen.reason()));
+    output.text(format!(
+        "\nauto takes {}: {}",
+        chosen.name(),
+        chosen.reason()
+    ));
     Ok(Ended::Well)
 }

@@ -34,7 +34,11 @@ impl<'a> Row<'a> {
 
 /// Perplexities, gain and cost, a line a model.
 pub fn table(output: &Output, rows: &[Row<'_>]) {
-    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+    let width = rows
+        .iter()
+        .map(|row| row.name.chars().count())
+        .max()
+        .unwrap_or(0);
     output.text(format!(
         "\n{:width$}  {:>8}  {:>8}  {:>8}  {:>8}  {:>18}  {:>8}  {:>8}",
         "perplexity", "domain", "general", "S", "DG", "S/DG", "Δ domain", "Δ general"
@@ -71,7 +75,9 @@ pub fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
         (_, None) => format!(
             "Minifinetuning gained {share:.0} % of what finetuning gained and forgot nothing."
         ),
-        (None, Some(_)) => "Finetuning forgot nothing here; minifinetuning is not needed.".to_string(),
+        (None, Some(_)) => {
+            "Finetuning forgot nothing here; minifinetuning is not needed.".to_string()
+        }
         (Some(finetuning), Some(minifinetuning)) => format!(
             "Minifinetuning gained {share:.0} % of what finetuning gained, and {:.1} times as much \
              for each point forgotten.",
@@ -82,9 +88,15 @@ pub fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
 
 /// What models made of the same prompts.
 pub fn continuations(output: &Output, models: &[(&str, &[Continuation])]) {
-    let count = models.first().map_or(0, |(_, continuations)| continuations.len());
+    let count = models
+        .first()
+        .map_or(0, |(_, continuations)| continuations.len());
     for prompt in 0..count {
-        let width = models.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        let width = models
+            .iter()
+            .map(|(name, _)| name.chars().count())
+            .max()
+            .unwrap_or(0);
         for (number, (name, continuations)) in models.iter().enumerate() {
             let Some(continuation) = continuations.get(prompt) else {
                 continue;
@@ -92,7 +104,10 @@ pub fn continuations(output: &Output, models: &[(&str, &[Continuation])]) {
             if number == 0 {
                 output.text(format!("\n“{}”", one_line(&continuation.prompt)));
             }
-            output.text(format!("  {name:width$}  …{}", one_line(&continuation.text)));
+            output.text(format!(
+                "  {name:width$}  …{}",
+                one_line(&continuation.text)
+            ));
         }
     }
 }

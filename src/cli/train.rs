@@ -9,12 +9,11 @@ use super::args::TrainArguments;
 use super::output::Output;
 use super::setup::{self, Set};
 use super::{Ended, summary};
-use crate::data::{Sample, positions};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::files::{FolderWriter, is_occupied};
 use crate::model::CausalLm;
-use crate::report::{DataSummary, Done, Method, MethodReport, Setup, run_json};
+use crate::report::{Done, Method, MethodReport, Setup, run_json};
 use crate::train::{Cancel, Checkpoints, Ending, Run, RunData, drive};
 
 pub async fn run(
@@ -105,7 +104,10 @@ pub async fn run(
         (method.name(), report.continuations.as_slice()),
     ];
     summary::continuations(output, &models);
-    output.text(format!("\nModel and run.json are in {}", arguments.out.display()));
+    output.text(format!(
+        "\nModel and run.json are in {}",
+        arguments.out.display()
+    ));
     output.text(summary::speed(&report.result));
     output.object(&report.result);
     Ok(Ended::Well)
@@ -138,7 +140,11 @@ fn samples(
         (None, None) => available - available.div_ceil(10),
     };
     if count == 0 {
-        return Err(Error::setting("samples", count, "1 or more to train, and 1 to hold out"));
+        return Err(Error::setting(
+            "samples",
+            count,
+            "1 or more to train, and 1 to hold out",
+        ));
     }
     if count > most {
         let origin = match arguments.held_out {
@@ -152,20 +158,9 @@ fn samples(
         });
     }
     let (train, rest) = all.split(count);
-    let (domain, domain_summary): (Vec<Sample>, DataSummary) = match &arguments.held_out {
-        Some(path) => {
-            let held_out = Set::read(path, model, max_length)?;
-            let summary = held_out.summary();
-            (held_out.samples.samples, summary)
-        }
-        None => {
-            let summary = DataSummary {
-                samples: rest.len(),
-                tokens: positions(&rest),
-                ..train.summary()
-            };
-            (rest, summary)
-        }
+    let domain = match &arguments.held_out {
+        Some(path) => Set::read(path, model, max_length)?,
+        None => rest,
     };
     let general = match &arguments.general {
         Some(path) => Set::read(path, model, max_length)?,
@@ -176,12 +171,12 @@ fn samples(
         parameters: model.parameter_count(),
         max_length,
         train: train.summary(),
-        domain: domain_summary,
+        domain: domain.summary(),
         general: general.summary(),
     };
     let data = RunData {
         train: train.samples.samples,
-        domain,
+        domain: domain.samples.samples,
         general: general.samples.samples,
     };
     Ok((data, setup))

@@ -58,13 +58,21 @@ impl Batch {
 
     /// Labels \[samples · length\], negative where there is nothing to predict.
     pub fn labels(&self, device: &burn::tensor::Device) -> Tensor<1, Int> {
-        Tensor::from_data(TensorData::new(self.labels.clone(), [self.labels.len()]), device)
+        Tensor::from_data(
+            TensorData::new(self.labels.clone(), [self.labels.len()]),
+            device,
+        )
     }
 }
 
 /// The batches of an epoch, as positions in the list: a random order that `seed` and `epoch` fix,
 /// in which samples of about the same length come together.
-pub fn epoch_batches(list: &[Sample], batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+pub fn epoch_batches(
+    list: &[Sample],
+    batch_size: usize,
+    seed: u64,
+    epoch: usize,
+) -> Vec<Vec<usize>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(epoch as u64);
     let mut order: Vec<usize> = (0..list.len()).collect();

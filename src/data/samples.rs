@@ -13,8 +13,8 @@ pub struct Samples {
     pub samples: Vec<Sample>,
     /// Texts of fewer than two tokens, which predict nothing and are left out.
     pub skipped: usize,
-    /// Texts that were cut to the greatest length.
-    pub truncated: usize,
+    /// Which samples were cut to the greatest length.
+    pub truncated: Vec<bool>,
 }
 
 impl Samples {
@@ -36,10 +36,8 @@ impl Samples {
                 result.skipped += 1;
                 continue;
             }
-            if sample.len() > max_length {
-                sample.truncate(max_length);
-                result.truncated += 1;
-            }
+            result.truncated.push(sample.len() > max_length);
+            sample.truncate(max_length);
             result.samples.push(sample);
         }
         if result.samples.is_empty() {
@@ -49,6 +47,15 @@ impl Samples {
             });
         }
         Ok(result)
+    }
+
+    /// The samples from `count` on, which are taken out of these.
+    pub fn split_off(&mut self, count: usize) -> Self {
+        Self {
+            samples: self.samples.split_off(count),
+            skipped: 0,
+            truncated: self.truncated.split_off(count),
+        }
     }
 
     /// Predicted tokens: all but the first of each sample.

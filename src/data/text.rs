@@ -25,7 +25,10 @@ pub fn read_texts(path: &Path) -> Result<Vec<String>> {
 ///
 /// As [`read_texts`].
 pub fn parse_texts(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
     let parse = match ending.to_ascii_lowercase().as_str() {
         "txt" => parse_plain,
         "jsonl" => parse_json_lines,
@@ -88,10 +91,17 @@ fn parse_json_lines(text: &str, path: &Path) -> Result<Vec<String>> {
                 return Err(fault(number, message.to_string()));
             }
             None => {
-                let keys = object.keys().map(|key| format!("{key:?}")).collect::<Vec<_>>();
+                let keys = object
+                    .keys()
+                    .map(|key| format!("{key:?}"))
+                    .collect::<Vec<_>>();
                 let message = format!(
                     "no \"text\" (found {}): expected {{\"text\": \"…\"}}",
-                    if keys.is_empty() { "nothing".to_string() } else { keys.join(", ") }
+                    if keys.is_empty() {
+                        "nothing".to_string()
+                    } else {
+                        keys.join(", ")
+                    }
                 );
                 return Err(fault(number, message));
             }
@@ -133,7 +143,9 @@ mod tests {
             }
         }
         match parse_texts(b"one\n\nt\xffo", Path::new("a.txt")) {
-            Err(Error::DataLine { line: 3, message, .. }) => assert!(message.contains("byte 7")),
+            Err(Error::DataLine {
+                line: 3, message, ..
+            }) => assert!(message.contains("byte 7")),
             other => panic!("{other:?}"),
         }
     }

@@ -21,17 +21,12 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] for a file that is none, [`Error::TokenBeyondVocabulary`] if it makes ids
     /// that the model does not have.
-    pub fn parse(
-        bytes: &[u8],
-        path: &Path,
-            vocabulary: usize,
-    ) -> Result<Self> {
-        let mut tokenizer = HuggingFaceTokenizer::from_bytes(bytes).map_err(|error| {
-            Error::Tokenizer {
+    pub fn parse(bytes: &[u8], path: &Path, vocabulary: usize) -> Result<Self> {
+        let mut tokenizer =
+            HuggingFaceTokenizer::from_bytes(bytes).map_err(|error| Error::Tokenizer {
                 path: path.to_path_buf(),
                 message: format!("not a tokenizer.json: {error}"),
-            }
-        })?;
+            })?;
         // Lengths are the data's business.
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
@@ -53,7 +48,10 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot encode the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(|error| self.fault(&error))?;
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, true)
+            .map_err(|error| self.fault(&error))?;
         let ids = encoding.get_ids().to_vec();
         match ids.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(Error::TokenBeyondVocabulary {
@@ -70,7 +68,9 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer.decode(ids, true).map_err(|error| self.fault(&error))
+        self.tokenizer
+            .decode(ids, true)
+            .map_err(|error| self.fault(&error))
     }
 
     fn fault(&self, error: &tokenizers::Error) -> Error {

@@ -47,7 +47,11 @@ impl Evaluation {
     /// # Errors
     ///
     /// [`crate::Error::Device`].
-    pub async fn advance(&mut self, model: &CausalLm, samples: &[Sample]) -> Result<Option<Perplexity>> {
+    pub async fn advance(
+        &mut self,
+        model: &CausalLm,
+        samples: &[Sample],
+    ) -> Result<Option<Perplexity>> {
         if let Some(indices) = self.batches.get(self.done) {
             let batch = Batch::new(samples, indices.clone());
             let device = model.tensor_device();
@@ -78,7 +82,11 @@ impl Evaluation {
 /// # Errors
 ///
 /// [`crate::Error::Device`].
-pub async fn evaluate(model: &CausalLm, samples: &[Sample], batch_size: usize) -> Result<Perplexity> {
+pub async fn evaluate(
+    model: &CausalLm,
+    samples: &[Sample],
+    batch_size: usize,
+) -> Result<Perplexity> {
     let mut evaluation = Evaluation::new(samples, batch_size);
     loop {
         if let Some(perplexity) = evaluation.advance(model, samples).await? {

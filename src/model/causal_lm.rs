@@ -106,6 +106,11 @@ impl CausalLm {
         &self.tokenizer
     }
 
+    /// The weights file that it was read from.
+    pub(crate) fn weight_bytes(&self) -> &[u8] {
+        &self.files.weights
+    }
+
     /// The device that its values are on.
     pub fn tensor_device(&self) -> burn::tensor::Device {
         self.parameters[0].device()
@@ -113,7 +118,11 @@ impl CausalLm {
 
     /// Number of trainable values.
     pub fn parameter_count(&self) -> usize {
-        self.decoder.parameters().iter().map(|spec| spec.elements()).sum()
+        self.decoder
+            .parameters()
+            .iter()
+            .map(|spec| spec.elements())
+            .sum()
     }
 
     /// Next-token predictions for token ids \[batch, length\], one row a token.
@@ -128,7 +137,9 @@ impl CausalLm {
     pub fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, length] = tokens.dims();
         let Predictions { hidden, head } = self.predictions(tokens);
-        hidden.matmul(head.transpose()).reshape([batch, length, self.config.decoder.vocabulary])
+        hidden
+            .matmul(head.transpose())
+            .reshape([batch, length, self.config.decoder.vocabulary])
     }
 
     /// Writes the model as a Hugging Face folder with float32 weights, which Python's `transformers`
@@ -156,7 +167,10 @@ impl CausalLm {
         let format = [("format".to_string(), "pt".to_string())].into();
         let mut files = vec![
             ("config.json".to_string(), config),
-            ("model.safetensors".to_string(), weights::serialize(&tensors, format)),
+            (
+                "model.safetensors".to_string(),
+                weights::serialize(&tensors, format),
+            ),
             ("tokenizer.json".to_string(), self.files.tokenizer.to_vec()),
         ];
         for (name, bytes) in &self.files.companions {

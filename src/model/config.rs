@@ -58,12 +58,11 @@ impl ModelConfig {
     /// [`Error::Config`] for text that is not such a file or for sizes that do not fit together,
     /// [`Error::UnsupportedArchitecture`] for another kind of model.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
-        let json: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
-            Error::Config {
+        let json: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| Error::Config {
                 path: path.to_path_buf(),
                 message: format!("not a JSON object: {error}"),
-            }
-        })?;
+            })?;
         let decoder = family::describe(&Fields { json: &json, path })?;
         decoder.check(path)?;
         Ok(Self { decoder, json })
@@ -72,7 +71,11 @@ impl ModelConfig {
     /// The file for weights stored as float32.
     pub fn to_json(&self) -> Value {
         let mut json = self.json.clone();
-        let key = if json.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
+        let key = if json.contains_key("torch_dtype") {
+            "torch_dtype"
+        } else {
+            "dtype"
+        };
         json.insert(key.to_string(), "float32".into());
         Value::Object(json)
     }
@@ -116,10 +119,16 @@ impl DecoderConfig {
             ));
         }
         if !(self.norm_epsilon.is_finite() && self.norm_epsilon >= 0.0) {
-            return fault(format!("rms_norm_eps is {}: expected 0 or more", self.norm_epsilon));
+            return fault(format!(
+                "rms_norm_eps is {}: expected 0 or more",
+                self.norm_epsilon
+            ));
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
-            return fault(format!("rope_theta is {}: expected more than 0", self.rope_theta));
+            return fault(format!(
+                "rope_theta is {}: expected more than 0",
+                self.rope_theta
+            ));
         }
         let ids = self.begin_token.iter().chain(&self.end_tokens);
         for &id in ids {
@@ -153,7 +162,11 @@ impl Fields<'_> {
     }
 
     /// A field of an object that is itself a field; all three may be absent or null.
-    pub fn nested<T: for<'de> Deserialize<'de>>(&self, object: &str, name: &str) -> Result<Option<T>> {
+    pub fn nested<T: for<'de> Deserialize<'de>>(
+        &self,
+        object: &str,
+        name: &str,
+    ) -> Result<Option<T>> {
         let value = self.json.get(object).and_then(|object| object.get(name));
         self.parse(&format!("{object}.{name}"), value)
     }

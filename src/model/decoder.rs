@@ -92,8 +92,15 @@ impl Decoder {
         for (number, layer) in self.index.layers.iter().enumerate() {
             let input = norm(x.clone(), layer.attention_norm);
             let layer_cache = cache.as_deref_mut().map(|cache| (cache, number));
-            let attended =
-                self.attention(way, parameters, layer, input, [batch, length], &rotary, layer_cache);
+            let attended = self.attention(
+                way,
+                parameters,
+                layer,
+                input,
+                [batch, length],
+                &rotary,
+                layer_cache,
+            );
             x = x + linear(attended, &parameters[layer.attention_output]);
             let input = norm(x.clone(), layer.feed_forward_norm);
             let gate = linear(input.clone(), &parameters[layer.gate]);
@@ -114,7 +121,12 @@ impl Decoder {
         rotary: &RotaryTables,
         cache: Option<(&mut KeyValueCache, usize)>,
     ) -> Tensor<2> {
-        let DecoderConfig { heads, key_heads, head_size, .. } = self.config;
+        let DecoderConfig {
+            heads,
+            key_heads,
+            head_size,
+            ..
+        } = self.config;
         let heads_of = |weight: usize, heads: usize| {
             linear(input.clone(), &parameters[weight]).reshape([batch, length, heads, head_size])
         };
@@ -137,7 +149,12 @@ impl Decoder {
     }
 
     /// Angle of pair i at position p: p · theta^(−2i / head size).
-    fn rotary_tables(&self, first: usize, length: usize, device: &burn::tensor::Device) -> RotaryTables {
+    fn rotary_tables(
+        &self,
+        first: usize,
+        length: usize,
+        device: &burn::tensor::Device,
+    ) -> RotaryTables {
         let half = self.config.head_size / 2;
         let angle = |position: usize, pair: usize| {
             let exponent = -2.0 * pair as f64 / self.config.head_size as f64;

@@ -42,10 +42,18 @@ impl Sampling {
     /// [`Error::InvalidSetting`].
     pub fn validate(&self) -> Result<()> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return Err(Error::setting("temperature", self.temperature, "a finite number from 0"));
+            return Err(Error::setting(
+                "temperature",
+                self.temperature,
+                "a finite number from 0",
+            ));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::setting("top-p", self.top_p, "a number above 0, up to 1"));
+            return Err(Error::setting(
+                "top-p",
+                self.top_p,
+                "a number above 0, up to 1",
+            ));
         }
         Ok(())
     }
@@ -115,7 +123,12 @@ fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     let order = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
     let most_likely = |tokens: &[usize]| {
-        tokens.iter().copied().filter(|&token| !logits[token].is_nan()).min_by(order).unwrap_or(0)
+        tokens
+            .iter()
+            .copied()
+            .filter(|&token| !logits[token].is_nan())
+            .min_by(order)
+            .unwrap_or(0)
     };
     if sampling.temperature == 0.0 {
         return most_likely(&tokens) as u32;
@@ -128,7 +141,8 @@ fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
     let Some(&first) = tokens.first() else {
         return 0;
     };
-    let weight = |token: usize| f64::from((logits[token] - logits[first]) / sampling.temperature).exp();
+    let weight =
+        |token: usize| f64::from((logits[token] - logits[first]) / sampling.temperature).exp();
     let total: f64 = tokens.iter().map(|&token| weight(token)).sum();
     let mut sum = 0.0;
     let kept = tokens
@@ -171,12 +185,21 @@ mod tests {
 
     #[test]
     fn sampling_follows_the_distribution_and_its_limits() {
-        let free = Sampling { temperature: 1.0, ..Sampling::default() };
+        let free = Sampling {
+            temperature: 1.0,
+            ..Sampling::default()
+        };
         let [a, b, none, c] = counts(&free);
         assert_eq!(none, 0);
         // softmax(1, 3, 2) = 0.090, 0.665, 0.245
         assert!((300..420).contains(&a) && (2560..2760).contains(&b) && (900..1060).contains(&c));
-        assert_eq!(counts(&Sampling { top_k: 1, ..free.clone() }), [0, 4000, 0, 0]);
+        assert_eq!(
+            counts(&Sampling {
+                top_k: 1,
+                ..free.clone()
+            }),
+            [0, 4000, 0, 0]
+        );
         let [a, _, _, c] = counts(&Sampling { top_p: 0.7, ..free });
         assert!(a == 0 && c > 900);
     }

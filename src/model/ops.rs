@@ -103,7 +103,9 @@ pub fn causal_attention(
             let [batch, length, heads, size] = query.dims();
             let [_, key_length, key_heads, _] = key.dims();
             let group = heads / key_heads;
-            let query = query.swap_dims(1, 2).reshape([batch, key_heads, group * length, size]);
+            let query = query
+                .swap_dims(1, 2)
+                .reshape([batch, key_heads, group * length, size]);
             let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
             let scores = query.matmul(key.swap_dims(2, 3)) * scale;
             let hidden = hidden_keys(length, key_length, &scores.device())
@@ -111,7 +113,10 @@ pub fn causal_attention(
                 .expand([batch, key_heads, group, length, key_length])
                 .reshape([batch, key_heads, group * length, key_length]);
             let weights = softmax(scores.mask_fill(hidden, f32::MIN), 3);
-            weights.matmul(value).reshape([batch, heads, length, size]).swap_dims(1, 2)
+            weights
+                .matmul(value)
+                .reshape([batch, heads, length, size])
+                .swap_dims(1, 2)
         }
     }
 }
@@ -122,5 +127,7 @@ fn hidden_keys(length: usize, key_length: usize, device: &burn::tensor::Device) 
     let queries = Tensor::<1, Int>::arange(first as i64..key_length as i64, device);
     let keys = Tensor::<1, Int>::arange(0..key_length as i64, device);
     let queries: Tensor<2, Int> = queries.reshape([length, 1]).expand([length, key_length]);
-    keys.reshape([1, key_length]).expand([length, key_length]).greater(queries)
+    keys.reshape([1, key_length])
+        .expand([length, key_length])
+        .greater(queries)
 }

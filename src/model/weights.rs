@@ -60,7 +60,10 @@ pub fn read_parameters(
         .iter()
         .map(|spec| {
             let values = read_tensor(&tensors[spec.name.as_str()], spec, path)?;
-            Ok(Tensor::from_data(TensorData::new(values, spec.matrix_shape()), device))
+            Ok(Tensor::from_data(
+                TensorData::new(values, spec.matrix_shape()),
+                device,
+            ))
         })
         .collect()
 }
@@ -81,8 +84,12 @@ fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Resu
             .chunks_exact(4)
             .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
             .collect(),
-        Dtype::F16 => pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect(),
-        Dtype::BF16 => pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect(),
+        Dtype::F16 => pairs()
+            .map(|pair| f16::from_le_bytes(pair).to_f32())
+            .collect(),
+        Dtype::BF16 => pairs()
+            .map(|pair| bf16::from_le_bytes(pair).to_f32())
+            .collect(),
         other => {
             return Err(Error::TensorType {
                 path: path.to_path_buf(),
@@ -91,7 +98,11 @@ fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Resu
             });
         }
     };
-    if let Some((index, &value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+    if let Some((index, &value)) = values
+        .iter()
+        .enumerate()
+        .find(|(_, value)| !value.is_finite())
+    {
         return Err(Error::NonFiniteWeight {
             path: path.to_path_buf(),
             name: spec.name.clone(),
@@ -110,7 +121,10 @@ pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
 /// # Errors
 ///
 /// [`Error::Device`] if the device fails.
-pub async fn download(specs: &[ParameterSpec], parameters: &[Tensor<2>]) -> Result<Vec<NamedTensor>> {
+pub async fn download(
+    specs: &[ParameterSpec],
+    parameters: &[Tensor<2>],
+) -> Result<Vec<NamedTensor>> {
     let mut tensors = Vec::with_capacity(specs.len());
     for (spec, parameter) in specs.iter().zip(parameters) {
         let values = crate::device::read(parameter.clone()).await?;
@@ -122,7 +136,9 @@ pub async fn download(specs: &[ParameterSpec], parameters: &[Tensor<2>]) -> Resu
 /// The bytes of a safetensors file of float32 tensors with such metadata. Python's libraries want
 /// `format` = `pt` there to read it as a model.
 pub fn serialize(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> Vec<u8> {
-    let views = tensors.iter().map(|(name, shape, values)| (name.as_str(), Floats { shape, values }));
+    let views = tensors
+        .iter()
+        .map(|(name, shape, values)| (name.as_str(), Floats { shape, values }));
     safetensors::serialize(views, Some(metadata))
         .expect("float32 tensors of their own shapes can always be written")
 }
@@ -146,7 +162,11 @@ impl safetensors::View for Floats<'_> {
         if cfg!(target_endian = "little") {
             bytemuck::cast_slice(self.values).into()
         } else {
-            self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into()
+            self.values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect::<Vec<_>>()
+                .into()
         }
     }
 

@@ -19,7 +19,11 @@ impl<B: ObjectiveBackend, C: CheckpointStrategy> ObjectiveBackend for Autodiff<B
         labels: IntTensor<Self>,
         objective: Objective,
     ) -> FloatTensor<Self> {
-        constant::<B>(B::corrected_target(teacher_logits.into_primitive(), labels, objective))
+        constant::<B>(B::corrected_target(
+            teacher_logits.into_primitive(),
+            labels,
+            objective,
+        ))
     }
 
     fn loss_and_gradient(

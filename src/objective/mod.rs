@@ -70,7 +70,10 @@ pub fn distillation_loss(
     let [rows, hidden_size] = student.hidden.dims();
     let [vocabulary, head_width] = student.head.dims();
     assert!(rows > 0, "the loss needs at least one row");
-    assert_eq!(hidden_size, head_width, "hidden states and head have the same width");
+    assert_eq!(
+        hidden_size, head_width,
+        "hidden states and head have the same width"
+    );
     assert_eq!(labels.dims(), [rows], "one label a row");
     let teacher = teacher.filter(|_| objective.needs_teacher());
     assert!(
@@ -78,7 +81,11 @@ pub fn distillation_loss(
         "an objective with tau < 1 needs the teacher's predictions"
     );
     if let Some(teacher) = &teacher {
-        assert_eq!(teacher.hidden.dims()[0], rows, "as many teacher as student rows");
+        assert_eq!(
+            teacher.hidden.dims()[0],
+            rows,
+            "as many teacher as student rows"
+        );
         assert_eq!(teacher.head.dims()[0], vocabulary, "one vocabulary");
     }
     let teacher = match teacher {
@@ -145,7 +152,10 @@ pub fn loss_and_gradient(
         *objective,
         gradient_scale,
     );
-    (Tensor::from_dispatch(losses), Tensor::from_dispatch(gradient))
+    (
+        Tensor::from_dispatch(losses),
+        Tensor::from_dispatch(gradient),
+    )
 }
 
 /// The corrected target q \[rows, vocabulary\] of teacher logits; rows with a negative label are the
@@ -159,7 +169,11 @@ pub fn corrected_target(
     labels: Tensor<1, Int>,
     objective: &Objective,
 ) -> Tensor<2> {
-    assert_eq!(labels.dims()[0], teacher_logits.dims()[0], "one label a row");
+    assert_eq!(
+        labels.dims()[0],
+        teacher_logits.dims()[0],
+        "one label a row"
+    );
     Tensor::from_dispatch(Dispatch::corrected_target(
         teacher_logits.into_dispatch(),
         int32(labels).into_dispatch(),
@@ -176,7 +190,10 @@ fn check_logits(
     assert_eq!(labels.dims()[0], student.dims()[0], "one label a row");
     match teacher {
         Some(teacher) => assert_eq!(teacher.dims(), student.dims(), "logits of one shape"),
-        None => assert!(!objective.needs_teacher(), "tau < 1 needs the teacher's logits"),
+        None => assert!(
+            !objective.needs_teacher(),
+            "tau < 1 needs the teacher's logits"
+        ),
     }
 }
 

@@ -20,13 +20,18 @@ pub fn corrected_target(
     let columns = Tensor::<1, Int>::arange(0..vocabulary as i64, &device)
         .unsqueeze::<2>()
         .expand([rows, vocabulary]);
-    let is_label = columns.clone().equal(labels.clone().expand([rows, vocabulary]));
+    let is_label = columns
+        .clone()
+        .equal(labels.clone().expand([rows, vocabulary]));
 
     let p = log_softmax(teacher_logits.clone() / objective.temperature, 1).exp();
     let p_label = p.clone().gather(1, labels.clone());
     let largest = teacher_logits.clone().max_dim(1);
     let argmax = columns
-        .mask_fill(teacher_logits.lower(largest.expand([rows, vocabulary])), vocabulary as i64)
+        .mask_fill(
+            teacher_logits.lower(largest.expand([rows, vocabulary])),
+            vocabulary as i64,
+        )
         .min_dim(1);
     let p_max = p.clone().gather(1, argmax.clone());
 

@@ -18,7 +18,12 @@ macro_rules! shader_file {
     ($name:literal) => {
         (
             $name,
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            include_str!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/shaders/",
+                $name,
+                ".wgsl"
+            )),
         )
     };
 }
@@ -37,7 +42,10 @@ const KERNELS: [(&str, &str); 2] = [
 
 /// Every kernel, complete.
 pub fn shaders() -> Vec<Shader> {
-    KERNELS.iter().map(|&(name, text)| join(name, text)).collect()
+    KERNELS
+        .iter()
+        .map(|&(name, text)| join(name, text))
+        .collect()
 }
 
 /// The kernel of that name, complete.

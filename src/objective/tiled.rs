@@ -71,16 +71,25 @@ pub(super) fn loss_and_gradients<B: ObjectiveBackend>(
 
         add::<B>(&mut loss, B::float_sum(losses));
         if wanted.hidden {
-            hidden_gradients.push(B::float_matmul(gradient.clone(), inputs.student_head.clone()));
+            hidden_gradients.push(B::float_matmul(
+                gradient.clone(),
+                inputs.student_head.clone(),
+            ));
         }
         if wanted.head {
-            add::<B>(&mut head_gradient, B::float_matmul(B::float_transpose(gradient), hidden));
+            add::<B>(
+                &mut head_gradient,
+                B::float_matmul(B::float_transpose(gradient), hidden),
+            );
         }
     }
 
     let loss = loss.expect("at least one row: the public functions check it");
     LossAndGradients {
-        loss: B::float_reshape(B::float_mul_scalar(loss, inputs.scale.into()), Shape::new([1])),
+        loss: B::float_reshape(
+            B::float_mul_scalar(loss, inputs.scale.into()),
+            Shape::new([1]),
+        ),
         hidden: match hidden_gradients.len() {
             0 => None,
             1 => hidden_gradients.pop(),

@@ -102,7 +102,11 @@ fn loss_and_gradient_of_row(
             *student = exp(x_student - student_maximum);
             *teacher = exp(x_teacher - teacher_maximum);
             // Nothing times an infinite contrast is nothing.
-            let weighted = if *teacher == 0.0 { 0.0 } else { *teacher * contrast };
+            let weighted = if *teacher == 0.0 {
+                0.0
+            } else {
+                *teacher * contrast
+            };
             [*student, *teacher, weighted]
         });
 
@@ -167,7 +171,11 @@ pub fn loss_and_gradient(
     assert_eq!(losses.len(), labels.len(), "one loss a row");
     let with_teacher = objective.needs_teacher();
     if with_teacher {
-        assert_eq!(teacher.len(), student.len(), "as many teacher as student logits");
+        assert_eq!(
+            teacher.len(),
+            student.len(),
+            "as many teacher as student logits"
+        );
     }
     let gradient_scale = gradient_scale * objective.temperature;
     let row = |student: &mut [f32], teacher: &mut [f32], label: i32| match usize::try_from(label) {
@@ -220,7 +228,13 @@ pub fn corrected_target(teacher: &mut [f32], labels: &[i32], objective: &Objecti
                     };
                     (Some(label), Correction::of(&row, objective))
                 }
-                _ => (None, Correction { kept: 1.0, q_label: 0.0 }),
+                _ => (
+                    None,
+                    Correction {
+                        kept: 1.0,
+                        q_label: 0.0,
+                    },
+                ),
             };
             let factor = (correction.kept / sum) as f32;
             for weight in teacher.iter_mut() {
@@ -242,9 +256,15 @@ fn vocabulary_of(logits: usize, labels: &[i32]) -> usize {
         return 1;
     }
     let vocabulary = logits / labels.len();
-    assert_eq!(logits, vocabulary * labels.len(), "logits are [rows, vocabulary]");
+    assert_eq!(
+        logits,
+        vocabulary * labels.len(),
+        "logits are [rows, vocabulary]"
+    );
     assert!(
-        labels.iter().all(|&label| i64::from(label) < vocabulary as i64),
+        labels
+            .iter()
+            .all(|&label| i64::from(label) < vocabulary as i64),
         "a label is not below the vocabulary size of {vocabulary}"
     );
     vocabulary.max(1)

@@ -1,10 +1,10 @@
 //! Devices that run WGSL: the kernels of `shaders/` launched on the buffers of burn's tensors.
 
+use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::wgpu::{
     CubeBackend, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
 };
-use burn::backend::TensorMetadata;
 use burn::cubecl::prelude::{CubeCount, CubeDim, KernelId};
 use burn::cubecl::server::KernelArguments;
 use burn::tensor::{DType, Shape};
@@ -23,7 +23,11 @@ impl ObjectiveBackend for CubeBackend {
         let teacher = into_contiguous(teacher_logits);
         let target = empty(&teacher, teacher.shape());
         let parameters = Parameters::new(&target, &objective, 1.0);
-        launch("corrected_target", &[&teacher, &into_contiguous(labels), &target], parameters);
+        launch(
+            "corrected_target",
+            &[&teacher, &into_contiguous(labels), &target],
+            parameters,
+        );
         target
     }
 
@@ -47,7 +51,11 @@ impl ObjectiveBackend for CubeBackend {
             _ => empty(&student, Shape::new([1])),
         };
         let parameters = Parameters::new(&student, &objective, gradient_scale);
-        launch("distillation_loss", &[&student, &teacher, &labels, &losses], parameters);
+        launch(
+            "distillation_loss",
+            &[&student, &teacher, &labels, &losses],
+            parameters,
+        );
         (losses, student)
     }
 }
@@ -69,7 +77,8 @@ struct Parameters {
 impl Parameters {
     fn new(logits: &CubeTensor, objective: &Objective, gradient_scale: f32) -> Self {
         let [tokens, vocabulary] = logits.shape().dims();
-        let size = |n: usize| u32::try_from(n).expect("a tile has fewer than 2^32 rows and columns");
+        let size =
+            |n: usize| u32::try_from(n).expect("a tile has fewer than 2^32 rows and columns");
         Self {
             tokens: size(tokens),
             vocabulary: size(vocabulary),
@@ -103,7 +112,13 @@ impl KernelSource for Kernel {
 fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     let bytes = shape.num_elements() * size_of::<f32>();
     let buffer = like.client.empty(bytes);
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, buffer, DType::F32)
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        shape,
+        buffer,
+        DType::F32,
+    )
 }
 
 /// Runs a kernel with one workgroup a row on `tensors`, in the order of its bindings.
@@ -117,7 +132,10 @@ fn launch(kernel: &'static str, tensors: &[&CubeTensor], parameters: Parameters)
         .collect();
     let workgroups_y = parameters.tokens.div_ceil(WORKGROUPS_X);
     client.launch(
-        Box::new(SourceKernel::new(Kernel(kernel), CubeDim::new_1d(WORKGROUP_SIZE))),
+        Box::new(SourceKernel::new(
+            Kernel(kernel),
+            CubeDim::new_1d(WORKGROUP_SIZE),
+        )),
         CubeCount::Static(parameters.tokens.min(WORKGROUPS_X), workgroups_y, 1),
         KernelArguments::new().with_buffers(buffers),
     );

@@ -2,7 +2,6 @@
 //! settings and the figures so far. Nothing in it can run code, and it is whole or not there.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use super::settings::TrainSettings;
 use super::trainer::State;
 use crate::error::{Error, Result};
 use crate::eval::Perplexities;
-use crate::model::{ParameterSpec, weights};
+use crate::model::{CausalLm, ParameterSpec, weights};
 
 /// How far a run is. The order of the samples follows from the seed and the step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,9 +42,16 @@ const GROUPS: [&str; 3] = ["parameter", "first_moment", "second_moment"];
 
 impl Checkpoint<'_> {
     pub async fn write(&self, specs: &[ParameterSpec], state: &State) -> Result<Vec<u8>> {
-        let AdamW { first_moments, second_moments, .. } = &state.optimizer;
+        let AdamW {
+            first_moments,
+            second_moments,
+            ..
+        } = &state.optimizer;
         let mut tensors = Vec::new();
-        for (group, values) in GROUPS.iter().zip([&state.parameters, first_moments, second_moments]) {
+        for (group, values) in GROUPS
+            .iter()
+            .zip([&state.parameters, first_moments, second_moments])
+        {
             for (name, shape, values) in weights::download(specs, values).await? {
                 tensors.push((format!("{group}.{name}"), shape, values));
             }
@@ -53,8 +59,14 @@ impl Checkpoint<'_> {
         let json = |error| unreachable!("figures can always be written as JSON: {error}");
         let metadata = HashMap::from([
             ("minift_checkpoint".to_string(), VERSION.to_string()),
-            ("settings".to_string(), serde_json::to_string(self.settings).unwrap_or_else(json)),
-            ("progress".to_string(), serde_json::to_string(self.progress).unwrap_or_else(json)),
+            (
+                "settings".to_string(),
+                serde_json::to_string(self.settings).unwrap_or_else(json),
+            ),
+            (
+                "progress".to_string(),
+                serde_json::to_string(self.progress).unwrap_or_else(json),
+            ),
             ("fingerprint".to_string(), self.fingerprint.clone()),
         ]);
         Ok(weights::serialize(&tensors, metadata))
@@ -72,16 +84,21 @@ impl Checkpoint<'_> {
             path: path.to_path_buf(),
             message,
         };
-        let damaged = |error: &dyn std::fmt::Display| fault(format!("not a whole checkpoint: {error}"));
+        let damaged =
+            |error: &dyn std::fmt::Display| fault(format!("not a whole checkpoint: {error}"));
         let (_, header) =
             safetensors::SafeTensors::read_metadata(bytes).map_err(|error| damaged(&error))?;
         let metadata = header.metadata().clone().unwrap_or_default();
         let entry = |name: &str| {
-            metadata.get(name).ok_or_else(|| fault(format!("not a checkpoint of minift: no {name}")))
+            metadata
+                .get(name)
+                .ok_or_else(|| fault(format!("not a checkpoint of minift: no {name}")))
         };
         let version = entry("minift_checkpoint")?;
         if version != VERSION {
-            return Err(fault(format!("of version {version}; this minift reads version {VERSION}")));
+            return Err(fault(format!(
+                "of version {version}; this minift reads version {VERSION}"
+            )));
         }
         let theirs: TrainSettings =
             serde_json::from_str(entry("settings")?).map_err(|error| damaged(&error))?;
@@ -141,12 +158,16 @@ fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
         .join("; ")
 }
 
-/// Parameters' names and shapes and every token of the data, in a few digits.
-pub(super) fn fingerprint(specs: &[ParameterSpec], data: &RunData) -> String {
-    let mut hasher = DefaultHasher::new();
-    for spec in specs {
-        (&spec.name, &spec.shape).hash(&mut hasher);
+/// The model and every token of the data, in a few digits.
+pub(super) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(model.weight_bytes());
+    for list in [&data.train, &data.domain, &data.general] {
+        hasher.update(&list.len().to_le_bytes());
+        for sample in list {
+            hasher.update(&sample.len().to_le_bytes());
+            hasher.update(bytemuck::cast_slice(sample));
+        }
     }
-    (&data.train, &data.domain, &data.general).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    format!("{:08x}", hasher.finalize())
 }

@@ -98,7 +98,8 @@ pub async fn drive(
         match run.next().await {
             Ok(Some(event)) => {
                 on_event(&event);
-                if let (Event::Step { step, steps, .. }, Some(checkpoints)) = (&event, checkpoints) {
+                if let (Event::Step { step, steps, .. }, Some(checkpoints)) = (&event, checkpoints)
+                {
                     let due = checkpoints.every > 0 && step.is_multiple_of(checkpoints.every);
                     if due || step == steps {
                         checkpoints.save(run).await?;
@@ -106,7 +107,9 @@ pub async fn drive(
                 }
             }
             Ok(None) => {
-                let outcome = run.outcome().expect("a run without a next event has its outcome");
+                let outcome = run
+                    .outcome()
+                    .expect("a run without a next event has its outcome");
                 return Ok(Ending::Finished(outcome));
             }
             Err(Error::NonFiniteLoss { step, loss, .. }) => {

@@ -201,7 +201,10 @@ impl Run {
     fn next_batches(&mut self) -> Vec<Batch> {
         let settings = self.trainer.settings();
         let steps_an_epoch = self.steps / settings.epochs;
-        let (epoch, step) = (self.progress.step / steps_an_epoch, self.progress.step % steps_an_epoch);
+        let (epoch, step) = (
+            self.progress.step / steps_an_epoch,
+            self.progress.step % steps_an_epoch,
+        );
         if self.epoch.as_ref().map(|(epoch, _)| *epoch) != Some(epoch) {
             let batches =
                 epoch_batches(&self.data.train, settings.batch_size, settings.seed, epoch);
@@ -223,9 +226,15 @@ impl Run {
             Moment::Before => self.model.clone(),
             Moment::After => self.trained_model(),
         };
-        let (mut evaluation, domain) =
-            self.evaluation.take().unwrap_or_else(|| (begin(&self.data.domain), None));
-        let samples = if domain.is_none() { &self.data.domain } else { &self.data.general };
+        let (mut evaluation, domain) = self
+            .evaluation
+            .take()
+            .unwrap_or_else(|| (begin(&self.data.domain), None));
+        let samples = if domain.is_none() {
+            &self.data.domain
+        } else {
+            &self.data.general
+        };
         let result = evaluation.advance(&model, samples).await?;
 
         let (done, total) = evaluation.progress();
@@ -305,10 +314,14 @@ impl Run {
 
     /// What model and data are, in a few digits.
     fn fingerprint(&self) -> String {
-        super::checkpoint::fingerprint(self.model.decoder().parameters(), &self.data)
+        super::checkpoint::fingerprint(&self.model, &self.data)
     }
 }
 
 fn rate(tokens: usize, seconds: f64) -> f64 {
-    if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        tokens as f64 / seconds
+    } else {
+        0.0
+    }
 }

@@ -85,9 +85,16 @@ impl TrainSettings {
             }
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(Error::setting("lr", self.learning_rate, "a finite number above 0"));
+            return Err(Error::setting(
+                "lr",
+                self.learning_rate,
+                "a finite number above 0",
+            ));
         }
-        for (name, value) in [("weight-decay", self.weight_decay), ("clip", self.gradient_clip)] {
+        for (name, value) in [
+            ("weight-decay", self.weight_decay),
+            ("clip", self.gradient_clip),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::setting(name, value, "a finite number from 0"));
             }
@@ -122,7 +129,9 @@ mod tests {
             schedule,
             ..TrainSettings::default()
         };
-        (0..6).map(|step| settings.learning_rate_at(step, 6)).collect()
+        (0..6)
+            .map(|step| settings.learning_rate_at(step, 6))
+            .collect()
     }
 
     #[test]

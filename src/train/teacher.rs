@@ -30,7 +30,11 @@ impl Teacher {
 
     /// The teacher's predictions for a batch, one row a token as the student's.
     pub fn predictions(&mut self, batch: &Batch) -> Predictions {
-        let cached = batch.samples.iter().map(|sample| self.cache.get(sample).cloned()).collect();
+        let cached = batch
+            .samples
+            .iter()
+            .map(|sample| self.cache.get(sample).cloned())
+            .collect();
         let hidden = match cached {
             Some(parts) => self.assemble(parts, batch.length),
             None => {

@@ -97,10 +97,21 @@ impl Trainer {
             return Ok(measured);
         }
 
-        let TrainSettings { gradient_clip, weight_decay, .. } = self.settings;
+        let TrainSettings {
+            gradient_clip,
+            weight_decay,
+            ..
+        } = self.settings;
         let too_long = gradient_clip > 0.0 && f64::from(measured.gradient_norm) > gradient_clip;
-        let factor = if too_long { norm.recip() * gradient_clip } else { norm.ones_like() };
-        let State { parameters, optimizer } = &mut self.state;
+        let factor = if too_long {
+            norm.recip() * gradient_clip
+        } else {
+            norm.ones_like()
+        };
+        let State {
+            parameters,
+            optimizer,
+        } = &mut self.state;
         optimizer.step(parameters, gradients, &factor, learning_rate, weight_decay);
         Ok(measured)
     }
@@ -113,11 +124,17 @@ impl Trainer {
     /// If there is no batch.
     pub fn gradients(&mut self, batches: &[Batch]) -> (Tensor<1>, Parameters) {
         let positions = batches.iter().map(|batch| batch.positions).sum();
-        let mut parts = batches.iter().map(|batch| self.gradients_of_batch(batch, positions));
+        let mut parts = batches
+            .iter()
+            .map(|batch| self.gradients_of_batch(batch, positions));
         let (mut loss, mut gradients) = parts.next().expect("at least one batch");
         for (part, of_parameters) in parts {
             loss = loss + part;
-            gradients = gradients.into_iter().zip(of_parameters).map(|(a, b)| a + b).collect();
+            gradients = gradients
+                .into_iter()
+                .zip(of_parameters)
+                .map(|(a, b)| a + b)
+                .collect();
         }
         (loss, gradients)
     }
@@ -125,7 +142,10 @@ impl Trainer {
     /// A batch's share of the mean over `positions`.
     fn gradients_of_batch(&mut self, batch: &Batch, positions: usize) -> (Tensor<1>, Parameters) {
         let device = self.model.tensor_device();
-        let teacher = self.teacher.as_mut().map(|teacher| teacher.predictions(batch));
+        let teacher = self
+            .teacher
+            .as_mut()
+            .map(|teacher| teacher.predictions(batch));
         let parameters: Parameters = self
             .state
             .parameters

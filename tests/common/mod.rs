@@ -26,7 +26,9 @@ pub fn devices() -> [Device; 2] {
 
 /// A file of `tests/data`.
 pub fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 /// Tensors of a safetensors file as `f32`, with shapes and metadata.
@@ -39,7 +41,12 @@ impl Vectors {
     pub fn read(name: &str) -> Self {
         let bytes = std::fs::read(data(name)).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let metadata = header
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = file
             .iter()
@@ -59,7 +66,11 @@ impl Vectors {
     }
 
     pub fn f64(&self, name: &str) -> &[f64] {
-        &self.tensors.get(name).unwrap_or_else(|| panic!("no {name}")).1
+        &self
+            .tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}"))
+            .1
     }
 
     pub fn f32(&self, name: &str) -> Vec<f32> {
@@ -71,12 +82,19 @@ impl Vectors {
     }
 
     pub fn shape(&self, name: &str) -> &[usize] {
-        &self.tensors.get(name).unwrap_or_else(|| panic!("no {name}")).0
+        &self
+            .tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}"))
+            .0
     }
 }
 
 fn numbers<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-    bytes.chunks_exact(N).map(|chunk| read(chunk.try_into().unwrap())).collect()
+    bytes
+        .chunks_exact(N)
+        .map(|chunk| read(chunk.try_into().unwrap()))
+        .collect()
 }
 
 pub fn matrix(values: &[f32], shape: [usize; 2], device: &burn::tensor::Device) -> Tensor<2> {
@@ -98,10 +116,15 @@ pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
         .iter()
         .zip(expected)
         .map(|(&found, &expected)| (f64::from(found) - expected).abs())
-        .fold(0.0, |largest, error| if error <= largest { largest } else { error })
+        .fold(
+            0.0,
+            |largest, error| if error <= largest { largest } else { error },
+        )
 }
 
 /// Largest absolute value.
 pub fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |largest, value| value.abs().max(largest))
+    values
+        .iter()
+        .fold(0.0, |largest, value| value.abs().max(largest))
 }

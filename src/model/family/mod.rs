@@ -52,5 +52,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
 }
 
 fn find(table: &[(&str, Family)], name: &str) -> Option<Family> {
-    table.iter().find(|(known, _)| *known == name).map(|&(_, family)| family)
+    table
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|&(_, family)| family)
 }

@@ -5,9 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, backend_extension,
-};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape};
 
 use super::kernels::{self, Heads};
@@ -17,7 +15,8 @@ use super::kernels::{self, Heads};
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedBackend: Backend {
     /// Root mean square normalisation of x \[rows, width\] with weight \[1, width\].
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self>;
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
+    -> FloatTensor<Self>;
 
     /// Gradients with respect to x and weight.
     fn rms_norm_backward(
@@ -79,8 +78,11 @@ impl FusedBackend for Flex {
         epsilon: f32,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
-        let (x, weight, upstream) =
-            (x.to_contiguous(), weight.to_contiguous(), upstream.to_contiguous());
+        let (x, weight, upstream) = (
+            x.to_contiguous(),
+            weight.to_contiguous(),
+            upstream.to_contiguous(),
+        );
         let mut gradient = FlexTensor::empty(x.shape(), DType::F32);
         let of_weight = kernels::rms_norm_backward(
             x.storage(),
@@ -93,7 +95,11 @@ impl FusedBackend for Flex {
     }
 
     fn rotate(x: FlexTensor, cosine: FlexTensor, sine: FlexTensor, direction: f32) -> FlexTensor {
-        let (x, cosine, sine) = (x.to_contiguous(), cosine.to_contiguous(), sine.to_contiguous());
+        let (x, cosine, sine) = (
+            x.to_contiguous(),
+            cosine.to_contiguous(),
+            sine.to_contiguous(),
+        );
         let [_, length, heads, size] = x.shape().dims();
         let mut out = FlexTensor::empty(x.shape(), DType::F32);
         kernels::rotate(
@@ -119,8 +125,11 @@ impl FusedBackend for Flex {
         up: FlexTensor,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
-        let (gate, up, upstream) =
-            (gate.to_contiguous(), up.to_contiguous(), upstream.to_contiguous());
+        let (gate, up, upstream) = (
+            gate.to_contiguous(),
+            up.to_contiguous(),
+            upstream.to_contiguous(),
+        );
         let mut of_gate = FlexTensor::empty(gate.shape(), DType::F32);
         let mut of_up = FlexTensor::empty(gate.shape(), DType::F32);
         kernels::silu_multiply_backward(
@@ -141,10 +150,18 @@ impl FusedBackend for Flex {
     ) -> FlexTensor {
         let heads = heads(&query, &key);
         let shape = query.shape();
-        let (query, key, value) =
-            (query.to_contiguous(), key.to_contiguous(), value.to_contiguous());
-        let out =
-            kernels::attention(query.storage(), key.storage(), value.storage(), heads, scale);
+        let (query, key, value) = (
+            query.to_contiguous(),
+            key.to_contiguous(),
+            value.to_contiguous(),
+        );
+        let out = kernels::attention(
+            query.storage(),
+            key.storage(),
+            value.storage(),
+            heads,
+            scale,
+        );
         tensor(out, shape)
     }
 
@@ -196,10 +213,18 @@ fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
 }
 
 impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32) -> FloatTensor<Self> {
+    fn rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
         let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
         let out = B::rms_norm(x.clone(), weight.clone(), epsilon);
-        match RmsNorm.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
+        match RmsNorm
+            .prepare::<C>([x_node, weight_node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((x, weight, epsilon), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -238,7 +263,11 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
     fn silu_multiply(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
         let ((gate, gate_node), (up, up_node)) = (gate.into_parts(), up.into_parts());
         let out = B::silu_multiply(gate.clone(), up.clone());
-        match SiluMultiply.prepare::<C>([gate_node, up_node]).compute_bound().stateful() {
+        match SiluMultiply
+            .prepare::<C>([gate_node, up_node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((gate, up), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -268,7 +297,11 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
         let (value, value_node) = value.into_parts();
         let out = B::causal_attention(query.clone(), key.clone(), value.clone(), scale);
         let nodes = [query_node, key_node, value_node];
-        match CausalAttention.prepare::<C>(nodes).compute_bound().stateful() {
+        match CausalAttention
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((query, key, value, scale), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -288,7 +321,11 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
             scale,
             upstream.into_primitive(),
         );
-        (constant::<B>(of_query), constant::<B>(of_key), constant::<B>(of_value))
+        (
+            constant::<B>(of_query),
+            constant::<B>(of_key),
+            constant::<B>(of_value),
+        )
     }
 }
 

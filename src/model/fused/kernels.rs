@@ -4,7 +4,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::vector::{exp, exponentiate, maximum};
+use crate::vector::{dot, exp, exponentiate, maximum};
 
 /// Rows whose weight gradients are summed by one task; fixed, so that sums have one order.
 const ROWS_A_TASK: usize = 128;
@@ -13,14 +13,20 @@ const ROWS_A_TASK: usize = 128;
 /// `out = x / sqrt(mean(x²) + epsilon) · weight`, row by row.
 pub(super) fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
     let width = weight.len();
-    (x.par_chunks(width * ROWS_A_TASK), out.par_chunks_mut(width * ROWS_A_TASK))
+    (
+        x.par_chunks(width * ROWS_A_TASK),
+        out.par_chunks_mut(width * ROWS_A_TASK),
+    )
         .into_par_iter()
         .for_each(|(x, out)| rms_norm_rows(x, weight, epsilon, out));
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
 fn rms_norm_rows(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
-    for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+    for (x, out) in x
+        .chunks_exact(weight.len())
+        .zip(out.chunks_exact_mut(weight.len()))
+    {
         let inverse = inverse_rms(x, epsilon);
         for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
             *out = x * inverse * weight;
@@ -38,15 +44,18 @@ pub(super) fn rms_norm_backward(
 ) -> Vec<f32> {
     let width = weight.len();
     let block = width * ROWS_A_TASK;
-    let partial: Vec<Vec<f32>> =
-        (x.par_chunks(block), upstream.par_chunks(block), gradient.par_chunks_mut(block))
-            .into_par_iter()
-            .map(|(x, upstream, gradient)| {
-                let mut of_weight = vec![0.0; width];
-                rms_norm_backward_rows(x, weight, epsilon, upstream, gradient, &mut of_weight);
-                of_weight
-            })
-            .collect();
+    let partial: Vec<Vec<f32>> = (
+        x.par_chunks(block),
+        upstream.par_chunks(block),
+        gradient.par_chunks_mut(block),
+    )
+        .into_par_iter()
+        .map(|(x, upstream, gradient)| {
+            let mut of_weight = vec![0.0; width];
+            rms_norm_backward_rows(x, weight, epsilon, upstream, gradient, &mut of_weight);
+            of_weight
+        })
+        .collect();
     let mut of_weight = vec![0.0; width];
     for partial in partial {
         for (sum, term) in of_weight.iter_mut().zip(partial) {
@@ -69,15 +78,11 @@ fn rms_norm_backward_rows(
     let rows = x.chunks_exact(width).zip(upstream.chunks_exact(width));
     for ((x, upstream), gradient) in rows.zip(gradient.chunks_exact_mut(width)) {
         let inverse = inverse_rms(x, epsilon);
-        let mut projection = 0.0;
         for i in 0..width {
             gradient[i] = upstream[i] * weight[i];
             of_weight[i] += upstream[i] * x[i] * inverse;
         }
-        for (block_x, block) in x.chunks(16).zip(gradient.chunks(16)) {
-            projection += block_x.iter().zip(block).map(|(x, g)| x * g).sum::<f32>();
-        }
-        let shrink = projection * inverse * inverse / width as f32;
+        let shrink = dot(x, gradient) * inverse * inverse / width as f32;
         for (gradient, &x) in gradient.iter_mut().zip(x) {
             *gradient = (*gradient - x * shrink) * inverse;
         }
@@ -86,13 +91,7 @@ fn rms_norm_backward_rows(
 
 #[inline(always)]
 fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
-    let mut sums = [0.0_f32; 16];
-    for block in x.chunks(16) {
-        for (sum, &x) in sums.iter_mut().zip(block) {
-            *sum += x * x;
-        }
-    }
-    1.0 / (sums.iter().sum::<f32>() / x.len() as f32 + epsilon).sqrt()
+    1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
 }
 
 /// Rotary position embedding (Su et al., arXiv:2104.09864) on `x` \[batch, length, heads, size\]
@@ -178,9 +177,7 @@ fn silu_multiply_backward_block(
     of_up: &mut [f32],
 ) {
     let inputs = gate.iter().zip(up).zip(upstream);
-    for (((&gate, &up), &upstream), (of_gate, of_up)) in
-        inputs.zip(of_gate.iter_mut().zip(of_up))
-    {
+    for (((&gate, &up), &upstream), (of_gate, of_up)) in inputs.zip(of_gate.iter_mut().zip(of_up)) {
         let sigmoid = sigmoid(gate);
         *of_gate = upstream * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
         *of_up = upstream * gate * sigmoid;
@@ -191,7 +188,11 @@ fn silu_multiply_backward_block(
 fn sigmoid(x: f32) -> f32 {
     let small = exp(-x.abs());
     let of_magnitude = 1.0 / (1.0 + small);
-    if x >= 0.0 { of_magnitude } else { small * of_magnitude }
+    if x >= 0.0 {
+        of_magnitude
+    } else {
+        small * of_magnitude
+    }
 }
 
 /// Sizes of an attention.
@@ -241,15 +242,19 @@ impl Heads {
     fn untransposed(&self, parts: &[&[f32]]) -> Vec<f32> {
         let mut whole = vec![0.0; self.batch * self.key_length * self.key_heads * self.size];
         let row = self.key_heads * self.size;
-        whole.par_chunks_mut(row).with_min_len(64).enumerate().for_each(|(at, whole)| {
-            let (batch, position) = (at / self.key_length, at % self.key_length);
-            for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
-                let part = parts[batch * self.key_heads + head];
-                for (i, x) in whole.iter_mut().enumerate() {
-                    *x = part[i * self.key_length + position];
+        whole
+            .par_chunks_mut(row)
+            .with_min_len(64)
+            .enumerate()
+            .for_each(|(at, whole)| {
+                let (batch, position) = (at / self.key_length, at % self.key_length);
+                for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
+                    let part = parts[batch * self.key_heads + head];
+                    for (i, x) in whole.iter_mut().enumerate() {
+                        *x = part[i * self.key_length + position];
+                    }
                 }
-            }
-        });
+            });
         whole
     }
 
@@ -257,14 +262,18 @@ impl Heads {
     fn ungrouped(&self, parts: &[&[f32]]) -> Vec<f32> {
         let mut whole = vec![0.0; self.batch * self.length * self.heads * self.size];
         let row = self.heads * self.size;
-        whole.par_chunks_mut(row).with_min_len(64).enumerate().for_each(|(at, whole)| {
-            let (batch, position) = (at / self.length, at % self.length);
-            for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
-                let part = parts[batch * self.key_heads + head / self.group()];
-                let from = (head % self.group() * self.length + position) * self.size;
-                whole.copy_from_slice(&part[from..from + self.size]);
-            }
-        });
+        whole
+            .par_chunks_mut(row)
+            .with_min_len(64)
+            .enumerate()
+            .for_each(|(at, whole)| {
+                let (batch, position) = (at / self.length, at % self.length);
+                for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
+                    let part = parts[batch * self.key_heads + head / self.group()];
+                    let from = (head % self.group() * self.length + position) * self.size;
+                    whole.copy_from_slice(&part[from..from + self.size]);
+                }
+            });
         whole
     }
 }
@@ -299,14 +308,20 @@ fn attention_of_head(
     [batch, key_head]: [usize; 2],
     scale: f32,
 ) -> Vec<f32> {
-    let Heads { length, key_length, size, .. } = heads;
+    let Heads {
+        length,
+        key_length,
+        size,
+        ..
+    } = heads;
     let mut out = vec![0.0; heads.group() * length * size];
     let mut weights = vec![0.0; key_length];
     for (row, out) in out.chunks_exact_mut(size).enumerate() {
         let (head, position) = (key_head * heads.group() + row / length, row % length);
         let at = heads.query(batch, position, head);
         let weights = &mut weights[..key_length - length + position + 1];
-        let inverse = attention_weights(&query[at..at + size], key, key_length, scale, weights);
+        combine_rows(&query[at..at + size], key, key_length, weights);
+        let inverse = softmax_weights(weights, scale);
         for (out, value) in out.iter_mut().zip(value.chunks_exact(key_length)) {
             *out = inverse * dot(weights, value);
         }
@@ -328,16 +343,32 @@ pub(super) fn attention_backward(
         .map(|(batch, key_head)| {
             let key = heads.transposed(key, batch, key_head);
             let value = heads.transposed(value, batch, key_head);
-            attention_of_head_backward(query, &key, &value, upstream, heads, [batch, key_head], scale)
+            attention_of_head_backward(
+                query,
+                &key,
+                &value,
+                upstream,
+                heads,
+                [batch, key_head],
+                scale,
+            )
         })
         .collect();
-    let part = |index: usize| parts.iter().map(|part| part[index].as_slice()).collect::<Vec<_>>();
+    let part = |index: usize| {
+        parts
+            .iter()
+            .map(|part| part[index].as_slice())
+            .collect::<Vec<_>>()
+    };
     [
         heads.ungrouped(&part(0)),
         heads.untransposed(&part(1)),
         heads.untransposed(&part(2)),
     ]
 }
+
+/// Queries that one sweep over keys and values serves.
+const QUERIES: usize = 4;
 
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
 fn attention_of_head_backward(
@@ -349,83 +380,106 @@ fn attention_of_head_backward(
     [batch, key_head]: [usize; 2],
     scale: f32,
 ) -> [Vec<f32>; 3] {
-    let Heads { length, key_length, size, .. } = heads;
+    let Heads {
+        length,
+        key_length,
+        size,
+        ..
+    } = heads;
     let mut of_query = vec![0.0; heads.group() * length * size];
     let mut of_key = vec![0.0; size * key_length];
     let mut of_value = vec![0.0; size * key_length];
-    let mut weights = vec![0.0; key_length];
-    let mut of_weights = vec![0.0; key_length];
-    for (row, of_query) in of_query.chunks_exact_mut(size).enumerate() {
-        let (head, position) = (key_head * heads.group() + row / length, row % length);
-        let at = heads.query(batch, position, head);
-        let query = &query[at..at + size];
-        let upstream = &upstream[at..at + size];
-        let seen = key_length - length + position + 1;
-        let weights = &mut weights[..seen];
-        let of_weights = &mut of_weights[..seen];
-
-        let inverse = attention_weights(query, key, key_length, scale, weights);
-        for weight in weights.iter_mut() {
-            *weight *= inverse;
-        }
-        weighted_rows(upstream, value, key_length, of_weights);
-        for (&upstream, of_value) in upstream.iter().zip(of_value.chunks_exact_mut(key_length)) {
-            for (of_value, &weight) in of_value.iter_mut().zip(weights.iter()) {
-                *of_value += upstream * weight;
+    let mut weights = vec![0.0; QUERIES * key_length];
+    let mut of_scores = vec![0.0; QUERIES * key_length];
+    for (at_head, of_query) in of_query.chunks_exact_mut(length * size).enumerate() {
+        let head = key_head * heads.group() + at_head;
+        for (block, of_query) in of_query.chunks_mut(QUERIES * size).enumerate() {
+            let first = block * QUERIES;
+            let count = of_query.len() / size;
+            // Keys that the block's last query sees; for the others the rest has weight 0.
+            let width = key_length - length + first + count;
+            let weights = &mut weights[..QUERIES * width];
+            let of_scores = &mut of_scores[..QUERIES * width];
+            weights.fill(0.0);
+            of_scores.fill(0.0);
+            let row = |i: usize| {
+                let at = heads.query(batch, first + i, head);
+                at..at + size
+            };
+            for i in 0..count {
+                let seen = width + 1 + i - count;
+                let weights = &mut weights[i * width..][..seen];
+                let of_scores = &mut of_scores[i * width..][..seen];
+                combine_rows(&query[row(i)], key, key_length, weights);
+                let inverse = softmax_weights(weights, scale);
+                for weight in weights.iter_mut() {
+                    *weight *= inverse;
+                }
+                combine_rows(&upstream[row(i)], value, key_length, of_scores);
+                // Softmax: a score's gradient is its weight times what its own exceeds the mean.
+                let mean = dot(weights, of_scores);
+                for (of_score, &weight) in of_scores.iter_mut().zip(weights.iter()) {
+                    *of_score = weight * (*of_score - mean) * scale;
+                }
             }
-        }
-        // Softmax: the gradient of a score is its weight times what its own exceeds the mean.
-        let mean = dot(weights, of_weights);
-        for (of_score, &weight) in of_weights.iter_mut().zip(weights.iter()) {
-            *of_score = weight * (*of_score - mean) * scale;
-        }
-        for (i, of_key) in of_key.chunks_exact_mut(key_length).enumerate() {
-            of_query[i] = dot(of_weights, &key[i * key_length..]);
-            for (of_key, &of_score) in of_key.iter_mut().zip(of_weights.iter()) {
-                *of_key += query[i] * of_score;
+            for i in 0..size {
+                let column = |values: &[f32]| -> [f32; QUERIES] {
+                    std::array::from_fn(|query| {
+                        if query < count {
+                            values[row(query).start + i]
+                        } else {
+                            0.0
+                        }
+                    })
+                };
+                let range = i * key_length..i * key_length + width;
+                accumulate(&mut of_value[range.clone()], column(upstream), weights);
+                accumulate(&mut of_key[range.clone()], column(query), of_scores);
+                for query in 0..count {
+                    of_query[query * size + i] =
+                        dot(&of_scores[query * width..][..width], &key[range.clone()]);
+                }
             }
         }
     }
     [of_query, of_key, of_value]
 }
 
-/// Writes exp(score - largest score) of one query against the first `weights.len()` keys and
-/// returns one over their sum.
+/// Turns scores into exp(score - largest score) and returns one over their sum.
 #[inline(always)]
-fn attention_weights(
-    query: &[f32],
-    key: &[f32],
-    key_length: usize,
-    scale: f32,
-    weights: &mut [f32],
-) -> f32 {
-    weighted_rows(query, key, key_length, weights);
-    let largest = maximum(weights) * scale;
-    (1.0 / exponentiate(weights, largest, scale)) as f32
+fn softmax_weights(scores: &mut [f32], scale: f32) -> f32 {
+    let largest = maximum(scores) * scale;
+    (1.0 / exponentiate(scores, largest, scale)) as f32
 }
 
-/// `out_j = Σ_i factors_i · rows_ij`, for the first `out.len()` columns.
+/// `out_j = Σ_i factors_i · rows_ij` for the first `out.len()` columns of rows of that width.
 #[inline(always)]
-fn weighted_rows(factors: &[f32], rows: &[f32], width: usize, out: &mut [f32]) {
+fn combine_rows(factors: &[f32], rows: &[f32], width: usize, out: &mut [f32]) {
     out.fill(0.0);
-    for (&factor, row) in factors.iter().zip(rows.chunks_exact(width)) {
+    let columns = out.len();
+    let (blocks, rest) = factors.as_chunks::<4>();
+    for (block, factors) in blocks.iter().enumerate() {
+        let row = |i: usize| &rows[(block * 4 + i) * width..][..columns];
+        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+        for j in 0..columns {
+            out[j] += factors[0] * a[j] + factors[1] * b[j] + factors[2] * c[j] + factors[3] * d[j];
+        }
+    }
+    for (i, &factor) in rest.iter().enumerate() {
+        let row = &rows[(blocks.len() * 4 + i) * width..][..columns];
         for (out, &x) in out.iter_mut().zip(row) {
             *out += factor * x;
         }
     }
 }
 
-/// `Σ a_j b_j` over the length of `a`, in 16 lanes.
+/// `out_j += Σ_i factors_i · rows_ij` for [`QUERIES`] rows of the width of `out`.
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let b = &b[..a.len()];
-    let mut sums = [0.0_f32; 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for i in 0..16 {
-            sums[i] += a[i] * b[i];
-        }
+fn accumulate(out: &mut [f32], factors: [f32; QUERIES], rows: &[f32]) {
+    let width = out.len();
+    let row = |i: usize| &rows[i * width..][..width];
+    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+    for j in 0..width {
+        out[j] += factors[0] * a[j] + factors[1] * b[j] + factors[2] * c[j] + factors[3] * d[j];
     }
-    sums.iter().sum::<f32>() + rest
 }

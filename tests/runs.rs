@@ -1,0 +1,272 @@
+//! Runs as a whole: going on from a checkpoint, stopping, and what ends badly.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{devices, values};
+use minift::Error;
+use minift::data::Samples;
+use minift::demo;
+use minift::device::Device;
+use minift::model::CausalLm;
+use minift::objective::Objective;
+use minift::train::{
+    Cancel, Checkpoints, Ending, Event, Run, RunData, Schedule, TrainSettings, drive,
+};
+use pollster::block_on;
+
+fn data(model: &CausalLm, train: usize) -> Arc<RunData> {
+    let samples = |texts: &[String], length: usize| {
+        Samples::tokenize(texts, model.tokenizer(), length, "test")
+            .unwrap()
+            .samples
+    };
+    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+    let mut train_samples = samples(&tickets[..train], 40);
+    // Lengths that differ, so that batches are padded.
+    for (number, sample) in train_samples.iter_mut().enumerate() {
+        sample.truncate(20 + number % 20);
+    }
+    Arc::new(RunData {
+        train: train_samples,
+        domain: samples(&tickets[500..510], 40),
+        general: samples(&tales[..10], 40),
+    })
+}
+
+fn settings() -> TrainSettings {
+    TrainSettings {
+        epochs: 2,
+        batch_size: 4,
+        ..TrainSettings::default()
+    }
+}
+
+fn finish(run: &mut Run) -> (Vec<u32>, Vec<Vec<u32>>, [u64; 2]) {
+    while block_on(run.next()).unwrap().is_some() {}
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    let outcome = run.outcome().unwrap();
+    (
+        run.losses().iter().map(|loss| loss.to_bits()).collect(),
+        run.trained_model()
+            .parameters()
+            .iter()
+            .cloned()
+            .map(values)
+            .map(bits)
+            .collect(),
+        [
+            outcome.after.domain.to_bits(),
+            outcome.after.general.to_bits(),
+        ],
+    )
+}
+
+#[test]
+fn going_on_from_a_checkpoint_gives_the_same_bits_on_the_cpu() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let data = data(&model, 22);
+    for settings in [
+        settings(),
+        TrainSettings {
+            objective: Objective::finetuning(),
+            ..settings()
+        },
+        TrainSettings {
+            gradient_accumulation: 4,
+            schedule: Schedule::Cosine,
+            ..settings()
+        },
+        TrainSettings {
+            teacher_cache_bytes: 0,
+            schedule: Schedule::Linear,
+            ..settings()
+        },
+        TrainSettings {
+            teacher_cache_bytes: 50_000,
+            ..settings()
+        },
+    ] {
+        let new = || Run::new(model.clone(), data.clone(), settings.clone()).unwrap();
+        let mut whole = new();
+        let steps = whole.steps();
+        let expected = finish(&mut whole);
+        assert_eq!(expected.0.len(), steps);
+        for stop in [0, 1, steps / 2 - 1, steps / 2, steps] {
+            let mut first = new();
+            while first.steps_done() < stop {
+                block_on(first.next()).unwrap();
+            }
+            let checkpoint = block_on(first.checkpoint()).unwrap();
+            let mut second = new();
+            second.restore(&checkpoint, Path::new("test")).unwrap();
+            assert_eq!(second.steps_done(), stop);
+            assert!(
+                finish(&mut second) == expected,
+                "stopped after {stop} of {steps}: {settings:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_teacher_cache_changes_nothing() {
+    for device in devices() {
+        let model = CausalLm::embedded(&device).unwrap();
+        let data = data(&model, 10);
+        let losses = |teacher_cache_bytes: usize| {
+            let settings = TrainSettings {
+                teacher_cache_bytes,
+                ..settings()
+            };
+            let mut run = Run::new(model.clone(), data.clone(), settings).unwrap();
+            finish(&mut run);
+            run.losses().to_vec()
+        };
+        let (kept, anew) = (losses(1 << 30), losses(0));
+        for (kept, anew) in kept.iter().zip(&anew) {
+            // Batches of other lengths sum in another order.
+            assert!(
+                (kept - anew).abs() < 1e-4 * anew,
+                "{kept} and {anew} on {}",
+                device.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_larger_batch() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let data = data(&model, 16);
+    let first_loss_and_norm = |batch_size: usize, gradient_accumulation: usize| {
+        let settings = TrainSettings {
+            batch_size,
+            gradient_accumulation,
+            ..settings()
+        };
+        let mut run = Run::new(model.clone(), data.clone(), settings).unwrap();
+        loop {
+            if let Some(Event::Step {
+                loss,
+                gradient_norm,
+                ..
+            }) = block_on(run.next()).unwrap()
+            {
+                return (loss, gradient_norm);
+            }
+        }
+    };
+    let (whole, parts) = (first_loss_and_norm(16, 1), first_loss_and_norm(4, 4));
+    assert!(
+        (whole.0 - parts.0).abs() < 1e-5 * whole.0,
+        "{whole:?} {parts:?}"
+    );
+    assert!(
+        (whole.1 - parts.1).abs() < 1e-4 * whole.1,
+        "{whole:?} {parts:?}"
+    );
+}
+
+#[test]
+fn checkpoints_of_other_runs_are_refused() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let run = |settings: TrainSettings, samples: usize| {
+        Run::new(model.clone(), data(&model, samples), settings).unwrap()
+    };
+    let checkpoint = block_on(run(settings(), 8).checkpoint()).unwrap();
+    let message = |mut run: Run, bytes: &[u8]| match run.restore(bytes, Path::new("c")) {
+        Err(Error::Checkpoint { message, .. }) => message,
+        other => panic!("{other:?}"),
+    };
+    let other = TrainSettings {
+        learning_rate: 0.5,
+        ..settings()
+    };
+    assert!(message(run(other, 8), &checkpoint).contains("learning_rate: 0.001 then, 0.5 now"));
+    assert!(message(run(settings(), 9), &checkpoint).contains("other data"));
+    for end in [0, 5, 100, checkpoint.len() - 1] {
+        assert!(message(run(settings(), 8), &checkpoint[..end]).contains("not a whole checkpoint"));
+    }
+    let mut model_file = Vec::new();
+    for (name, bytes) in block_on(model.to_files()).unwrap() {
+        if name == "model.safetensors" {
+            model_file = bytes;
+        }
+    }
+    assert!(message(run(settings(), 8), &model_file).contains("not a checkpoint of minift"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_the_last_good_state() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints {
+        path: folder.path().join("c"),
+        every: 0,
+    };
+    let settings = TrainSettings {
+        learning_rate: 1e30,
+        warmup_steps: 0,
+        gradient_clip: 0.0,
+        ..settings()
+    };
+    let new = || Run::new(model.clone(), data(&model, 22), settings.clone()).unwrap();
+    let mut run = new();
+    let ending = block_on(drive(
+        &mut run,
+        Some(&checkpoints),
+        &Cancel::default(),
+        |_| (),
+    ));
+    let Err(Error::NonFiniteLoss {
+        step,
+        kept: Some(kept),
+        ..
+    }) = ending
+    else {
+        panic!("{ending:?}");
+    };
+    assert_eq!(
+        (run.steps_done(), kept.as_path()),
+        (step - 1, checkpoints.path.as_path())
+    );
+    let mut restored = new();
+    checkpoints.restore(&mut restored).unwrap();
+    assert_eq!(restored.steps_done(), step - 1);
+    for parameter in restored.trained_model().parameters() {
+        assert!(
+            values(parameter.clone())
+                .iter()
+                .all(|value| value.is_finite())
+        );
+    }
+}
+
+#[test]
+fn a_cancelled_run_stops_at_the_next_step_and_goes_on_later() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints {
+        path: folder.path().join("c"),
+        every: 0,
+    };
+    let new = || Run::new(model.clone(), data(&model, 22), settings()).unwrap();
+    let expected = finish(&mut new());
+
+    let cancel = Cancel::default();
+    let mut run = new();
+    let ending = block_on(drive(&mut run, Some(&checkpoints), &cancel, |event| {
+        if matches!(event, Event::Step { step: 3, .. }) {
+            cancel.cancel();
+        }
+    }));
+    assert_eq!(ending.unwrap(), Ending::Cancelled);
+    assert_eq!(run.steps_done(), 3);
+    let mut run = new();
+    checkpoints.restore(&mut run).unwrap();
+    assert!(finish(&mut run) == expected);
+}
