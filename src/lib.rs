@@ -1,4 +1,62 @@
-#![doc = "placeholder"]
+//! Minifinetuning of small language models on any GPU.
+//!
+//! Finetuning a language model on a few hundred texts makes it forget what it knew. Minifinetuning
+//! (Belcak et al., arXiv:2506.15702) trains the model towards its own unfinetuned predictions,
+//! corrected token by token just enough that the right token wins by a margin τ: most of the gain, a
+//! fraction of the forgetting, and no pre-training data.
+//!
+//! One way leads through the crate:
+//!
+//! ```text
+//! text → samples → batches → model → objective → update → evaluation → report, weights
+//! data::              model::   objective::  train::   eval::        report::, files::
+//! ```
+//!
+//! A [`train::Run`] is driven by whoever holds it, one [`train::Event`] at a time: not asking for the
+//! next event pauses it, dropping it cancels it, and [`train::Run::checkpoint`] gives the bytes to go
+//! on from later. Waiting for the device is `async` throughout, since a browser cannot block.
+//!
+//! # Example
+//!
+//! Adapt the embedded model to a few tickets, and see what was gained and what it cost:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use minift::data::Samples;
+//! use minift::device::{Device, DeviceChoice};
+//! use minift::model::CausalLm;
+//! use minift::train::{Event, Run, RunData, TrainSettings};
+//!
+//! # fn main() -> minift::Result<()> {
+//! # pollster::block_on(async {
+//! let device = Device::open(DeviceChoice::Auto).await?;
+//! let model = CausalLm::embedded(&device)?; // or CausalLm::load(folder, &device)
+//! let samples = |texts: &[String]| {
+//!     Samples::tokenize(texts, model.tokenizer(), 64, "example").map(|found| found.samples)
+//! };
+//! let (tickets, tales) = (minift::demo::tickets()?, minift::demo::tales()?);
+//! let data = RunData {
+//!     train: samples(&tickets[..16])?,
+//!     domain: samples(&tickets[500..508])?,
+//!     general: samples(&tales[..8])?,
+//! };
+//! let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
+//!
+//! let mut run = Run::new(model.clone(), Arc::new(data), settings)?;
+//! while let Some(event) = run.next().await? {
+//!     if let Event::Step { step, steps, loss, .. } = event {
+//!         println!("step {step} of {steps}: loss {loss:.3}");
+//!     }
+//! }
+//! let outcome = run.outcome().expect("a run without a next event is finished");
+//! assert!(outcome.after.domain < outcome.before.domain);
+//! println!("S {:.1}, DG {:.1}", outcome.metrics.specialization, outcome.metrics.degeneralization);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+
 pub mod cli;
 pub mod data;
 pub mod demo;
@@ -12,4 +70,5 @@ pub mod objective;
 pub mod report;
 pub mod train;
 mod vector;
+
 pub use error::{Error, Result};

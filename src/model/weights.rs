@@ -171,6 +171,6 @@ impl safetensors::View for Floats<'_> {
     }
 
     fn data_len(&self) -> usize {
-        self.values.len() * size_of::<f32>()
+        size_of_val(self.values)
     }
 }

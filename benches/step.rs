@@ -1,0 +1,64 @@
+//! A whole training step of the embedded model, batch 8 × 256: finetuning, minifinetuning with the
+//! teacher's states at hand (every epoch but the first), and without (the first).
+//!
+//! On the CPU; with `MINIFT_DEVICE=gpu` (or `gpu:N`) on that adapter.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use minift::data::{Batch, Sample};
+use minift::demo;
+use minift::device::Device;
+use minift::model::CausalLm;
+use minift::objective::Objective;
+use minift::train::{TrainSettings, Trainer};
+use pollster::block_on;
+
+/// Eight samples of 257 tokens out of the tickets.
+fn batch(model: &CausalLm) -> Batch {
+    let tickets = demo::tickets().unwrap().concat();
+    let tokens = model.tokenizer().encode(&tickets).unwrap();
+    let samples: Vec<Sample> = tokens
+        .chunks_exact(257)
+        .take(8)
+        .map(<[u32]>::to_vec)
+        .collect();
+    Batch::new(&samples, (0..8).collect())
+}
+
+fn step(criterion: &mut Criterion) {
+    let choice = std::env::var("MINIFT_DEVICE").unwrap_or_else(|_| "cpu".to_string());
+    let device = block_on(Device::open(choice.parse().unwrap())).unwrap();
+    let model = CausalLm::embedded(&device).unwrap();
+    let batch = batch(&model);
+    let mut group = criterion.benchmark_group(format!("step on {}", device.name()));
+    group
+        .sample_size(20)
+        .measurement_time(Duration::from_secs(8));
+    group.throughput(Throughput::Elements(batch.positions as u64));
+    let cases = [
+        ("finetuning", Objective::finetuning(), 0),
+        (
+            "minifinetuning, teacher cached",
+            Objective::default(),
+            1 << 30,
+        ),
+        ("minifinetuning, teacher computed", Objective::default(), 0),
+    ];
+    for (name, objective, teacher_cache_bytes) in cases {
+        let settings = TrainSettings {
+            objective,
+            teacher_cache_bytes,
+            ..TrainSettings::default()
+        };
+        let mut trainer = Trainer::new(model.clone(), settings).unwrap();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| block_on(trainer.step(std::slice::from_ref(&batch), 1e-3)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step);
+criterion_main!(benches);

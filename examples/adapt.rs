@@ -1,0 +1,60 @@
+//! Adapts a model folder to a text file and writes the adapted model:
+//! `cargo run --release --example adapt -- MODEL_FOLDER TEXT_FILE OUT_FOLDER`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use minift::data::{Samples, read_texts};
+use minift::device::{Device, DeviceChoice};
+use minift::files::FolderWriter;
+use minift::model::CausalLm;
+use minift::train::{Event, Run, RunData, TrainSettings};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, text, out] = &arguments[..] else {
+        return Err("usage: adapt MODEL_FOLDER TEXT_FILE OUT_FOLDER".into());
+    };
+    pollster::block_on(adapt(Path::new(folder), Path::new(text), Path::new(out)))?;
+    Ok(())
+}
+
+async fn adapt(folder: &Path, text: &Path, out: &Path) -> minift::Result<()> {
+    // What can fail cheaply comes first: a folder that is taken, a text that is not there.
+    let writer = FolderWriter::new(out, false)?;
+    let texts = read_texts(text)?;
+    let device = Device::open(DeviceChoice::Auto).await?;
+    let model = CausalLm::load(folder, &device)?;
+    let length = model.config().decoder.max_length.min(256);
+    let tokenize = |texts: &[String], origin: &str| {
+        Samples::tokenize(texts, model.tokenizer(), length, origin).map(|found| found.samples)
+    };
+    let (train, held_out) = texts.split_at(texts.len() - texts.len().div_ceil(10));
+    let data = RunData {
+        train: tokenize(train, "the training part")?,
+        domain: tokenize(held_out, "the held-out part")?,
+        general: tokenize(&minift::demo::tales()?, "the tales")?,
+    };
+
+    let mut run = Run::new(model, Arc::new(data), TrainSettings::default())?;
+    while let Some(event) = run.next().await? {
+        if let Event::Step {
+            step, steps, loss, ..
+        } = event
+        {
+            eprintln!("step {step} of {steps}: loss {loss:.3}");
+        }
+    }
+    if let Some(outcome) = run.outcome() {
+        println!(
+            "domain perplexity {:.1} → {:.1}",
+            outcome.before.domain, outcome.after.domain
+        );
+        println!(
+            "general perplexity {:.1} → {:.1}",
+            outcome.before.general, outcome.after.general
+        );
+    }
+    run.trained_model().write(&writer, "").await?;
+    writer.finish()
+}
