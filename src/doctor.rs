@@ -539,11 +539,13 @@ fn read_vectors(path: &Path) -> Result<Vec<(Case, Results)>> {
     };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
     let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    // Settings are JSON objects; other entries, such as the format of a model file, are no cases.
     let mut names: Vec<(String, String)> = header
         .metadata()
         .clone()
         .unwrap_or_default()
         .into_iter()
+        .filter(|(_, settings)| settings.trim_start().starts_with('{'))
         .collect();
     names.sort();
     if names.is_empty() {

@@ -57,6 +57,7 @@ pub struct DemoArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct TrainArguments {
     /// Model folder as on the Hugging Face Hub: config.json, model.safetensors, tokenizer.json
     /// [default: the embedded model]
@@ -162,6 +163,7 @@ pub struct TrainingArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct EvalArguments {
     /// Model folder [default: the embedded model]
     #[arg(long, value_name = "DIR")]
@@ -181,6 +183,7 @@ pub struct EvalArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct GenerateArguments {
     /// Model folder [default: the embedded model]
     #[arg(long, value_name = "DIR")]

@@ -31,6 +31,7 @@ enum Ended {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    quiet_mesa();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
@@ -43,6 +44,17 @@ pub fn main() -> ExitCode {
             output.error(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Mesa's layer that orders GPUs asks the desktop which is its own, and complains on stderr where
+/// there is no desktop. There it has nothing to order by and can stay away.
+fn quiet_mesa() {
+    const LAYER_OFF: &str = "NODEVICE_SELECT";
+    let without = |name: &str| std::env::var_os(name).is_none();
+    if cfg!(target_os = "linux") && without("XDG_RUNTIME_DIR") && without(LAYER_OFF) {
+        // SAFETY: the first thing that the program does; no other thread reads the environment yet.
+        unsafe { std::env::set_var(LAYER_OFF, "1") };
     }
 }
 

@@ -86,7 +86,12 @@ impl Output {
                 };
                 self.progress(&title, *done, *total, "");
             }
-            Event::Evaluated { .. } => self.finish(),
+            Event::Evaluated { .. } => {
+                if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow().as_ref() {
+                    bar.set_position(bar.length().unwrap_or_default());
+                }
+                self.finish();
+            }
             Event::Step {
                 step,
                 steps,

@@ -24,7 +24,10 @@ pub async fn eval(
     let max_length = setup::max_length(arguments.max_length, &model)?;
     let mut set = Set::read(&arguments.data, &model, max_length)?;
     if let Some(count) = arguments.samples {
-        if count == 0 || count > set.len() {
+        if count == 0 {
+            return Err(Error::setting("samples", count, "1 or more"));
+        }
+        if count > set.len() {
             return Err(Error::TooFewSamples {
                 available: set.len(),
                 origin: set.origin,

@@ -11,7 +11,7 @@ use super::setup::{self, Set};
 use super::{Ended, summary};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::files::{FolderWriter, is_occupied};
+use crate::files::FolderWriter;
 use crate::model::CausalLm;
 use crate::report::{Done, Method, MethodReport, Setup, run_json};
 use crate::train::{Cancel, Checkpoints, Ending, Run, RunData, drive};
@@ -23,11 +23,8 @@ pub async fn run(
     cancel: &Cancel,
 ) -> Result<Ended> {
     let settings = arguments.training.settings()?;
-    if is_occupied(&arguments.out) && !arguments.force {
-        return Err(Error::OutputExists {
-            path: arguments.out.clone(),
-        });
-    }
+    // A place that cannot be written to is better known before the training than after it.
+    drop(FolderWriter::new(&arguments.out, arguments.force)?);
     let device = setup::device(device, output).await?;
     let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
     let max_length = setup::max_length(arguments.max_length, &model)?;

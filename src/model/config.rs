@@ -130,13 +130,15 @@ impl DecoderConfig {
                 self.rope_theta
             ));
         }
-        let ids = self.begin_token.iter().chain(&self.end_tokens);
-        for &id in ids {
+        let begin = self.begin_token.iter().map(|id| ("bos_token_id", id));
+        let end = self.end_tokens.iter().map(|id| ("eos_token_id", id));
+        for (name, &id) in begin.chain(end) {
             if id as usize >= self.vocabulary {
-                return Err(Error::TokenBeyondVocabulary {
-                    id,
-                    vocabulary: self.vocabulary,
-                });
+                return fault(format!(
+                    "{name} is {id}, but the vocabulary has {} tokens (0 to {})",
+                    self.vocabulary,
+                    self.vocabulary - 1
+                ));
             }
         }
         Ok(())
