@@ -57,6 +57,7 @@
 //! # }
 //! ```
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
 pub mod demo;
@@ -70,5 +71,8 @@ pub mod objective;
 pub mod report;
 pub mod train;
 mod vector;
+
+// Only burn and criterion use it; see Cargo.toml.
+use ciborium as _;
 
 pub use error::{Error, Result};
