@@ -4,37 +4,16 @@
 //! own and is not counted.
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "../tests/common/counting.rs"]
+mod counting;
+
 use std::time::Duration;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use counting::peak_bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use minift::device::{self, Device};
 use minift::objective::{self, Objective, reference};
-
-/// Counts what the host has allocated, now and at most.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Student and teacher logits, and labels.
 struct Inputs {
@@ -88,16 +67,13 @@ fn loss(criterion: &mut Criterion) {
         let inputs = inputs(rows, vocabulary, &device);
         group.throughput(Throughput::Elements((rows * vocabulary) as u64));
         for (form, kernel) in [("kernel", true), ("tensor operations", false)] {
-            let before = NOW.load(Ordering::Relaxed);
-            PEAK.store(before, Ordering::Relaxed);
-            run(&inputs, kernel);
+            let (_, peak) = peak_bytes(|| run(&inputs, kernel));
             if device.adapter().is_none() {
-                let peak = (PEAK.load(Ordering::Relaxed) - before) as f64;
                 let logits = (rows * vocabulary * 4) as f64;
                 println!(
                     "{form}, {rows} × {vocabulary}: {:.0} MiB at the peak beyond its inputs, {:.1} times the logits",
-                    peak / (1 << 20) as f64,
-                    peak / logits
+                    peak as f64 / f64::from(1 << 20),
+                    peak as f64 / logits
                 );
             }
             group.bench_function(

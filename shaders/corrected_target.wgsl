@@ -14,8 +14,6 @@
 @group(0) @binding(2) var<storage, read_write> corrected: array<f32>;
 @group(0) @binding(3) var<storage, read_write> parameters: Parameters;
 
-var<workgroup> teacher_rows: array<TeacherRow, WORKGROUP_SIZE>;
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -33,16 +31,7 @@ fn main(
         let x = teacher[start + column] * parameters.inverse_temperature;
         teacher_row = teacher_row_include(teacher_row, x, column, 0.0);
     }
-    teacher_rows[invocation] = teacher_row;
-    workgroupBarrier();
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        if invocation < half {
-            teacher_rows[invocation] =
-                teacher_row_merge(teacher_rows[invocation], teacher_rows[invocation + half]);
-        }
-        workgroupBarrier();
-    }
-    teacher_row = teacher_rows[0];
+    teacher_row = teacher_row_of_workgroup(teacher_row, invocation);
 
     let x_label = teacher[start + select(0u, u32(label), counts)] * parameters.inverse_temperature;
     let p_max = 1.0 / teacher_row.softmax.sum;

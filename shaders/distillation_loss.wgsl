@@ -22,9 +22,6 @@
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parameters: Parameters;
 
-var<workgroup> student_rows: array<OnlineSoftmax, WORKGROUP_SIZE>;
-var<workgroup> teacher_rows: array<TeacherRow, WORKGROUP_SIZE>;
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -38,7 +35,6 @@ fn main(
     let label = labels[select(0u, row, inside)];
     let counts = inside && label >= 0;
     let columns_read = select(0u, columns, counts);
-    let columns_of_teacher = select(columns_read, 0u, parameters.one_hot != 0u);
     let start = select(0u, row * parameters.vocabulary, inside);
     let at_label = start + select(0u, u32(label), counts);
     let at_label_of_teacher = select(at_label, 0u, parameters.one_hot != 0u);
@@ -47,32 +43,18 @@ fn main(
     let teacher_label = teacher[at_label_of_teacher] * parameters.inverse_temperature;
 
     var student_row = online_softmax_empty();
-    for (var column = invocation; column < columns_read; column += WORKGROUP_SIZE) {
-        let x = student[start + column] * parameters.inverse_temperature;
-        student_row = online_softmax_include(student_row, x);
-    }
     var teacher_row = teacher_row_empty();
-    for (var column = invocation; column < columns_of_teacher; column += WORKGROUP_SIZE) {
+    for (var column = invocation; column < columns_read; column += WORKGROUP_SIZE) {
         let x_student = student[start + column] * parameters.inverse_temperature;
-        let x_teacher = teacher[start + column] * parameters.inverse_temperature;
-        let contrast = (x_teacher - teacher_label) - (x_student - student_label);
-        teacher_row = teacher_row_include(teacher_row, x_teacher, column, contrast);
-    }
-
-    student_rows[invocation] = student_row;
-    teacher_rows[invocation] = teacher_row;
-    workgroupBarrier();
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        if invocation < half {
-            student_rows[invocation] =
-                online_softmax_merge(student_rows[invocation], student_rows[invocation + half]);
-            teacher_rows[invocation] =
-                teacher_row_merge(teacher_rows[invocation], teacher_rows[invocation + half]);
+        student_row = online_softmax_include(student_row, x_student);
+        if parameters.one_hot == 0u {
+            let x_teacher = teacher[start + column] * parameters.inverse_temperature;
+            let contrast = (x_teacher - teacher_label) - (x_student - student_label);
+            teacher_row = teacher_row_include(teacher_row, x_teacher, column, contrast);
         }
-        workgroupBarrier();
     }
-    student_row = student_rows[0];
-    teacher_row = teacher_rows[0];
+    student_row = online_softmax_of_workgroup(student_row, invocation);
+    teacher_row = teacher_row_of_workgroup(teacher_row, invocation);
 
     let log_student_label = student_label - student_row.maximum - log(student_row.sum);
     var kept = 0.0;

@@ -30,3 +30,19 @@ fn online_softmax_merge(a: OnlineSoftmax, b: OnlineSoftmax) -> OnlineSoftmax {
     let sum = a.sum * exp(a.maximum - maximum) + b.sum * exp(b.maximum - maximum);
     return OnlineSoftmax(maximum, sum);
 }
+
+var<workgroup> softmaxes: array<OnlineSoftmax, WORKGROUP_SIZE>;
+
+// The state of the whole row out of those of a workgroup's invocations; all of them must call it.
+fn online_softmax_of_workgroup(softmax: OnlineSoftmax, invocation: u32) -> OnlineSoftmax {
+    softmaxes[invocation] = softmax;
+    workgroupBarrier();
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        if invocation < half {
+            softmaxes[invocation] =
+                online_softmax_merge(softmaxes[invocation], softmaxes[invocation + half]);
+        }
+        workgroupBarrier();
+    }
+    return softmaxes[0];
+}

@@ -37,3 +37,19 @@ fn teacher_row_merge(a: TeacherRow, b: TeacherRow) -> TeacherRow {
         + b.contrast * exp(b.softmax.maximum - softmax.maximum);
     return TeacherRow(softmax, select(b.argmax, a.argmax, a_wins), contrast);
 }
+
+var<workgroup> teacher_rows: array<TeacherRow, WORKGROUP_SIZE>;
+
+// The state of the whole row out of those of a workgroup's invocations; all of them must call it.
+fn teacher_row_of_workgroup(row: TeacherRow, invocation: u32) -> TeacherRow {
+    teacher_rows[invocation] = row;
+    workgroupBarrier();
+    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
+        if invocation < half {
+            teacher_rows[invocation] =
+                teacher_row_merge(teacher_rows[invocation], teacher_rows[invocation + half]);
+        }
+        workgroupBarrier();
+    }
+    return teacher_rows[0];
+}

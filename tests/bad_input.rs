@@ -40,7 +40,11 @@ fn text(bytes: &[u8]) -> String {
 /// other than 0 and without a panic, and the line of its error should hold all those fragments.
 fn fault(output: &Output, fragments: &[&str]) -> Option<String> {
     let errors = text(&output.stderr);
-    let message = errors.lines().find_map(|line| line.strip_prefix("error: "));
+    // The last one: graphics drivers print errors of their own before it.
+    let message = errors
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "));
     let lacks: Vec<&&str> = fragments
         .iter()
         .filter(|fragment| !message.is_some_and(|message| message.contains(**fragment)))
@@ -809,7 +813,7 @@ fn reference_values_that_are_none_are_refused() {
     let cases: [(&str, &[&str]); 3] = [
         ("missing.safetensors", &["missing.safetensors"]),
         ("garbage.safetensors", &["garbage.safetensors"]),
-        ("model/model.safetensors", &["model.safetensors", "no case"]),
+        ("model/model.safetensors", &["model/model.safetensors"]),
     ];
     no_faults(cases.into_iter().map(|(file, fragments)| {
         let arguments = ["doctor", "--vectors", file];
@@ -831,6 +835,46 @@ fn with_json_the_error_is_an_object_too() {
             .as_str()
             .is_some_and(|message| message.contains("missing.txt"))
     );
+}
+
+#[test]
+fn a_batch_larger_than_any_data_does_not_panic() {
+    // Sixteen times as many are none at all in 64 bits.
+    let output = Scratch::new().train(&["--batch-size", "1152921504606846976"]);
+    if !output.status.success() {
+        assert_eq!(fault(&output, &["batch-size"]), None);
+    }
+}
+
+/// A full disk under the results is an error: whoever reads them would find none.
+#[test]
+#[cfg(target_os = "linux")]
+fn results_that_cannot_be_written_are_an_error() {
+    let scratch = Scratch::new();
+    let cases: [&[&str]; 2] = [
+        &["eval", "--json", "--data", "domain.txt"],
+        &[
+            "generate",
+            "--json",
+            "--prompt",
+            "A cat",
+            "--max-new-tokens",
+            "2",
+        ],
+    ];
+    no_faults(cases.into_iter().map(|arguments| {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_minift"))
+            .current_dir(scratch.0.path())
+            .args([arguments, &["--device", "cpu"]].concat())
+            .stdout(full)
+            .output()
+            .unwrap();
+        (arguments.join(" "), fault(&output, &["cannot write"]))
+    }));
 }
 
 // Checkpoints.

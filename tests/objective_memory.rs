@@ -2,34 +2,13 @@
 //! that counts, on the CPU device.
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "common/counting.rs"]
+mod counting;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use counting::peak_bytes;
 use minift::device::Device;
 use minift::objective::{Objective, Predictions, distillation_loss};
-
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const HIDDEN: usize = 16;
 const VOCABULARY: usize = 4096;
@@ -55,18 +34,17 @@ fn extra_bytes(rows: usize) -> usize {
     };
     let labels: Vec<i32> = (0..rows as i32).collect();
     let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows]), device);
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let loss = distillation_loss(
-        student.clone(),
-        Some(teacher),
-        labels,
-        &Objective::default(),
-        rows,
-        TILE_BYTES,
-    );
-    let gradients = loss.backward();
-    let peak = PEAK.load(Ordering::Relaxed) - before;
+    let (gradients, peak) = peak_bytes(|| {
+        distillation_loss(
+            student.clone(),
+            Some(teacher),
+            labels,
+            &Objective::default(),
+            rows,
+            TILE_BYTES,
+        )
+        .backward()
+    });
     assert!(student.hidden.grad(&gradients).is_some() && student.head.grad(&gradients).is_some());
     // Gradients: made in the forward pass, and multiplied by what comes from above in the backward
     // pass; those of the hidden states are put together from their tiles.

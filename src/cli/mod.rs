@@ -35,7 +35,8 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
-    match pollster::block_on(run(arguments, &output)) {
+    let ended = pollster::block_on(run(arguments, &output));
+    match ended.and_then(|ended| output.failure().map_or(Ok(ended), Err)) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::Failed) => ExitCode::FAILURE,
         // 128 + SIGINT, as shells report it.

@@ -9,12 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::error::Error;
 use crate::train::{Event, Moment};
 
 /// Where a command's output goes.
 pub struct Output {
     json: bool,
     progress: RefCell<Option<Progress>>,
+    /// Why stdout could not be written to, if so.
+    failure: RefCell<Option<std::io::Error>>,
 }
 
 /// A piece of long work.
@@ -33,6 +36,27 @@ impl Output {
         Self {
             json,
             progress: RefCell::new(None),
+            failure: RefCell::new(None),
+        }
+    }
+
+    /// The error, if anything could not be written to stdout.
+    pub fn failure(&self) -> Option<Error> {
+        let source = self.failure.borrow_mut().take()?;
+        Some(Error::io("write to", "standard output")(source))
+    }
+
+    fn stdout(&self, text: &str) {
+        let mut stdout = std::io::stdout();
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        match written {
+            // A reader that went away, such as `head`, is no reason to fail.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.failure.borrow_mut().get_or_insert(error);
+            }
+            _ => {}
         }
     }
 
@@ -41,15 +65,14 @@ impl Output {
         if self.json {
             eprintln!("{text}");
         } else {
-            // A reader that went away, such as `head`, is no reason to fail.
-            let _ = writeln!(std::io::stdout(), "{text}");
+            self.stdout(&format!("{text}\n"));
         }
     }
 
     /// A piece of a line for people, shown at once.
     pub fn piece(&self, text: &str) {
         if !self.json {
-            let _ = write!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush());
+            self.stdout(text);
         }
     }
 
@@ -57,15 +80,13 @@ impl Output {
     pub fn object(&self, object: &impl Serialize) {
         if self.json {
             match serde_json::to_string(object) {
-                Ok(line) => {
-                    let _ = writeln!(std::io::stdout(), "{line}");
-                }
+                Ok(line) => self.stdout(&format!("{line}\n")),
                 Err(error) => log::error!("an object could not be written as JSON: {error}"),
             }
         }
     }
 
-    pub fn error(&self, error: &crate::Error) {
+    pub fn error(&self, error: &Error) {
         self.finish();
         self.object(&json!({ "event": "error", "message": error.to_string() }));
         eprintln!("error: {error}");

@@ -77,7 +77,7 @@ pub fn epoch_batches(
     random.set_stream(epoch as u64);
     let mut order: Vec<usize> = (0..list.len()).collect();
     order.shuffle(&mut random);
-    for window in order.chunks_mut(batch_size * WINDOW) {
+    for window in order.chunks_mut(batch_size.saturating_mul(WINDOW)) {
         window.sort_by_key(|&index| list[index].len());
     }
     let mut batches: Vec<Vec<usize>> = order.chunks(batch_size).map(<[usize]>::to_vec).collect();

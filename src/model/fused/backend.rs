@@ -1,5 +1,6 @@
 //! The fused kernels as operations of burn's CPU backend, with hand-written backward passes.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -334,6 +335,19 @@ fn constant<B: FusedBackend>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B>>
     Autodiff::<B>::from_inner(tensor)
 }
 
+/// Hands gradients to those of an operation's inputs that are tracked.
+fn register<B: FusedBackend, const N: usize>(
+    grads: &mut Gradients,
+    parents: [Option<NodeId>; N],
+    gradients: [FloatTensor<B>; N],
+) {
+    for (parent, gradient) in parents.into_iter().zip(gradients) {
+        if let Some(parent) = parent {
+            grads.register::<B>(parent, gradient);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct RmsNorm;
 
@@ -344,11 +358,8 @@ impl<B: FusedBackend> Backward<B, 2> for RmsNorm {
         let upstream = grads.consume::<B>(&ops.node);
         let (x, weight, epsilon) = ops.state;
         let (of_x, of_weight) = B::rms_norm_backward(x, weight, epsilon, upstream);
-        for (node, gradient) in ops.parents.into_iter().zip([of_x, of_weight]) {
-            if let Some(node) = node {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        register::<B, 2>(grads, parents, [of_x, of_weight]);
     }
 }
 
@@ -377,11 +388,8 @@ impl<B: FusedBackend> Backward<B, 2> for SiluMultiply {
         let upstream = grads.consume::<B>(&ops.node);
         let (gate, up) = ops.state;
         let (of_gate, of_up) = B::silu_multiply_backward(gate, up, upstream);
-        for (node, gradient) in ops.parents.into_iter().zip([of_gate, of_up]) {
-            if let Some(node) = node {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        register::<B, 2>(grads, parents, [of_gate, of_up]);
     }
 }
 
@@ -396,10 +404,7 @@ impl<B: FusedBackend> Backward<B, 3> for CausalAttention {
         let (query, key, value, scale) = ops.state;
         let (of_query, of_key, of_value) =
             B::causal_attention_backward(query, key, value, scale, upstream);
-        for (node, gradient) in ops.parents.into_iter().zip([of_query, of_key, of_value]) {
-            if let Some(node) = node {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        let parents = ops.parents.map(|node| node.map(|node| node.id));
+        register::<B, 3>(grads, parents, [of_query, of_key, of_value]);
     }
 }
