@@ -207,7 +207,7 @@ pub enum Error {
 
     // Runs.
     /// The loss became NaN or infinite.
-    #[error("the loss became {loss} at step {step}: lower the learning rate; the state of step {} is kept{}", step - 1, at(kept))]
+    #[error("the loss became {loss} at step {step}: lower the learning rate{}", kept_state(*step, kept))]
     NonFiniteLoss {
         /// The step, counted from 1.
         step: usize,
@@ -269,9 +269,14 @@ fn advice_for(source: &std::io::Error) -> &'static str {
     }
 }
 
-fn at(path: &Option<PathBuf>) -> String {
-    path.as_ref()
-        .map_or_else(String::new, |path| format!(" in {}", path.display()))
+fn kept_state(step: usize, path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or_else(String::new, |path| {
+        format!(
+            "; the state of step {} is kept in {}",
+            step - 1,
+            path.display()
+        )
+    })
 }
 
 /// The first few names.

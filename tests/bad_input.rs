@@ -229,10 +229,10 @@ fn a_model_folder_that_is_none_is_refused() {
     no_faults(faults);
 }
 
-/// Name, change of a JSON file, fragments of the message.
-type JsonCase<'a> = (&'a str, fn(&mut Value), &'a [&'a str]);
+/// Name and fragments of the message around what makes the input bad.
+type Case<'a, T> = (&'a str, T, &'a [&'a str]);
 
-fn refused_with_changed_json(file: &str, cases: &[JsonCase<'_>]) {
+fn refused_with_changed_json(file: &str, cases: &[Case<'_, fn(&mut Value)>]) {
     no_faults(cases.iter().map(|(name, change, fragments)| {
         let scratch = Scratch::with_model();
         scratch.change_json(file, change);
@@ -397,7 +397,7 @@ const UP: &str = "model.layers.3.mlp.up_proj.weight";
 
 #[test]
 fn tensors_that_do_not_make_the_model_are_refused_by_name() {
-    let cases: &[(&str, fn(&mut Tensors), &[&str])] = &[
+    let cases: &[Case<'_, fn(&mut Tensors)>] = &[
         (
             "missing",
             |tensors| drop(tensors.remove(UP)),
@@ -456,7 +456,8 @@ fn change_header(bytes: &mut Vec<u8>, change: impl FnOnce(&mut Value)) {
 
 #[test]
 fn a_damaged_weights_file_is_refused() {
-    let cases: &[(&str, fn(&mut Vec<u8>))] = &[
+    type Damage = fn(&mut Vec<u8>);
+    let cases: &[(&str, Damage)] = &[
         ("empty", |bytes| bytes.clear()),
         ("cut in the header's length", |bytes| bytes.truncate(5)),
         ("cut in the header", |bytes| bytes.truncate(500)),
@@ -507,7 +508,7 @@ fn a_damaged_weights_file_is_refused() {
 fn data_that_cannot_be_used_is_refused_by_file_and_line() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.path("folder.txt")).unwrap();
-    let cases: &[(&str, Option<&[u8]>, &[&str])] = &[
+    let cases: &[Case<'_, Option<&[u8]>>] = &[
         ("missing.txt", None, &["missing.txt"]),
         ("folder.txt", None, &["folder.txt"]),
         ("empty.txt", Some(b""), &["empty.txt", "no sample"]),

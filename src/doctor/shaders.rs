@@ -1,0 +1,39 @@
+//! The shaders before any device sees them.
+
+use crate::objective;
+
+/// Whether every shader is valid with nothing but WebGPU's baseline, and what every graphics API
+/// accepts: its name, and what is wrong with it.
+pub fn check_shaders() -> Vec<(&'static str, Option<String>)> {
+    objective::shaders()
+        .into_iter()
+        .map(|shader| (shader.name, translate(&shader.source).err()))
+        .collect()
+}
+
+/// Parses, validates, and translates to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12).
+fn translate(source: &str) -> std::result::Result<(), String> {
+    use naga::back::{hlsl, msl, spv};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    let module =
+        naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .map_err(|error| error.emit_to_string(source))?;
+    spv::write_vec(&module, &info, &spv::Options::default(), None)
+        .map_err(|error| error.to_string())?;
+    msl::write_string(
+        &module,
+        &info,
+        &msl::Options::default(),
+        &msl::PipelineOptions::default(),
+    )
+    .map_err(|error| error.to_string())?;
+    let options = hlsl::Options::default();
+    let mut text = String::new();
+    hlsl::Writer::new(&mut text, &options, &hlsl::PipelineOptions::default())
+        .write(&module, &info, None)
+        .map_err(|error| error.to_string())?;
+    Ok(())
+}
