@@ -26,7 +26,15 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map_err(|error| error.error)?;
         sync_folder(&folder)
     };
-    written().map_err(Error::io("write", path))
+    written().map_err(plain).map_err(Error::io("write", path))
+}
+
+/// The error without the name of a temporary file, which nobody chose.
+fn plain(error: std::io::Error) -> std::io::Error {
+    match error.get_ref() {
+        Some(_) => error.kind().into(),
+        None => error,
+    }
 }
 
 /// A folder that is filled beside its final place and renamed into it when complete.
@@ -42,8 +50,14 @@ impl FolderWriter {
     /// # Errors
     ///
     /// [`Error::OutputExists`] if something that is not an empty folder stands there and `replace`
-    /// is false; [`Error::Io`] if nothing can be written beside it.
+    /// is false; [`Error::InvalidSetting`] for a path without a name; [`Error::Io`] if nothing can be
+    /// written beside it.
     pub fn new(place: &Path, replace: bool) -> Result<Self> {
+        // `.`, `..` and `/` have no name of their own that a folder could be renamed to.
+        if place.file_name().is_none() {
+            let expected = "the name of a folder that can be made or replaced";
+            return Err(Error::setting("out", place.display(), expected));
+        }
         if !replace && is_occupied(place) {
             return Err(Error::OutputExists {
                 path: place.to_path_buf(),
@@ -52,6 +66,7 @@ impl FolderWriter {
         let folder = parent(place);
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let temporary = TempDir::with_prefix_in(TEMPORARY, &folder)
+            .map_err(plain)
             .map_err(Error::io("create a folder in", &folder))?;
         make_readable(temporary.path()).map_err(Error::io("create a folder in", &folder))?;
         Ok(Self {
@@ -91,7 +106,9 @@ impl FolderWriter {
         let fault = || Error::io("write", &self.place);
         sync_folder(self.path()).map_err(fault())?;
         let folder = parent(&self.place);
-        let aside = TempDir::with_prefix_in(TEMPORARY, &folder).map_err(fault())?;
+        let aside = TempDir::with_prefix_in(TEMPORARY, &folder)
+            .map_err(plain)
+            .map_err(fault())?;
         let old = aside.path().join("replaced");
         let there = fs::symlink_metadata(&self.place).is_ok();
         if there {

@@ -658,12 +658,12 @@ fn settings_out_of_range_are_refused_by_name() {
         (&["--lr", "nan"], &["lr", "NaN"]),
         (&["--weight-decay=-1"], &["weight-decay", "-1"]),
         (&["--clip", "nan"], &["clip", "NaN"]),
-        (&["--epochs", "0"], &["epochs", "1 or more"]),
+        (&["--epochs", "0"], &["epochs", "1 to "]),
         (&["--epochs", "2.5"], &["--epochs", "2.5"]),
-        (&["--batch-size", "0"], &["batch-size", "1 or more"]),
+        (&["--batch-size", "0"], &["batch-size", "1 to "]),
         (
             &["--grad-accumulation", "0"],
-            &["grad-accumulation", "1 or more"],
+            &["grad-accumulation", "1 to "],
         ),
         (&["--samples", "0"], &["samples = 0", "1 or more"]),
         (
@@ -1063,4 +1063,35 @@ fn folders_above_the_output_are_made() {
     let output = scratch.train(&["--out", "new/deep/out"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(scratch.path("new/deep/out/model.safetensors").is_file());
+}
+
+#[test]
+fn an_output_without_a_name_is_refused_before_training() {
+    for out in [".", "..", "/"] {
+        let scratch = Scratch::new();
+        let before = scratch.contents();
+        let output = scratch.train(&["--out", out, "--force"]);
+        assert_eq!(fault(&output, &["out = ", out]), None, "{out}");
+        assert!(scratch.contents() == before, "{out}");
+    }
+}
+
+#[test]
+fn counts_beyond_all_measure_are_refused() {
+    let output = Scratch::new().train(&["--epochs", "18446744073709551615"]);
+    assert_eq!(fault(&output, &["epochs", "1 to "]), None);
+}
+
+/// The checkpoint of a stopped run may be hours of work.
+#[test]
+fn a_checkpoint_that_a_stopped_run_left_is_not_overwritten_unasked() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("out.checkpoint"), "hours of work").unwrap();
+    let output = scratch.train(&["--out", "out"]);
+    assert_eq!(
+        fault(&output, &["out.checkpoint", "--resume", "--force"]),
+        None
+    );
+    let kept = fs::read_to_string(scratch.path("out.checkpoint")).unwrap();
+    assert_eq!(kept, "hours of work");
 }

@@ -75,7 +75,8 @@ pub struct TrainArguments {
     /// Folder for the trained model and run.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace the folder if it exists, when the new one is complete
+    /// Replace the folder if it exists, when the new one is complete, and begin anew where a stopped
+    /// run left a checkpoint
     #[arg(long)]
     pub force: bool,
     /// Train on the first N samples [default: nine tenths, or all with --held-out]

@@ -39,6 +39,15 @@ pub async fn run(
         path: checkpoint_path(&arguments.out),
         every: arguments.checkpoint_every,
     };
+    if !arguments.resume && !arguments.force && checkpoints.path.exists() {
+        return Err(Error::Checkpoint {
+            path: checkpoints.path,
+            message:
+                "a stopped run left this checkpoint: go on from it with --resume, or begin anew \
+                      with --force"
+                    .to_string(),
+        });
+    }
     if arguments.resume {
         checkpoints.restore(&mut run)?;
         let (done, steps) = (run.steps_done(), run.steps());

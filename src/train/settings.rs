@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::objective::{DEFAULT_TILE_BYTES, Objective};
 
+/// Beyond every use, and far below where products of counts overflow.
+const LARGEST_COUNT: usize = 1_000_000;
+
 /// How the learning rate goes on after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -80,8 +83,8 @@ impl TrainSettings {
             ("batch-size", self.batch_size),
             ("grad-accumulation", self.gradient_accumulation),
         ] {
-            if value == 0 {
-                return Err(Error::setting(name, value, "1 or more"));
+            if !(1..=LARGEST_COUNT).contains(&value) {
+                return Err(Error::setting(name, value, format!("1 to {LARGEST_COUNT}")));
             }
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
