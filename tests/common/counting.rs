@@ -1,4 +1,5 @@
 //! An allocator that counts, for what is measured in bytes: `mod counting;` installs it.
+#![allow(dead_code)] // each user takes its part
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,4 +32,9 @@ pub fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, usize) {
     PEAK.store(before, Ordering::Relaxed);
     let result = work();
     (result, PEAK.load(Ordering::Relaxed) - before)
+}
+
+/// Bytes that the process holds now.
+pub fn bytes_now() -> usize {
+    NOW.load(Ordering::Relaxed)
 }

@@ -1,0 +1,54 @@
+//! Memory stays flat from step to step: the host's on the CPU device, the pool's on the GPU adapter
+//! (burn #5212 is about memory that grows over epochs).
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/counting.rs"]
+mod counting;
+
+use common::devices;
+use counting::bytes_now;
+use minift::data::{Batch, Sample};
+use minift::demo;
+use minift::device::Device;
+use minift::model::CausalLm;
+use minift::train::{TrainSettings, Trainer};
+use pollster::block_on;
+
+/// Bytes in use after a step, on the device where it tells and on the host where it does not.
+fn bytes_in_use(device: &Device) -> u64 {
+    match device.tensors().memory_pool_usage() {
+        Some(usage) => usage.bytes_reserved,
+        None => bytes_now() as u64,
+    }
+}
+
+#[test]
+fn memory_is_flat_over_steps() {
+    for device in devices() {
+        let model = CausalLm::embedded(&device).unwrap();
+        let tickets = demo::tickets().unwrap().concat();
+        let tokens = model.tokenizer().encode(&tickets).unwrap();
+        // Batches of several lengths, as in a real epoch.
+        let samples: Vec<Sample> = (0..8)
+            .map(|i| tokens[i * 40..i * 40 + 10 + 4 * i].to_vec())
+            .collect();
+        let batches: Vec<Batch> = (0..4)
+            .map(|b| Batch::new(&samples, vec![2 * b, 2 * b + 1]))
+            .collect();
+        let mut trainer = Trainer::new(model, TrainSettings::default()).unwrap();
+        let mut epoch = || {
+            for batch in &batches {
+                block_on(trainer.step(std::slice::from_ref(batch), 1e-4)).unwrap();
+            }
+            bytes_in_use(&device)
+        };
+        let usage: Vec<u64> = (0..12).map(|_| epoch()).collect();
+        let (settled, last) = (usage[3], usage[11]);
+        assert!(
+            last <= settled + settled / 50,
+            "on {}: {usage:?}",
+            device.name()
+        );
+    }
+}
