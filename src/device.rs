@@ -148,7 +148,7 @@ impl Device {
             return Ok(Self::cpu());
         }
         let found = enumerate().await;
-        let hardware = best(&found).filter(|(adapter, _)| adapter.kind != AdapterKind::Software);
+        let hardware = best(&found).filter(|found| found.description.kind != AdapterKind::Software);
         match choice {
             DeviceChoice::Cpu => unreachable!("returned above"),
             DeviceChoice::Auto => match hardware {
@@ -159,7 +159,7 @@ impl Device {
                 )),
             },
             DeviceChoice::Gpu => match best(&found) {
-                Some(adapter) if adapter.0.kind == AdapterKind::Software => {
+                Some(adapter) if adapter.description.kind == AdapterKind::Software => {
                     Self::open_adapter(adapter, "as asked for; there is no hardware GPU").await
                 }
                 Some(adapter) => Self::open_adapter(adapter, "as asked for").await,
@@ -202,8 +202,12 @@ impl Device {
         })
     }
 
-    async fn open_adapter(found: &(Adapter, wgpu::Adapter), reason: &str) -> Result<Self> {
-        let (description, adapter) = found;
+    async fn open_adapter(found: &Found, reason: &str) -> Result<Self> {
+        let Found {
+            description,
+            adapter,
+            instance,
+        } = found;
         let features = adapter
             .features()
             .difference(wgpu::Features::all_experimental_mask())
@@ -221,7 +225,7 @@ impl Device {
                 message: format!("{} refuses to open: {error}", description.name),
             })?;
         let setup = WgpuSetup {
-            instance: wgpu::Instance::new(instance_descriptor()),
+            instance: instance.clone(),
             adapter: adapter.clone(),
             device,
             queue,
@@ -265,25 +269,32 @@ pub async fn adapters() -> Vec<Adapter> {
     enumerate()
         .await
         .into_iter()
-        .map(|(adapter, _)| adapter)
+        .map(|found| found.description)
         .collect()
 }
 
-async fn enumerate() -> Vec<(Adapter, wgpu::Adapter)> {
-    let instance = wgpu::Instance::new(instance_descriptor());
+/// An adapter with what is needed to open it.
+struct Found {
+    description: Adapter,
+    adapter: wgpu::Adapter,
+    instance: wgpu::Instance,
+}
+
+async fn enumerate() -> Vec<Found> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
     let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
     adapters
         .into_iter()
         .enumerate()
-        .map(|(index, adapter)| (describe(index, &adapter), adapter))
+        .map(|(index, adapter)| Found {
+            description: describe(index, &adapter),
+            adapter,
+            instance: instance.clone(),
+        })
         .collect()
-}
-
-fn instance_descriptor() -> wgpu::InstanceDescriptor {
-    wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::PRIMARY,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    }
 }
 
 fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
@@ -314,8 +325,8 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
 }
 
 /// The first adapter of the best kind.
-fn best(found: &[(Adapter, wgpu::Adapter)]) -> Option<&(Adapter, wgpu::Adapter)> {
-    found.iter().min_by_key(|(adapter, _)| adapter.kind)
+fn best(found: &[Found]) -> Option<&Found> {
+    found.iter().min_by_key(|found| found.description.kind)
 }
 
 fn no_adapter() -> Error {

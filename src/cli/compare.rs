@@ -11,8 +11,8 @@ use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
 use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{Done, MethodReport, Setup, run_json};
-use crate::train::{Cancel, Ending, Run, RunData, TrainSettings, drive};
+use crate::report::{Done, MethodReport, run_json};
+use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 
 pub async fn run(
     arguments: &DemoArguments,
@@ -33,24 +33,15 @@ pub async fn run(
     let (train, domain) = setup::Set::new(&tickets, &model, max_length, origin.to_string())?
         .split(demo::TRAIN_TICKETS);
     let general = setup::Set::tales(&model, max_length)?;
-    let setup = Setup {
-        model: name,
-        parameters: model.parameter_count(),
-        max_length,
-        train: train.summary(),
-        domain: domain.summary(),
-        general: general.summary(),
+    let sets = setup::Sets {
+        train,
+        domain,
+        general,
     };
-    setup::describe(output, "Train", &setup.train);
-    setup::describe(output, "Domain", &setup.domain);
-    setup::describe(output, "General", &setup.general);
+    let (data, setup) = sets.announce(&model, name, max_length, output);
+    let data = Arc::new(data);
     output.text("");
 
-    let data = Arc::new(RunData {
-        train: train.samples.samples,
-        domain: domain.samples.samples,
-        general: general.samples.samples,
-    });
     let prompts = [DOMAIN_PROMPT, GENERAL_PROMPT];
     let untouched = setup::continuations(&model, &prompts).await?;
     let methods = [

@@ -8,7 +8,8 @@ use crate::demo;
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::model::{CausalLm, Sampling};
-use crate::report::{Continuation, DataSummary};
+use crate::report::{Continuation, DataSummary, Setup};
+use crate::train::RunData;
 
 /// Samples are cut to this many tokens where nobody says otherwise.
 const DEFAULT_LENGTH: usize = 256;
@@ -22,25 +23,28 @@ pub async fn device(choice: DeviceChoice, output: &Output) -> Result<Device> {
     Ok(device)
 }
 
-/// Reads a model, or the embedded one.
+/// Reads a model, or the embedded one, and says which.
 pub fn model(
     folder: Option<&Path>,
     device: &Device,
     output: &Output,
 ) -> Result<(CausalLm, String)> {
-    let (model, name) = match folder {
-        Some(folder) => (
-            CausalLm::load(folder, device)?,
-            folder.display().to_string(),
-        ),
-        None => (
-            CausalLm::embedded(device)?,
-            "minift-tales-360k (embedded)".to_string(),
-        ),
+    let model = load(folder, device)?;
+    let name = match folder {
+        Some(folder) => folder.display().to_string(),
+        None => "minift-tales-360k (embedded)".to_string(),
     };
     let parameters = thousands(model.parameter_count() as f64);
     output.text(format!("Model    {name}, {parameters} parameters"));
     Ok((model, name))
+}
+
+/// Reads a model, or the embedded one.
+pub fn load(folder: Option<&Path>, device: &Device) -> Result<CausalLm> {
+    match folder {
+        Some(folder) => CausalLm::load(folder, device),
+        None => CausalLm::embedded(device),
+    }
 }
 
 /// The greatest length of a sample.
@@ -118,6 +122,47 @@ impl Set {
             skipped: self.samples.skipped,
             truncated: self.samples.truncated.iter().filter(|&&cut| cut).count(),
         }
+    }
+}
+
+/// The sets of a run.
+pub struct Sets {
+    pub train: Set,
+    pub domain: Set,
+    pub general: Set,
+}
+
+impl Sets {
+    /// Says what they are, and makes them a run's data and its description.
+    pub fn announce(
+        self,
+        model: &CausalLm,
+        name: String,
+        max_length: usize,
+        output: &Output,
+    ) -> (RunData, Setup) {
+        let Self {
+            train,
+            domain,
+            general,
+        } = self;
+        let setup = Setup {
+            model: name,
+            parameters: model.parameter_count(),
+            max_length,
+            train: train.summary(),
+            domain: domain.summary(),
+            general: general.summary(),
+        };
+        describe(output, "Train", &setup.train);
+        describe(output, "Domain", &setup.domain);
+        describe(output, "General", &setup.general);
+        let data = RunData {
+            train: train.samples.samples,
+            domain: domain.samples.samples,
+            general: general.samples.samples,
+        };
+        (data, setup)
     }
 }
 

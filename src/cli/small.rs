@@ -9,7 +9,6 @@ use super::setup::{self, Set};
 use crate::device::{Device, DeviceChoice, adapters};
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
-use crate::model::CausalLm;
 
 pub async fn eval(
     arguments: &EvalArguments,
@@ -69,10 +68,7 @@ pub async fn generate(
     output: &Output,
 ) -> Result<Ended> {
     let device = Device::open(device).await?;
-    let model = match &arguments.model {
-        Some(folder) => CausalLm::load(folder, &device)?,
-        None => CausalLm::embedded(&device)?,
-    };
+    let model = setup::load(arguments.model.as_deref(), &device)?;
     output.piece(&arguments.prompt);
     let text = model
         .generate(

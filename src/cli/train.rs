@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::args::TrainArguments;
 use super::output::Output;
-use super::setup::{self, Set};
+use super::setup::{self, Set, Sets};
 use super::{Ended, summary};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::files::FolderWriter;
 use crate::model::CausalLm;
-use crate::report::{Done, Method, MethodReport, Setup, run_json};
-use crate::train::{Cancel, Checkpoints, Ending, Run, RunData, drive};
+use crate::report::{Done, Method, MethodReport, run_json};
+use crate::train::{Cancel, Checkpoints, Ending, Run, drive};
 
 pub async fn run(
     arguments: &TrainArguments,
@@ -28,10 +28,8 @@ pub async fn run(
     let device = setup::device(device, output).await?;
     let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
     let max_length = setup::max_length(arguments.max_length, &model)?;
-    let (data, setup) = samples(arguments, &model, name, max_length)?;
-    setup::describe(output, "Train", &setup.train);
-    setup::describe(output, "Domain", &setup.domain);
-    setup::describe(output, "General", &setup.general);
+    let sets = samples(arguments, &model, max_length)?;
+    let (data, setup) = sets.announce(&model, name, max_length, output);
 
     let method = Method::of(&settings.objective);
     let mut run = Run::new(model.clone(), Arc::new(data), settings.clone())?;
@@ -127,12 +125,7 @@ fn checkpoint_path(out: &Path) -> PathBuf {
 }
 
 /// Training, held-out and general samples, as the arguments share them out.
-fn samples(
-    arguments: &TrainArguments,
-    model: &CausalLm,
-    name: String,
-    max_length: usize,
-) -> Result<(RunData, Setup)> {
+fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> Result<Sets> {
     let all = Set::read(&arguments.data, model, max_length)?;
     let available = all.len();
     // Without a file of their own, the held-out samples come out of the same one: a tenth at least.
@@ -172,18 +165,9 @@ fn samples(
         Some(path) => Set::read(path, model, max_length)?,
         None => Set::tales(model, max_length)?,
     };
-    let setup = Setup {
-        model: name,
-        parameters: model.parameter_count(),
-        max_length,
-        train: train.summary(),
-        domain: domain.summary(),
-        general: general.summary(),
-    };
-    let data = RunData {
-        train: train.samples.samples,
-        domain: domain.samples.samples,
-        general: general.samples.samples,
-    };
-    Ok((data, setup))
+    Ok(Sets {
+        train,
+        domain,
+        general,
+    })
 }

@@ -41,6 +41,19 @@ pub struct Check {
     pub ok: bool,
 }
 
+impl Check {
+    /// A comparison of values on a device.
+    fn of(check: String, device: &Device, max_error: f64) -> Self {
+        Self {
+            check,
+            device: device.name(),
+            max_error,
+            tolerance: TOLERANCE,
+            ok: max_error <= TOLERANCE,
+        }
+    }
+}
+
 /// JSON has no infinity.
 fn finite_or_largest<S: serde::Serializer>(
     error: &f64,
@@ -113,33 +126,20 @@ fn compare(
     expected: &Results,
     report: &mut impl FnMut(Check),
 ) {
-    let largest = expected
-        .gradient
-        .iter()
-        .fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
-    for (what, found, expected, scale) in [
-        ("target", &found.target, &expected.target, None),
-        ("loss", &found.losses, &expected.losses, Some(None)),
-        (
-            "gradient",
-            &found.gradient,
-            &expected.gradient,
-            Some(Some(largest)),
-        ),
-    ] {
-        let max_error = largest_error(found, expected, |expected| match scale {
-            None => 1.0,
-            Some(None) => expected.abs().max(1.0),
-            Some(Some(largest)) => largest,
-        });
-        report(Check {
-            check: format!("{name}: {what}"),
-            device: device.name(),
-            max_error,
-            tolerance: TOLERANCE,
-            ok: max_error <= TOLERANCE,
-        });
+    let largest = largest_entry(&expected.gradient);
+    let target = largest_error(&found.target, &expected.target, |_| 1.0);
+    let loss = largest_error(&found.losses, &expected.losses, |loss| loss.abs().max(1.0));
+    let gradient = largest_error(&found.gradient, &expected.gradient, |_| largest);
+    for (what, max_error) in [("target", target), ("loss", loss), ("gradient", gradient)] {
+        report(Check::of(format!("{name}: {what}"), device, max_error));
     }
+}
+
+/// The largest absolute value, never 0.
+fn largest_entry(values: &[f32]) -> f32 {
+    values
+        .iter()
+        .fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()))
 }
 
 fn largest_error(found: &[f32], expected: &[f32], scale: impl Fn(f32) -> f32) -> f64 {
@@ -212,17 +212,10 @@ async fn tiled(device: &Device, report: &mut impl FnMut(Check)) -> Result<()> {
     .enumerate()
     {
         let (expected, found) = (&results[0][index], &results[1][index]);
-        let largest = expected
-            .iter()
-            .fold(f32::MIN_POSITIVE, |a, b| a.max(b.abs()));
+        let largest = largest_entry(expected);
         let max_error = largest_error(found, expected, |_| largest);
-        report(Check {
-            check: format!("from hidden states, in tiles: {what}"),
-            device: device.name(),
-            max_error,
-            tolerance: TOLERANCE,
-            ok: max_error <= TOLERANCE,
-        });
+        let check = format!("from hidden states, in tiles: {what}");
+        report(Check::of(check, device, max_error));
     }
     Ok(())
 }

@@ -48,6 +48,8 @@ pub struct Run {
     data: Arc<RunData>,
     trainer: Trainer,
     steps: usize,
+    /// Predicted tokens of the whole run.
+    tokens: usize,
     progress: Progress,
     /// The batches of the epoch that `progress` is in.
     epoch: Option<(usize, Vec<Vec<usize>>)>,
@@ -81,11 +83,13 @@ impl Run {
         let settings = trainer.settings();
         let batches = data.train.len().div_ceil(settings.batch_size);
         let steps = settings.epochs * batches.div_ceil(settings.gradient_accumulation);
+        let tokens = positions(&data.train) * settings.epochs;
         Ok(Self {
             model,
             data,
             trainer,
             steps,
+            tokens,
             progress: Progress::default(),
             epoch: None,
             speed: (0, 0.0),
@@ -183,7 +187,6 @@ impl Run {
         self.progress.losses.push(measured.loss);
         self.speed.0 += tokens;
         self.speed.1 += seconds;
-        let all_tokens = positions(&self.data.train) * self.trainer.settings().epochs;
         let speed = rate(self.speed.0, self.speed.1);
         Ok(Event::Step {
             step: self.progress.step,
@@ -193,7 +196,7 @@ impl Run {
             gradient_norm: measured.gradient_norm,
             learning_rate,
             tokens_per_second: speed,
-            seconds_left: all_tokens.saturating_sub(self.progress.tokens) as f64 / speed,
+            seconds_left: self.tokens.saturating_sub(self.progress.tokens) as f64 / speed,
         })
     }
 
