@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::wgpu::WgpuSetup;
 use serde::Serialize;
@@ -103,6 +104,7 @@ impl fmt::Display for AdapterKind {
 
 /// Limits of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Limits {
     /// Bytes of the largest buffer.
     pub max_buffer_bytes: u64,
@@ -122,6 +124,8 @@ pub struct Device {
     tensors: burn::tensor::Device,
     adapter: Option<Adapter>,
     reason: String,
+    /// What the device reported that nobody asked for: memory that ran out, a command it refused.
+    fault: Arc<OnceLock<String>>,
 }
 
 impl Device {
@@ -135,6 +139,7 @@ impl Device {
             tensors: burn::tensor::Device::flex(),
             adapter: None,
             reason: reason.to_string(),
+            fault: Arc::default(),
         }
     }
 
@@ -189,16 +194,30 @@ impl Device {
     }
 
     fn register(setup: WgpuSetup, adapter: Adapter, reason: &str) -> Result<Self> {
+        let device = setup.device.clone();
         let tensors = burn::tensor::Device::wgpu_options()
             .setup(setup)
             .init()
             .map_err(|error| Error::Device {
                 message: format!("{} cannot be used: {error}", adapter.name),
             })?;
+        // In place of the runtime's own handler, which panics.
+        let fault = Arc::new(OnceLock::new());
+        let slot = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("the GPU device reports: {error}");
+            let _ = slot.set(match error {
+                wgpu::Error::OutOfMemory { .. } => "its memory is full: take smaller batches, \
+                                                    shorter samples or a smaller model"
+                    .to_string(),
+                error => error.to_string(),
+            });
+        }));
         Ok(Self {
             tensors,
             adapter: Some(adapter),
             reason: reason.to_string(),
+            fault,
         })
     }
 
@@ -247,6 +266,20 @@ impl Device {
     /// Why this device was taken.
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// Whether all that was computed on the device so far can be trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] if it ran out of memory or refused a command.
+    pub fn check(&self) -> Result<()> {
+        match self.fault.get() {
+            None => Ok(()),
+            Some(fault) => Err(Error::Device {
+                message: format!("{} failed: {fault}", self.name()),
+            }),
+        }
     }
 
     /// Name for people and reports.
@@ -302,7 +335,12 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
     let limits = adapter.limits();
     Adapter {
         index,
-        name: info.name,
+        // Browsers may keep it to themselves.
+        name: if info.name.is_empty() {
+            "GPU".to_string()
+        } else {
+            info.name
+        },
         backend: info.backend.to_string(),
         kind: match info.device_type {
             wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything that can go wrong in minift.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
 #[non_exhaustive]
 pub enum Error {
     // Settings.
@@ -233,6 +233,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Name of the variant, for programs that cannot match on it.
+    pub fn kind(&self) -> &'static str {
+        self.into()
+    }
+
     pub(crate) fn setting(
         name: &'static str,
         value: impl Display,

@@ -65,12 +65,17 @@ pub mod device;
 pub mod doctor;
 pub mod error;
 pub mod eval;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub mod matrix_product;
 pub mod model;
 pub mod objective;
 pub mod report;
+pub mod shader;
 pub mod train;
 mod vector;
+#[cfg(feature = "web")]
+pub mod web;
 
 // Only burn and criterion use it; see Cargo.toml.
 use ciborium as _;

@@ -1,9 +1,10 @@
 //! What a finished run is summed up as: the last event, and `run.json`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::device::Device;
+use crate::data::Samples;
+use crate::device::{Adapter, Device};
 use crate::objective::Objective;
 use crate::train::{Outcome, TrainSettings};
 
@@ -92,6 +93,7 @@ impl Done {
 
 /// The texts of a run, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct DataSummary {
     /// Where the text came from.
     pub origin: String,
@@ -103,6 +105,19 @@ pub struct DataSummary {
     pub skipped: usize,
     /// Texts cut to the greatest length.
     pub truncated: usize,
+}
+
+impl DataSummary {
+    /// Of samples that came from `origin`.
+    pub fn new(samples: &Samples, origin: String) -> Self {
+        Self {
+            origin,
+            samples: samples.samples.len(),
+            tokens: samples.positions(),
+            skipped: samples.skipped,
+            truncated: samples.truncated.iter().filter(|&&cut| cut).count(),
+        }
+    }
 }
 
 /// Everything that `run.json` says about how its runs were made.
@@ -136,7 +151,8 @@ pub struct MethodReport {
 }
 
 /// A prompt and what a model made of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Continuation {
     /// The prompt.
     pub prompt: String,
@@ -144,16 +160,39 @@ pub struct Continuation {
     pub text: String,
 }
 
-/// The content of `run.json`.
+/// What `run.json` says about the device.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceReport {
+    /// For people.
+    pub name: String,
+    /// The GPU adapter; null for the CPU.
+    pub adapter: Option<Adapter>,
+    /// Why it was taken.
+    pub reason: String,
+}
+
+impl DeviceReport {
+    /// Of a device.
+    pub fn new(device: &Device) -> Self {
+        Self {
+            name: device.name(),
+            adapter: device.adapter().cloned(),
+            reason: device.reason().to_string(),
+        }
+    }
+}
+
+/// The content of `run.json`: a [`Setup`], a [`DeviceReport`], continuations of the untouched model,
+/// and a [`MethodReport`] for each training, or JSON values that were such.
 pub fn run_json(
-    setup: &Setup,
-    device: &Device,
+    setup: &impl Serialize,
+    device: &impl Serialize,
     untouched: &[Continuation],
-    methods: &[MethodReport],
+    methods: &[impl Serialize],
 ) -> Value {
     json!({
         "minift": env!("CARGO_PKG_VERSION"),
-        "device": { "name": device.name(), "adapter": device.adapter(), "reason": device.reason() },
+        "device": device,
         "setup": setup,
         "untouched_continuations": untouched,
         "runs": methods,

@@ -4,7 +4,7 @@
 mod common;
 
 use burn::tensor::{Int, Tensor};
-use common::{Vectors, devices, labels, largest, largest_error, matrix, values};
+use common::{devices, labels, largest, largest_error, matrix, values, vectors};
 use minift::objective::{self, Objective, Predictions, Scope, reference, twin};
 
 struct Case {
@@ -21,7 +21,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let file = Vectors::read("mft_loss.safetensors");
+    let file = vectors("mft_loss.safetensors");
     let cases: Vec<Case> = file
         .metadata
         .iter()

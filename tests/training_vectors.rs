@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::{Int, Tensor, TensorData};
-use common::{Vectors, data, devices, largest, largest_error, values};
+use common::{Vectors, data, devices, largest, largest_error, values, vectors};
 use minift::data::{Batch, Sample, Samples, parse_texts};
 use minift::device::Device;
 use minift::eval::evaluate;
@@ -37,7 +37,7 @@ fn check_logits(model: &CausalLm, file: &Vectors, expected: &str, tolerance: f64
 
 #[test]
 fn logits_agree_with_pytorch_on_every_device() {
-    let file = Vectors::read("training.safetensors");
+    let file = vectors("training.safetensors");
     for device in devices() {
         let model = CausalLm::embedded(&device).unwrap();
         check_logits(&model, &file, "base_logits_step0", 2e-4, &device);
@@ -46,7 +46,7 @@ fn logits_agree_with_pytorch_on_every_device() {
 
 #[test]
 fn trainings_agree_with_pytorch_on_every_device() {
-    let file = Vectors::read("training.safetensors");
+    let file = vectors("training.safetensors");
     for device in devices() {
         for (name, objective) in [
             ("ft_0.0", Objective::finetuning()),

@@ -11,7 +11,7 @@ use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
 use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{Done, MethodReport, run_json};
+use crate::report::{DeviceReport, Done, MethodReport, run_json};
 use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 
 pub async fn run(
@@ -86,7 +86,7 @@ pub async fn run(
         });
     }
 
-    let json = run_json(&setup, &device, &untouched, &reports);
+    let json = run_json(&setup, &DeviceReport::new(&device), &untouched, &reports);
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
     if reports.is_empty() {
         output.text("stopped before the first method was finished; nothing was written");

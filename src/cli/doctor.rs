@@ -5,7 +5,7 @@ use super::args::DoctorArguments;
 use super::output::Output;
 use crate::device::{Device, DeviceChoice};
 use crate::doctor::examine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub async fn run(
     arguments: &DoctorArguments,
@@ -36,7 +36,17 @@ pub async fn run(
         "\n{:<58} {:>10} {:>10}",
         "check", "error", "tolerance"
     ));
-    let checks = examine(&device, arguments.vectors.as_deref(), |check| {
+    let vectors = match &arguments.vectors {
+        Some(path) => Some((
+            path.as_path(),
+            std::fs::read(path).map_err(Error::io("read", path))?,
+        )),
+        None => None,
+    };
+    let vectors = vectors
+        .as_ref()
+        .map(|(path, bytes)| (*path, bytes.as_slice()));
+    let checks = examine(&device, vectors, |check| {
         output.object(check);
         output.text(format!(
             "{:<58} {:>10.1e} {:>10.1e}  {}",

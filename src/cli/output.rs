@@ -103,6 +103,7 @@ impl Output {
             } => {
                 let title = match moment {
                     Moment::Before => "measuring the untouched model".to_string(),
+                    Moment::During => format!("measuring in the middle of {method}"),
                     Moment::After => format!("measuring after {method}"),
                 };
                 self.progress(&title, *done, *total, "");

@@ -115,13 +115,7 @@ impl Set {
     }
 
     pub fn summary(&self) -> DataSummary {
-        DataSummary {
-            origin: self.origin.clone(),
-            samples: self.len(),
-            tokens: self.samples.positions(),
-            skipped: self.samples.skipped,
-            truncated: self.samples.truncated.iter().filter(|&&cut| cut).count(),
-        }
+        DataSummary::new(&self.samples, self.origin.clone())
     }
 }
 

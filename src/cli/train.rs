@@ -13,7 +13,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::files::FolderWriter;
 use crate::model::CausalLm;
-use crate::report::{Done, Method, MethodReport, run_json};
+use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
 use crate::train::{Cancel, Checkpoints, Ending, Run, drive};
 
 pub async fn run(
@@ -93,7 +93,12 @@ pub async fn run(
     };
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     trained.write(&folder, "").await?;
-    let json = run_json(&setup, &device, &untouched, std::slice::from_ref(&report));
+    let json = run_json(
+        &setup,
+        &DeviceReport::new(&device),
+        &untouched,
+        std::slice::from_ref(&report),
+    );
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
     folder.finish()?;
     checkpoints.remove()?;

@@ -2,6 +2,7 @@
 //! extreme inputs, and against reference values from a file.
 
 mod cases;
+#[cfg(not(target_arch = "wasm32"))]
 mod shaders;
 mod vectors;
 
@@ -18,6 +19,7 @@ use crate::objective::{self, Objective, Predictions};
 use cases::{Results, cases};
 use vectors::read_vectors;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use shaders::check_shaders;
 
 /// Errors on a device that are still right: WGSL allows `exp` a few units in the last place more at
@@ -26,6 +28,7 @@ pub const TOLERANCE: f64 = 2e-5;
 
 /// A comparison and how it came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Check {
     /// What was compared.
     pub check: String,
@@ -62,15 +65,16 @@ fn finite_or_largest<S: serde::Serializer>(
     serializer.serialize_f64(error.min(f64::MAX))
 }
 
-/// Checks a device; `on_check` gets each result as it comes. `vectors` is a file in the format of
-/// `tests/data/mft_loss.safetensors`.
+/// Checks a device; `on_check` gets each result as it comes. `vectors` are path (for
+/// messages) and bytes of a file in the format of `tests/data/mft_loss.safetensors`. The translation of
+/// the shaders for other graphics APIs is checked too, but not in a browser, which has its own.
 ///
 /// # Errors
 ///
-/// [`Error::Device`] if the device fails, [`Error::Io`] and [`Error::Weights`] for the file.
+/// [`Error::Device`] if the device fails, [`Error::Weights`] for the file.
 pub async fn examine(
     device: &Device,
-    vectors: Option<&Path>,
+    vectors: Option<(&Path, &[u8])>,
     mut on_check: impl FnMut(&Check),
 ) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
@@ -78,7 +82,10 @@ pub async fn examine(
         on_check(&check);
         checks.push(check);
     };
-    let vectors = vectors.map(read_vectors).transpose()?;
+    let vectors = vectors
+        .map(|(path, bytes)| read_vectors(path, bytes))
+        .transpose()?;
+    #[cfg(not(target_arch = "wasm32"))]
     for (name, problem) in check_shaders() {
         report(Check {
             check: format!(

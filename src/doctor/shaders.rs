@@ -1,11 +1,11 @@
 //! The shaders before any device sees them.
 
-use crate::objective;
+use crate::shader;
 
 /// Whether every shader is valid with nothing but WebGPU's baseline, and what every graphics API
 /// accepts: its name, and what is wrong with it.
 pub fn check_shaders() -> Vec<(&'static str, Option<String>)> {
-    objective::shaders()
+    shader::shaders()
         .into_iter()
         .map(|shader| (shader.name, translate(&shader.source).err()))
         .collect()

@@ -19,17 +19,16 @@ struct VectorSettings {
 
 /// The cases of a file of reference values: `CASE.student_logits`, `.teacher_logits`, `.labels`,
 /// `.target`, `.loss_per_token`, `.grad_student_logits` (of the mean), settings in the metadata.
-pub(super) fn read_vectors(path: &Path) -> Result<Vec<(Case, Results)>> {
+pub(super) fn read_vectors(path: &Path, bytes: &[u8]) -> Result<Vec<(Case, Results)>> {
     let fault = |message: String| Error::Weights {
         path: path.to_path_buf(),
         message,
     };
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let damaged = |error: safetensors::SafeTensorError| {
         fault(format!("not a whole safetensors file: {error}"))
     };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     // Settings are JSON objects; other entries, such as the format of a model file, are no cases.
     let mut names: Vec<(String, String)> = header
         .metadata()

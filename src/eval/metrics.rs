@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Perplexities of one model on the domain and, where there is one, the general set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Perplexities {
     /// On the held-out domain set.
     pub domain: f64,
@@ -13,6 +14,7 @@ pub struct Perplexities {
 
 /// What an adaptation gained and cost (Belcak et al., arXiv:2506.15702, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Metrics {
     /// S = domain perplexity before − after; higher is better.
     pub specialization: f64,

@@ -1,5 +1,6 @@
 //! A causal language model: configuration, decoder, parameter values and tokenizer together.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,9 @@ use super::weights;
 use crate::data::Tokenizer;
 use crate::device::Device;
 use crate::error::Result;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files::FolderWriter;
+use crate::matrix_product::matrix_product;
 use crate::objective::Predictions;
 
 /// A model that is ready to use. Clones share the values.
@@ -24,6 +27,7 @@ pub struct CausalLm {
     parameters: Parameters,
     tokenizer: Arc<Tokenizer>,
     files: Arc<ModelFiles>,
+    device: Device,
 }
 
 impl CausalLm {
@@ -32,6 +36,7 @@ impl CausalLm {
     /// # Errors
     ///
     /// Errors that name the file, field or tensor that cannot be used.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         Self::from_files(ModelFiles::read(folder)?, device)
     }
@@ -75,6 +80,7 @@ impl CausalLm {
             parameters,
             tokenizer: Arc::new(tokenizer),
             files: Arc::new(files),
+            device: device.clone(),
         })
     }
 
@@ -106,12 +112,24 @@ impl CausalLm {
         &self.tokenizer
     }
 
+    /// Name of the folder that it was read from.
+    pub fn name(&self) -> String {
+        let folder = &self.files.folder;
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        name.to_string_lossy().replace(" (embedded)", "")
+    }
+
     /// The weights file that it was read from.
     pub(crate) fn weight_bytes(&self) -> &[u8] {
         &self.files.weights
     }
 
-    /// The device that its values are on.
+    /// The device that it was loaded onto.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The same as burn knows it.
     pub fn tensor_device(&self) -> burn::tensor::Device {
         self.parameters[0].device()
     }
@@ -137,9 +155,11 @@ impl CausalLm {
     pub fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [batch, length] = tokens.dims();
         let Predictions { hidden, head } = self.predictions(tokens);
-        hidden
-            .matmul(head.transpose())
-            .reshape([batch, length, self.config.decoder.vocabulary])
+        matrix_product(hidden, head.transpose()).reshape([
+            batch,
+            length,
+            self.config.decoder.vocabulary,
+        ])
     }
 
     /// Writes the model as a Hugging Face folder with float32 weights, which Python's `transformers`
@@ -148,6 +168,7 @@ impl CausalLm {
     /// # Errors
     ///
     /// [`crate::Error::Io`] and [`crate::Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub async fn write(&self, folder: &FolderWriter, subfolder: &str) -> Result<()> {
         for (name, bytes) in self.to_files().await? {
             folder.write(&Path::new(subfolder).join(name).to_string_lossy(), &bytes)?;

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::config::DecoderConfig;
 use super::ops::{Way, causal_attention, rms_norm, rotate, silu_multiply};
 use super::parameters::{LayerIndex, ParameterIndex, ParameterSpec};
+use crate::matrix_product::matrix_product;
 
 /// A decoder of some configuration.
 #[derive(Clone, Debug)]
@@ -178,5 +179,5 @@ impl Decoder {
 
 /// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\].
 fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-    x.matmul(weight.clone().transpose())
+    matrix_product(x, weight.clone().transpose())
 }

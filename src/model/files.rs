@@ -2,10 +2,9 @@
 //! or the bytes that a page was given.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-
-use memmap2::Mmap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
@@ -13,7 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub enum FileBytes {
     /// A mapped file.
-    Mapped(Mmap),
+    #[cfg(not(target_arch = "wasm32"))]
+    Mapped(memmap2::Mmap),
     /// Bytes in memory.
     InMemory(Cow<'static, [u8]>),
 }
@@ -23,6 +23,7 @@ impl std::ops::Deref for FileBytes {
 
     fn deref(&self) -> &[u8] {
         match self {
+            #[cfg(not(target_arch = "wasm32"))]
             Self::Mapped(map) => map,
             Self::InMemory(bytes) => bytes,
         }
@@ -47,6 +48,7 @@ pub struct ModelFiles {
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
+const INDEX: &str = "model.safetensors.index.json";
 
 /// Files that belong to a model but are not needed to run it.
 const COMPANIONS: [&str; 9] = [
@@ -66,9 +68,11 @@ impl ModelFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the folder cannot be read, [`Error::MissingFile`] if a needed file is not
-    /// in it.
+    /// [`Error::Io`] if the folder cannot be read, and those of [`Self::collect`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(folder: &Path) -> Result<Self> {
+        use std::fs;
+
         let metadata = fs::metadata(folder).map_err(Error::io("open the model folder", folder))?;
         if !metadata.is_dir() {
             return Err(Error::Io {
@@ -77,38 +81,55 @@ impl ModelFiles {
                 source: std::io::ErrorKind::NotADirectory.into(),
             });
         }
-        let needed = |file: &'static str| {
+        Self::collect(folder.to_path_buf(), |file| {
             let path = folder.join(file);
-            if path.exists() {
-                map(&path)
+            if !path.exists() {
+                Ok(None)
+            } else if file == WEIGHTS {
+                map(&path).map(Some)
             } else {
-                Err(Error::MissingFile {
-                    folder: folder.to_path_buf(),
-                    file,
-                })
+                let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+                Ok(Some(FileBytes::InMemory(bytes.into())))
             }
+        })
+    }
+
+    /// The files that `find` finds by name, from wherever it has them; `folder` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingFile`] if a needed file is not there, [`Error::Weights`] for weights in
+    /// several files, and the errors of `find`.
+    pub fn collect(
+        folder: PathBuf,
+        mut find: impl FnMut(&'static str) -> Result<Option<FileBytes>>,
+    ) -> Result<Self> {
+        let missing = |file| Error::MissingFile {
+            folder: folder.clone(),
+            file,
         };
-        let config = needed(CONFIG)?;
-        if !folder.join(WEIGHTS).exists() && folder.join("model.safetensors.index.json").exists() {
-            return Err(Error::Weights {
-                path: folder.join("model.safetensors.index.json"),
-                message: "weights in several files are not supported yet: join them into one \
-                          model.safetensors"
-                    .to_string(),
-            });
-        }
-        let weights = needed(WEIGHTS)?;
-        let tokenizer = needed(TOKENIZER)?;
+        let config = find(CONFIG)?.ok_or_else(|| missing(CONFIG))?;
+        let weights = match find(WEIGHTS)? {
+            Some(weights) => weights,
+            None if find(INDEX)?.is_some() => {
+                return Err(Error::Weights {
+                    path: folder.join(INDEX),
+                    message: "weights in several files are not supported yet: join them into one \
+                              model.safetensors"
+                        .to_string(),
+                });
+            }
+            None => return Err(missing(WEIGHTS)),
+        };
+        let tokenizer = find(TOKENIZER)?.ok_or_else(|| missing(TOKENIZER))?;
         let mut companions = Vec::new();
         for file in COMPANIONS {
-            let path = folder.join(file);
-            if path.is_file() {
-                let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-                companions.push((file, FileBytes::InMemory(bytes.into())));
+            if let Some(bytes) = find(file)? {
+                companions.push((file, bytes));
             }
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            folder,
             config,
             weights,
             tokenizer,
@@ -156,14 +177,15 @@ impl ModelFiles {
 }
 
 /// Maps a file into memory.
+#[cfg(not(target_arch = "wasm32"))]
 fn map(path: &Path) -> Result<FileBytes> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
+    let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("open", path))?.len();
     if length == 0 {
         return Ok(FileBytes::InMemory(Cow::Borrowed(&[])));
     }
     // SAFETY: the map is read-only; like every reader of mapped weights (safetensors' own included)
     // it relies on nobody truncating the file while it is being loaded.
-    let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
     Ok(FileBytes::Mapped(map))
 }

@@ -8,6 +8,7 @@ use super::causal_lm::CausalLm;
 use super::decoder::KeyValueCache;
 use crate::device;
 use crate::error::{Error, Result};
+use crate::matrix_product::matrix_product;
 
 /// How the next token is chosen from the model's distribution.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,8 +99,11 @@ impl CausalLm {
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, length]), &device);
             let hidden = decoder.continue_hidden_states(self.parameters(), tokens, &mut cache);
             let head = decoder.head(self.parameters()).clone();
-            let logits = hidden.narrow(0, length - 1, 1).matmul(head.transpose());
-            let token = choose(&device::read(logits).await?, sampling, &mut random);
+            let last = hidden.narrow(0, length - 1, 1);
+            let logits = matrix_product(last, head.transpose());
+            let logits = device::read(logits).await?;
+            self.device().check()?;
+            let token = choose(&logits, sampling, &mut random);
             if config.end_tokens.contains(&token) {
                 break;
             }

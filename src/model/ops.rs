@@ -6,6 +6,7 @@ use burn::tensor::activation::{silu, softmax};
 use burn::tensor::{Bool, Int, Tensor};
 
 use super::fused::FusedBackend;
+use crate::matrix_product::matrix_product;
 
 /// Which of the two ways to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,14 +108,13 @@ pub fn causal_attention(
                 .swap_dims(1, 2)
                 .reshape([batch, key_heads, group * length, size]);
             let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
-            let scores = query.matmul(key.swap_dims(2, 3)) * scale;
+            let scores = matrix_product(query, key.swap_dims(2, 3)) * scale;
             let hidden = hidden_keys(length, key_length, &scores.device())
                 .reshape([1, 1, 1, length, key_length])
                 .expand([batch, key_heads, group, length, key_length])
                 .reshape([batch, key_heads, group * length, key_length]);
             let weights = softmax(scores.mask_fill(hidden, f32::MIN), 3);
-            weights
-                .matmul(value)
+            matrix_product(weights, value)
                 .reshape([batch, heads, length, size])
                 .swap_dims(1, 2)
         }

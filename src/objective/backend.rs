@@ -5,6 +5,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 
 use super::settings::Objective;
+use crate::matrix_product::MatrixProductBackend;
 
 /// The teacher's side of logits \[rows, vocabulary\].
 #[derive(Debug, ExtensionType)]
@@ -32,7 +33,7 @@ pub enum TeacherHidden<B: Backend> {
 /// What a backend does for the objective. Logits are \[rows, vocabulary\] in `f32`, labels \[rows\]
 /// in `i32`, negative where a position does not count.
 #[backend_extension(Cube, Flex, Autodiff)]
-pub trait ObjectiveBackend: Backend {
+pub trait ObjectiveBackend: Backend + MatrixProductBackend {
     /// The corrected target q \[rows, vocabulary\].
     fn corrected_target(
         teacher_logits: FloatTensor<Self>,

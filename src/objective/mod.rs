@@ -12,7 +12,7 @@
 //! ```
 //!
 //! τ = 1 makes q one-hot, so plain finetuning is the same loss. Three forms compute it and must
-//! agree: the shaders ([`shaders`]), their twin in plain Rust ([`twin`], which is what the CPU device
+//! agree: the shaders ([`crate::shader`]), their twin in plain Rust ([`twin`], which is what the CPU device
 //! runs), and burn's tensor operations ([`mod@reference`]).
 
 mod autodiff;
@@ -20,7 +20,6 @@ mod backend;
 mod cpu;
 pub mod reference;
 mod settings;
-mod shader;
 mod tiled;
 pub mod twin;
 mod wgsl;
@@ -30,7 +29,6 @@ use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::{ObjectiveBackend, TeacherHidden, TeacherLogits};
 pub use settings::{DEFAULT_TAU, Objective, Scope};
-pub use shader::{Shader, shaders};
 
 /// Bytes that one tile of logits may take; student and teacher have one each.
 ///

@@ -9,6 +9,7 @@ pub const DEFAULT_TAU: f32 = 0.25;
 
 /// Which predicted tokens get a corrected target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every token, the paper's choice.
@@ -22,6 +23,7 @@ pub enum Scope {
 /// What the student is trained towards: the teacher's distribution, corrected until the label wins
 /// by a margin (minifinetuning), or the label alone (finetuning).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Objective {
     /// Margin τ in \[0, 1\] by which the label's probability is made to exceed that of every other
     /// token. 1 gives the one-hot target.

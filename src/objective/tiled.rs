@@ -44,7 +44,7 @@ pub(super) fn loss_and_gradients<B: ObjectiveBackend>(
         B::float_slice(tensor.clone(), &[Slice::from(start..end), columns])
     };
     let logits = |hidden: FloatTensor<B>, head: &FloatTensor<B>| {
-        B::float_matmul(hidden, B::float_transpose(head.clone()))
+        B::matrix_product(hidden, B::float_transpose(head.clone()))
     };
 
     let mut loss: Option<FloatTensor<B>> = None;
@@ -71,7 +71,7 @@ pub(super) fn loss_and_gradients<B: ObjectiveBackend>(
 
         add::<B>(&mut loss, B::float_sum(losses));
         if wanted.hidden {
-            hidden_gradients.push(B::float_matmul(
+            hidden_gradients.push(B::matrix_product(
                 gradient.clone(),
                 inputs.student_head.clone(),
             ));
@@ -79,7 +79,7 @@ pub(super) fn loss_and_gradients<B: ObjectiveBackend>(
         if wanted.head {
             add::<B>(
                 &mut head_gradient,
-                B::float_matmul(B::float_transpose(gradient), hidden),
+                B::matrix_product(B::float_transpose(gradient), hidden),
             );
         }
     }

@@ -2,17 +2,13 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::wgpu::{
-    CubeBackend, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
-};
-use burn::cubecl::prelude::{CubeCount, CubeDim, KernelId};
-use burn::cubecl::server::KernelArguments;
-use burn::tensor::{DType, Shape};
+use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+use burn::tensor::Shape;
 use bytemuck::{Pod, Zeroable};
 
 use super::backend::{ObjectiveBackend, TeacherLogits};
 use super::settings::{Objective, Scope};
-use super::shader::{WORKGROUP_SIZE, WORKGROUPS_X, shader};
+use crate::shader::{self, WORKGROUP_SIZE, WORKGROUPS_X, empty};
 
 impl ObjectiveBackend for CubeBackend {
     fn corrected_target(
@@ -92,51 +88,12 @@ impl Parameters {
     }
 }
 
-/// A kernel of `shaders/` as cubecl takes it.
-struct Kernel(&'static str);
-
-impl KernelSource for Kernel {
-    fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(shader(self.0).source)
-    }
-
-    fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.0)
-    }
-
-    fn lang(&self) -> &'static str {
-        "wgsl"
-    }
-}
-
-fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
-    let bytes = shape.num_elements() * size_of::<f32>();
-    let buffer = like.client.empty(bytes);
-    CubeTensor::new_contiguous(
-        like.client.clone(),
-        like.device.clone(),
-        shape,
-        buffer,
-        DType::F32,
-    )
-}
-
 /// Runs a kernel with one workgroup a row on `tensors`, in the order of its bindings.
 fn launch(kernel: &'static str, tensors: &[&CubeTensor], parameters: Parameters) {
-    let client = &tensors[0].client;
-    let parameters_buffer = client.create_from_slice(bytemuck::bytes_of(&parameters));
-    let buffers = tensors
-        .iter()
-        .map(|tensor| tensor.handle.clone().binding())
-        .chain([parameters_buffer.binding()])
-        .collect();
-    let workgroups_y = parameters.tokens.div_ceil(WORKGROUPS_X);
-    client.launch(
-        Box::new(SourceKernel::new(
-            Kernel(kernel),
-            CubeDim::new_1d(WORKGROUP_SIZE),
-        )),
-        CubeCount::Static(parameters.tokens.min(WORKGROUPS_X), workgroups_y, 1),
-        KernelArguments::new().with_buffers(buffers),
-    );
+    let workgroups = [
+        parameters.tokens.min(WORKGROUPS_X),
+        parameters.tokens.div_ceil(WORKGROUPS_X),
+        1,
+    ];
+    shader::launch(kernel, WORKGROUP_SIZE, workgroups, tensors, &parameters);
 }

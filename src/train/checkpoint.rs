@@ -7,11 +7,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::AdamW;
-use super::run::RunData;
+use super::run::{Evaluated, RunData};
 use super::settings::TrainSettings;
 use super::trainer::State;
 use crate::error::{Error, Result};
-use crate::eval::Perplexities;
 use crate::model::{CausalLm, ParameterSpec, weights};
 
 /// How far a run is. The order of the samples follows from the seed and the step.
@@ -25,8 +24,8 @@ pub(super) struct Progress {
     pub seconds: f64,
     /// Loss of every step.
     pub losses: Vec<f32>,
-    /// The untouched model's perplexities, once they are known.
-    pub before: Option<Perplexities>,
+    /// Every evaluation so far.
+    pub evaluations: Vec<Evaluated>,
 }
 
 /// What is written beside the tensors.
@@ -37,7 +36,7 @@ pub(super) struct Checkpoint<'a> {
 }
 
 /// Version of the layout.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 const GROUPS: [&str; 3] = ["parameter", "first_moment", "second_moment"];
 
 impl Checkpoint<'_> {

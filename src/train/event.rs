@@ -4,18 +4,22 @@ use serde::Serialize;
 
 use crate::eval::Perplexities;
 
-/// Before or after training.
+/// Where in a training an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
 pub enum Moment {
     /// The untouched model.
     Before,
+    /// The model in the middle of its training.
+    During,
     /// The trained model.
     After,
 }
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify), tsify(hashmap_as_object))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A batch of an evaluation is done.
@@ -31,6 +35,8 @@ pub enum Event {
     Evaluated {
         /// Of which model.
         moment: Moment,
+        /// Steps that it was trained.
+        step: usize,
         /// Its perplexities.
         #[serde(flatten)]
         perplexities: Perplexities,

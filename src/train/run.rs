@@ -2,6 +2,8 @@
 //! asking for the next event pauses it, dropping it cancels it.
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::checkpoint::{Checkpoint, Progress};
@@ -22,6 +24,17 @@ pub struct RunData {
     pub domain: Vec<Sample>,
     /// What the model should not forget.
     pub general: Vec<Sample>,
+}
+
+/// What a model was worth at a step of its training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify), tsify(hashmap_as_object))]
+pub struct Evaluated {
+    /// Steps that it was trained.
+    pub step: usize,
+    /// Its perplexities.
+    #[serde(flatten)]
+    pub perplexities: Perplexities,
 }
 
 /// What a finished run has to show.
@@ -55,8 +68,8 @@ pub struct Run {
     epoch: Option<(usize, Vec<Vec<usize>>)>,
     /// Predicted tokens and seconds of training in this process, for the speed of now.
     speed: (usize, f64),
+    /// The evaluation under way, with the domain set's perplexity once that is known.
     evaluation: Option<(Evaluation, Option<f64>)>,
-    after: Option<Perplexities>,
 }
 
 impl Run {
@@ -81,9 +94,8 @@ impl Run {
             }
         }
         let settings = trainer.settings();
-        let batches = data.train.len().div_ceil(settings.batch_size);
-        let steps = settings.epochs * batches.div_ceil(settings.gradient_accumulation);
-        let tokens = positions(&data.train) * settings.epochs;
+        let steps = settings.steps(data.train.len())?;
+        let tokens = positions(&data.train).saturating_mul(settings.epochs);
         Ok(Self {
             model,
             data,
@@ -94,13 +106,17 @@ impl Run {
             epoch: None,
             speed: (0, 0.0),
             evaluation: None,
-            after: None,
         })
     }
 
     /// Takes the untouched model's perplexities as known, so that they are not computed again.
     pub fn set_before(&mut self, before: Perplexities) {
-        self.progress.before = Some(before);
+        if self.progress.evaluations.is_empty() {
+            self.progress.evaluations.push(Evaluated {
+                step: 0,
+                perplexities: before,
+            });
+        }
     }
 
     /// Steps of the whole run.
@@ -118,6 +134,11 @@ impl Run {
         &self.progress.losses
     }
 
+    /// Every evaluation so far, the untouched model's first.
+    pub fn evaluations(&self) -> &[Evaluated] {
+        &self.progress.evaluations
+    }
+
     /// The model as it is now.
     pub fn trained_model(&self) -> CausalLm {
         self.trainer.model()
@@ -130,37 +151,34 @@ impl Run {
     /// [`Error::NonFiniteLoss`] if the loss is no longer a number, with the state of the step before
     /// kept in the run; [`Error::Device`] if the device fails.
     pub async fn next(&mut self) -> Result<Option<Event>> {
-        if self.progress.before.is_none() {
-            let event = self.evaluate(Moment::Before).await?;
-            if let Event::Evaluated { perplexities, .. } = event {
-                self.progress.before = Some(perplexities);
-            }
-            return Ok(Some(event));
+        if self.evaluation_is_due() {
+            return self.evaluate().await.map(Some);
         }
         if self.progress.step < self.steps {
             return self.train_step().await.map(Some);
-        }
-        if self.after.is_none() {
-            let event = self.evaluate(Moment::After).await?;
-            if let Event::Evaluated { perplexities, .. } = event {
-                self.after = Some(perplexities);
-            }
-            return Ok(Some(event));
         }
         Ok(None)
     }
 
     /// The results, when all is done.
     pub fn outcome(&self) -> Option<Outcome> {
-        let (before, after) = (self.progress.before?, self.after?);
-        Some(Outcome {
-            before,
-            after,
-            metrics: Metrics::new(before, after),
+        let evaluations = &self.progress.evaluations;
+        let (before, after) = (evaluations.first()?, evaluations.last()?);
+        (before.step == 0 && after.step == self.steps).then(|| Outcome {
+            before: before.perplexities,
+            after: after.perplexities,
+            metrics: Metrics::new(before.perplexities, after.perplexities),
             steps: self.progress.step,
             seconds: self.progress.seconds,
             tokens_per_second: rate(self.progress.tokens, self.progress.seconds),
         })
+    }
+
+    /// Evaluated are the untouched model, the trained one, and what the settings ask for between.
+    fn evaluation_is_due(&self) -> bool {
+        let (step, every) = (self.progress.step, self.trainer.settings().evaluate_every);
+        let wanted = step == 0 || step == self.steps || (every > 0 && step.is_multiple_of(every));
+        wanted && self.progress.evaluations.last().map(|last| last.step) != Some(step)
     }
 
     async fn train_step(&mut self) -> Result<Event> {
@@ -169,6 +187,7 @@ impl Run {
         let at = self.progress.step;
         let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
         let measured = self.trainer.step(&batches, learning_rate).await?;
+        self.model.device().check()?;
         for value in [measured.loss, measured.gradient_norm] {
             if !value.is_finite() {
                 return Err(Error::NonFiniteLoss {
@@ -222,12 +241,14 @@ impl Run {
     }
 
     /// A batch of the evaluation on the domain set, then on the general set.
-    async fn evaluate(&mut self, moment: Moment) -> Result<Event> {
+    async fn evaluate(&mut self) -> Result<Event> {
         let batch_size = self.trainer.settings().batch_size;
         let begin = |samples: &[Sample]| Evaluation::new(samples, batch_size);
-        let model = match moment {
-            Moment::Before => self.model.clone(),
-            Moment::After => self.trained_model(),
+        let step = self.progress.step;
+        let (moment, model) = match step {
+            0 => (Moment::Before, self.model.clone()),
+            _ if step == self.steps => (Moment::After, self.trained_model()),
+            _ => (Moment::During, self.trained_model()),
         };
         let (mut evaluation, domain) = self
             .evaluation
@@ -239,6 +260,7 @@ impl Run {
             &self.data.general
         };
         let result = evaluation.advance(&model, samples).await?;
+        self.model.device().check()?;
 
         let (done, total) = evaluation.progress();
         let batches = |samples: &[Sample]| samples.len().div_ceil(batch_size);
@@ -260,12 +282,16 @@ impl Run {
                 self.evaluation = Some((begin(&self.data.general), Some(found.perplexity)));
             }
             (Some(found), Some(domain)) => {
+                let perplexities = Perplexities {
+                    domain,
+                    general: found.perplexity,
+                };
+                let evaluated = Evaluated { step, perplexities };
+                self.progress.evaluations.push(evaluated);
                 return Ok(Event::Evaluated {
                     moment,
-                    perplexities: Perplexities {
-                        domain,
-                        general: found.perplexity,
-                    },
+                    step,
+                    perplexities,
                 });
             }
         }
@@ -302,7 +328,14 @@ impl Run {
             self.model.decoder().parameters(),
             &self.model.tensor_device(),
         )?;
-        if progress.step > self.steps || progress.losses.len() != progress.step {
+        let fits = progress.step <= self.steps
+            && progress.losses.len() == progress.step
+            && progress.evaluations.is_sorted_by(|a, b| a.step < b.step)
+            && progress
+                .evaluations
+                .last()
+                .is_none_or(|last| last.step <= progress.step);
+        if !fits {
             return Err(Error::Checkpoint {
                 path: path.to_path_buf(),
                 message: "its figures do not fit together: begin the run anew".to_string(),
@@ -311,7 +344,6 @@ impl Run {
         (self.progress, self.trainer.state) = (progress, state);
         self.epoch = None;
         self.evaluation = None;
-        self.after = None;
         Ok(())
     }
 

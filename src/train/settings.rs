@@ -10,6 +10,7 @@ const LARGEST_COUNT: usize = 1_000_000;
 
 /// How the learning rate goes on after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// Stays.
@@ -23,6 +24,7 @@ pub enum Schedule {
 
 /// Everything that decides how a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct TrainSettings {
     /// What is optimised.
     pub objective: Objective,
@@ -44,6 +46,8 @@ pub struct TrainSettings {
     pub gradient_clip: f64,
     /// Fixes the order of the samples.
     pub seed: u64,
+    /// Steps between evaluations in the middle of the training; 0 for none but before and after.
+    pub evaluate_every: usize,
     /// Bytes of a tile of logits in the loss.
     pub tile_bytes: usize,
     /// Bytes for the teacher's hidden states; samples beyond it are computed anew in every epoch.
@@ -64,6 +68,7 @@ impl Default for TrainSettings {
             weight_decay: 0.01,
             gradient_clip: 1.0,
             seed: 0,
+            evaluate_every: 0,
             tile_bytes: DEFAULT_TILE_BYTES,
             teacher_cache_bytes: 1 << 30,
         }
@@ -103,6 +108,18 @@ impl TrainSettings {
             }
         }
         Ok(())
+    }
+
+    /// Steps of a training on so many samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if they cannot be counted.
+    pub fn steps(&self, samples: usize) -> Result<usize> {
+        let batches = samples.div_ceil(self.batch_size);
+        let steps_an_epoch = batches.div_ceil(self.gradient_accumulation);
+        let steps = self.epochs.checked_mul(steps_an_epoch);
+        steps.ok_or_else(|| Error::setting("epochs", self.epochs, "fewer, for so many samples"))
     }
 
     /// The learning rate of a step, counted from 0, of `steps`.

@@ -8,7 +8,7 @@ use super::parameters::ParameterNames;
 use crate::error::{Error, Result};
 
 /// The supported families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Family {
     /// Llama 1 to 3, and models that share its architecture to the letter.
     Llama,

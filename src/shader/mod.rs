@@ -1,4 +1,9 @@
-//! The WGSL kernels by name, each joined with the shared pieces that it asks for.
+//! The WGSL kernels by name, each joined with the shared pieces that it asks for, and how they are
+//! launched.
+
+mod launch;
+
+pub(crate) use launch::{empty, launch};
 
 /// A kernel: its name, which is its file's, and its complete WGSL text. The entry point is `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,10 +14,11 @@ pub struct Shader {
     pub source: String,
 }
 
-/// Rows in the first dimension of a dispatch; the value of `WORKGROUPS_X` in the shaders.
-pub(super) const WORKGROUPS_X: u32 = 32_768;
-/// Invocations in a workgroup; the value of `WORKGROUP_SIZE` in the shaders.
-pub(super) const WORKGROUP_SIZE: u32 = 256;
+/// Rows in the first dimension of a dispatch of one workgroup a row; the value of `WORKGROUPS_X` in
+/// the shaders.
+pub(crate) const WORKGROUPS_X: u32 = 32_768;
+/// Invocations in a workgroup of those; the value of `WORKGROUP_SIZE` in the shaders.
+pub(crate) const WORKGROUP_SIZE: u32 = 256;
 
 macro_rules! shader_file {
     ($name:literal) => {
@@ -35,9 +41,10 @@ const SHARED: [(&str, &str); 4] = [
     shader_file!("teacher_row"),
 ];
 
-const KERNELS: [(&str, &str); 2] = [
+const KERNELS: [(&str, &str); 3] = [
     shader_file!("corrected_target"),
     shader_file!("distillation_loss"),
+    shader_file!("matrix_product"),
 ];
 
 /// Every kernel, complete.
@@ -49,7 +56,7 @@ pub fn shaders() -> Vec<Shader> {
 }
 
 /// The kernel of that name, complete.
-pub(super) fn shader(name: &str) -> Shader {
+pub(crate) fn shader(name: &str) -> Shader {
     let (name, text) = KERNELS
         .iter()
         .find(|(kernel, _)| *kernel == name)

@@ -1,0 +1,20 @@
+//! The product as an operation of a burn backend.
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Flex, backend_extension};
+
+/// What a backend does for products of matrices.
+#[backend_extension(Cube, Flex, Autodiff)]
+pub trait MatrixProductBackend: Backend {
+    /// `a · b` of matrices \[…, rows, inner\] and \[…, inner, columns\], whose other dimensions are
+    /// the same.
+    fn matrix_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl MatrixProductBackend for Flex {
+    fn matrix_product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        Self::float_matmul(a, b)
+    }
+}

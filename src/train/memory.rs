@@ -1,0 +1,143 @@
+//! How much memory a training takes, before it starts.
+
+use serde::Serialize;
+
+use super::run::RunData;
+use super::settings::TrainSettings;
+use crate::data::Sample;
+use crate::device::Limits;
+use crate::model::CausalLm;
+
+/// A part of what a training keeps on its device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
+pub struct MemoryPart {
+    /// What it is.
+    pub name: &'static str,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a training keeps on its device at its fullest, by part.
+///
+/// Exact for what lasts from step to step. Activations are counted operation by operation as the
+/// decoder is written; a memory pool's rounding comes on top.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "web", derive(tsify::Tsify))]
+pub struct MemoryEstimate {
+    /// The parts, none of them 0.
+    pub parts: Vec<MemoryPart>,
+    /// Their sum.
+    pub total: u64,
+    /// The largest single tensor.
+    pub largest_tensor: u64,
+}
+
+const FLOAT: u64 = size_of::<f32>() as u64;
+
+impl MemoryEstimate {
+    /// For training `model` on `data`.
+    pub fn new(model: &CausalLm, data: &RunData, settings: &TrainSettings) -> Self {
+        let config = &model.config().decoder;
+        let inputs = |samples: &[Sample]| -> u64 {
+            let inputs = samples.iter().map(|sample| sample.len() as u64 - 1);
+            inputs.max().unwrap_or(0)
+        };
+        let length = inputs(&data.train);
+        let batch = settings.batch_size.min(data.train.len()) as u64;
+        let rows = batch * length;
+        let evaluated = inputs(&data.domain).max(inputs(&data.general));
+        let evaluated_rows = settings.batch_size as u64 * evaluated;
+
+        let [
+            hidden,
+            inner,
+            vocabulary,
+            heads,
+            key_heads,
+            head_size,
+            layers,
+        ] = [
+            config.hidden_size,
+            config.intermediate_size,
+            config.vocabulary,
+            config.heads,
+            config.key_heads,
+            config.head_size,
+            config.layers,
+        ]
+        .map(|size| size as u64);
+        let parameters = model.parameter_count() as u64 * FLOAT;
+        let scores = batch * heads * length * length * FLOAT;
+        let projections = (heads + 2 * key_heads) * head_size;
+        // Kept for the backward pass, a layer: two norms and their inputs, queries, keys and values
+        // before and after they turn, the attention's output, gate, up and their product; and the
+        // scores, masked and as weights.
+        let row = 6 * hidden + 2 * projections + heads * head_size + 4 * inner;
+        let layer = rows * row * FLOAT + 2 * scores;
+        // The largest layer's gradients are there together with everything that is kept.
+        let activations = layers * layer + layer / 2 + 2 * rows * hidden * FLOAT;
+        let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
+            + 2 * settings.batch_size as u64 * heads * evaluated * evaluated * FLOAT;
+
+        let minifinetuning = settings.objective.needs_teacher();
+        let logits = rows.max(evaluated_rows) * vocabulary * FLOAT;
+        let tile = logits
+            .min(settings.tile_bytes as u64)
+            .max(vocabulary * FLOAT);
+        let states = crate::data::positions(&data.train) as u64 * hidden * FLOAT;
+        let parts = [
+            ("weights", parameters),
+            ("untouched weights", parameters),
+            ("gradients", parameters),
+            ("optimiser moments", 2 * parameters),
+            ("activations", activations.max(evaluation)),
+            (
+                "teacher's hidden states",
+                if minifinetuning {
+                    states.min(settings.teacher_cache_bytes as u64) + 2 * rows * hidden * FLOAT
+                } else {
+                    0
+                },
+            ),
+            (
+                "logits, a tile at a time",
+                tile * if minifinetuning { 2 } else { 1 },
+            ),
+        ];
+        let largest_parameter = model
+            .decoder()
+            .parameters()
+            .iter()
+            .map(|spec| spec.elements() as u64 * FLOAT)
+            .max();
+        let tensors = [
+            largest_parameter.unwrap_or(0),
+            scores,
+            rows * inner.max(hidden) * FLOAT,
+            tile,
+        ];
+        Self {
+            total: parts.iter().map(|(_, bytes)| bytes).sum(),
+            largest_tensor: tensors.into_iter().max().unwrap_or(0),
+            parts: parts
+                .into_iter()
+                .filter(|&(_, bytes)| bytes > 0)
+                .map(|(name, bytes)| MemoryPart { name, bytes })
+                .collect(),
+        }
+    }
+
+    /// What does not fit into a device of those limits and what to do about it, or `None`.
+    pub fn excess(&self, limits: &Limits) -> Option<String> {
+        let limit = limits.max_binding_bytes.min(limits.max_buffer_bytes);
+        (self.largest_tensor > limit).then(|| {
+            format!(
+                "the largest tensor needs {} MiB, but a kernel on this device sees at most {} MiB: \
+                 take smaller batches, shorter samples or a smaller model",
+                self.largest_tensor.div_ceil(1 << 20),
+                limit >> 20
+            )
+        })
+    }
+}

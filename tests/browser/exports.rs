@@ -1,0 +1,77 @@
+//! What the tests in a browser call beside the package itself: trainings that are compared with
+//! PyTorch's step by step, and the memory that steps take.
+
+#[path = "../common/vectors.rs"]
+mod vectors;
+
+use minift::data::{Batch, Sample};
+use minift::demo;
+use minift::model::CausalLm;
+use minift::objective::Objective;
+use minift::train::{TrainSettings, Trainer};
+use minift::web::Device;
+use vectors::Vectors;
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// The largest relative error of the losses of a training in the bytes of
+/// `tests/data/training.safetensors`, over its first steps.
+#[wasm_bindgen(js_name = trainingError)]
+pub async fn training_error(
+    device: &Device,
+    bytes: &[u8],
+    training: String,
+    tau: f32,
+    steps: usize,
+) -> Result<f64, JsError> {
+    let file = Vectors::parse(bytes);
+    let model = CausalLm::embedded(device.inner())?;
+    let settings = TrainSettings {
+        objective: Objective::minifinetuning(tau),
+        gradient_clip: 0.0,
+        weight_decay: 0.01,
+        ..TrainSettings::default()
+    };
+    let mut trainer = Trainer::new(model, settings)?;
+    let [_, batch, length] = file
+        .shape("input_ids")
+        .try_into()
+        .expect("three dimensions");
+    let samples: Vec<Sample> = file
+        .i32("input_ids")
+        .chunks(length)
+        .map(|ids| ids.iter().map(|&id| id as u32).collect())
+        .collect();
+    let mut largest = 0.0_f64;
+    let expected = file.f64(&format!("{training}.loss"));
+    for (step, &expected) in expected.iter().enumerate().take(steps) {
+        let batch = Batch::new(&samples, (step * batch..(step + 1) * batch).collect());
+        let measured = trainer.step(&[batch], 1e-3).await?;
+        let error = (f64::from(measured.loss) - expected).abs() / expected;
+        // A NaN is larger than everything.
+        largest = if error <= largest { largest } else { error };
+    }
+    Ok(largest)
+}
+
+/// Bytes of the device's memory pool after each of so many rounds of four small steps of several
+/// lengths.
+#[wasm_bindgen(js_name = poolAfterRounds)]
+pub async fn pool_after_rounds(device: &Device, rounds: usize) -> Result<Vec<f64>, JsError> {
+    let model = CausalLm::embedded(device.inner())?;
+    let tokens = model.tokenizer().encode(&demo::tickets()?.concat())?;
+    let samples: Vec<Sample> = (0..8)
+        .map(|i| tokens[i * 40..i * 40 + 4 + i].to_vec())
+        .collect();
+    let mut trainer = Trainer::new(model, TrainSettings::default())?;
+    let mut usage = Vec::new();
+    for _ in 0..rounds {
+        for batch in 0..4 {
+            let batch = Batch::new(&samples, vec![2 * batch, 2 * batch + 1]);
+            trainer.step(&[batch], 1e-4).await?;
+        }
+        let pool = device.inner().tensors().memory_pool_usage();
+        usage.push(pool.map_or(0.0, |pool| pool.bytes_reserved as f64));
+    }
+    Ok(usage)
+}
