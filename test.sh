@@ -5,6 +5,21 @@ cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
 
+# Installs Debian packages where that may be done, else says what to type.
+install() {
+    local why="$1" root=""
+    shift
+    [ "$(id -u)" -eq 0 ] || root="sudo -n"
+    if ! command -v apt-get >/dev/null; then
+        echo "$why. Install it and run ./test.sh again (Debian's packages: $*)." >&2
+        exit 1
+    fi
+    if ! { $root apt-get update -q && $root apt-get install -y -q --no-install-recommends "$@"; }; then
+        echo "$why. Type: sudo apt-get install $*" >&2
+        exit 1
+    fi
+}
+
 # The tests compute on a real GPU API; where there is no GPU a software Vulkan adapter stands in.
 has_vulkan_driver() {
     local folder
@@ -14,26 +29,27 @@ has_vulkan_driver() {
     [ -n "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ]
 }
 
-install_vulkan_driver() {
-    local packages="libvulkan1 mesa-vulkan-drivers" root=""
-    if ! command -v apt-get >/dev/null; then
-        echo "No Vulkan driver was found. Install one (Mesa's lavapipe needs no GPU) and run ./test.sh again." >&2
-        exit 1
-    fi
-    [ "$(id -u)" -eq 0 ] || root="sudo -n"
-    if ! { $root apt-get update -q && $root apt-get install -y -q --no-install-recommends $packages; }; then
-        echo "No Vulkan driver was found. Type: sudo apt-get install $packages" >&2
-        exit 1
-    fi
+# Rust's standard library for wasm: rustup's, else Debian's compiler and the library's source.
+has_wasm_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ] ||
+        { command -v rustup >/dev/null && rustup target add wasm32-unknown-unknown >/dev/null 2>&1; } ||
+        { [ -x /usr/bin/rustc ] && [ -d /usr/lib/rustlib/src/rust/library ] && command -v wasm-ld >/dev/null; }
 }
 
 if ! command -v cargo >/dev/null; then
     echo "cargo was not found. Install Rust 1.95 or newer: https://rustup.rs" >&2
     exit 1
 fi
+if ! command -v npm >/dev/null; then
+    install "npm was not found, which builds the page" nodejs npm
+fi
 if [ "$(uname -s)" = Linux ] && ! has_vulkan_driver; then
     say "installing a software Vulkan adapter"
-    install_vulkan_driver
+    install "No Vulkan driver was found" libvulkan1 mesa-vulkan-drivers
+fi
+if ! has_wasm_target; then
+    say "installing Rust for wasm"
+    install "Rust's target wasm32-unknown-unknown was not found" rustc-web rust-web-src lld
 fi
 
 say "formatting"
@@ -43,7 +59,16 @@ cargo build --release --locked
 say "tests"
 cargo test --release --locked
 say "lints"
-cargo clippy --release --locked --all-targets -- -D warnings
+cargo clippy --release --locked --all-targets --features web -- -D warnings
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web
+say "page"
+web/build.sh --tests
+if [ ! -x /usr/bin/chromium ] && ! (cd web && npx playwright install chromium-headless-shell); then
+    say "installing a browser"
+    install "No Chromium was found" chromium
+fi
+say "tests in a browser"
+target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+(cd web && MINIFT="$target/release/minift" npx playwright test)
 say "all passed"

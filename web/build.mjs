@@ -1,0 +1,92 @@
+// Bundles the page and the npm package around the wasm module that build.sh made in wasm/.
+import { createHash } from "node:crypto";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { brotliCompressSync, constants } from "node:zlib";
+import { build } from "esbuild";
+
+const page = "dist";
+const npm = "package";
+const common = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  legalComments: "none",
+  logLevel: "warning",
+};
+
+for (const folder of [page, npm]) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+}
+
+// The page, and the worker and wasm module beside it.
+await build({
+  ...common,
+  entryPoints: { app: "src/page/main.tsx", worker: "src/package/worker.ts" },
+  outdir: page,
+  jsx: "automatic",
+  jsxImportSource: "preact",
+});
+const statics = ["index.html", "icon.svg", "manifest.webmanifest"];
+for (const file of statics) cpSync(`src/page/${file}`, `${page}/${file}`);
+cpSync("wasm/minift_bg.wasm", `${page}/minift_bg.wasm`);
+
+// The service worker knows every file by its content: a new build is loaded whole or not at all.
+const files = readdirSync(page).sort();
+const hash = createHash("sha256");
+for (const file of files) hash.update(file).update(readFileSync(`${page}/${file}`));
+await build({
+  ...common,
+  entryPoints: { sw: "src/page/sw.ts" },
+  outdir: page,
+  format: "iife",
+  define: {
+    VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
+    FILES: JSON.stringify(["./", ...files.filter((file) => file !== "index.html")]),
+  },
+});
+
+// The npm package.
+await build({
+  ...common,
+  minify: false,
+  entryPoints: { index: "src/package/index.ts", worker: "src/package/worker.ts" },
+  outdir: npm,
+});
+execFileSync("npx", ["tsc", "-p", "tsconfig.package.json"], { stdio: "inherit" });
+mkdirSync(`${npm}/types/wasm`, { recursive: true });
+cpSync("wasm/minift.d.ts", `${npm}/types/wasm/minift.d.ts`);
+cpSync("wasm/minift_bg.wasm", `${npm}/minift_bg.wasm`);
+cpSync("README.md", `${npm}/README.md`);
+for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(`../${licence}`, `${npm}/${licence}`);
+const { version, description, license } = JSON.parse(readFileSync("package.json", "utf8"));
+const manifest = {
+  name: "minift",
+  version,
+  description,
+  license,
+  type: "module",
+  exports: {
+    ".": { types: "./types/src/package/index.d.ts", default: "./index.js" },
+    "./worker.js": "./worker.js",
+  },
+  sideEffects: false,
+};
+writeFileSync(`${npm}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
+
+// What a visitor loads before the first press.
+const limit = 4e6;
+let [raw, brotli] = [0, 0];
+for (const file of readdirSync(page)) {
+  const bytes = readFileSync(`${page}/${file}`);
+  const compressed = brotliCompressSync(bytes, {
+    params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
+  }).length;
+  raw += bytes.length;
+  brotli += compressed;
+  console.log(`${file.padEnd(22)} ${String(bytes.length).padStart(10)} ${String(compressed).padStart(9)} brotli`);
+}
+console.log(`${"all".padEnd(22)} ${String(raw).padStart(10)} ${String(brotli).padStart(9)} brotli`);
+if (brotli > limit) throw new Error(`the page loads ${brotli} bytes (brotli): at most ${limit} are allowed`);

@@ -1,0 +1,36 @@
+import { existsSync } from "node:fs";
+import { defineConfig } from "@playwright/test";
+
+/** Debian's browser where it is; else the one that Playwright installed. */
+const debian = "/usr/bin/chromium";
+
+export default defineConfig({
+  testDir: "tests",
+  outputDir: "test-results",
+  // A software GPU is a program on the CPU: tests side by side would only slow each other down.
+  workers: 1,
+  timeout: 600_000,
+  forbidOnly: Boolean(process.env["CI"]),
+  reporter: [["list"]],
+  use: {
+    baseURL: "http://localhost:8181",
+    viewport: { width: 1280, height: 900 },
+    launchOptions: {
+      ...(existsSync(debian) ? { executablePath: debian } : {}),
+      args: [
+        "--no-sandbox",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-unsafe-webgpu",
+        "--use-webgpu-adapter=swiftshader",
+      ],
+    },
+  },
+  webServer: [
+    { command: "node serve.mjs dist", env: { PORT: "8181" }, url: "http://localhost:8181", reuseExistingServer: !process.env["CI"] },
+    { command: "node serve.mjs ..", env: { PORT: "8182" }, url: "http://localhost:8182/web/tests/kernels.html", reuseExistingServer: !process.env["CI"] },
+  ],
+});

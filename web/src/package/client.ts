@@ -1,0 +1,133 @@
+import { failure, MiniftError } from "./errors.js";
+import type { Check, Command, Commands, JobEvent, Message, Request } from "./protocol.js";
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: MiniftError): void;
+}
+
+/** Calls what listens, and lets it stop listening. */
+class Listeners<Arguments extends unknown[]> {
+  readonly #listeners = new Set<(...values: Arguments) => void>();
+
+  add(listener: (...values: Arguments) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  call(...values: Arguments): void {
+    for (const listener of this.#listeners) listener(...values);
+  }
+}
+
+/**
+ * The page's end of a training worker. Should the worker be lost (it crashed, or its GPU failed),
+ * what was asked of it is rejected, a new one takes its place, and whoever listens is told.
+ */
+export class Client {
+  readonly #url: URL;
+  readonly #pending = new Map<number, Pending>();
+  readonly #events = new Listeners<[job: string, event: JobEvent]>();
+  readonly #checks = new Listeners<[check: Check]>();
+  readonly #losses = new Listeners<[message: string]>();
+  #worker: Worker;
+  #lastId = 0;
+  /** Whether the worker has ever answered; one that never did would not do so the next time. */
+  #alive = false;
+
+  /** Starts the worker, by default the `worker.js` beside this module. */
+  constructor(options: { worker?: URL } = {}) {
+    this.#url = options.worker ?? new URL("./worker.js", import.meta.url);
+    this.#worker = this.#start();
+  }
+
+  /** Asks the worker for something. Rejects with a {@link MiniftError}. */
+  request<K extends Command["type"]>(command: Command & { type: K }): Promise<Commands[K]["reply"]> {
+    const request: Request = { id: ++this.#lastId, command };
+    return new Promise((resolve, reject) => {
+      this.#pending.set(request.id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#worker.postMessage(request);
+    });
+  }
+
+  /** Listens to what happens in jobs; returns what stops it. */
+  onEvent(listener: (job: string, event: JobEvent) => void): () => void {
+    return this.#events.add(listener);
+  }
+
+  /** Listens to the results of `examine` as they come. */
+  onCheck(listener: (check: Check) => void): () => void {
+    return this.#checks.add(listener);
+  }
+
+  /** Listens to losses of the worker. The new one has neither device nor model nor texts. */
+  onLost(listener: (message: string) => void): () => void {
+    return this.#losses.add(listener);
+  }
+
+  /** Ends the worker. */
+  close(): void {
+    this.#worker.terminate();
+    this.#rejectAll("closed");
+  }
+
+  #start(): Worker {
+    const worker = new Worker(this.#url, { type: "module", name: "minift" });
+    const lose = (message: string): void => {
+      if (this.#worker === worker) this.#lose(message);
+    };
+    worker.onmessage = ({ data }: MessageEvent<Message>) => this.#receive(data, lose);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      lose(event.message || "its script could not be loaded");
+    };
+    return worker;
+  }
+
+  #receive(message: Message, lose: (message: string) => void): void {
+    switch (message.type) {
+      case "alive":
+        this.#alive = true;
+        // The worker holds this lock as long as it lives: whoever gets it knows that it died.
+        void navigator.locks.request(message.lock, () => lose("it was ended from outside"));
+        break;
+      case "reply":
+        this.#take(message.id)?.resolve(message.value);
+        break;
+      case "failure":
+        this.#take(message.id)?.reject(new MiniftError(message.failure));
+        break;
+      case "event":
+        this.#events.call(message.job, message.event);
+        break;
+      case "examined":
+        this.#checks.call(message.check);
+        break;
+      case "lost":
+        lose(message.message);
+        break;
+    }
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  #lose(message: string): void {
+    this.#worker.terminate();
+    if (this.#alive) {
+      this.#alive = false;
+      this.#worker = this.#start();
+    }
+    this.#rejectAll(message);
+    this.#losses.call(message);
+  }
+
+  #rejectAll(message: string): void {
+    const all = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of all) reject(failure("Lost", message));
+  }
+}

@@ -1,0 +1,31 @@
+import type { Failure } from "./protocol.js";
+
+/** What a command of the worker fails with. */
+export class MiniftError extends Error {
+  override readonly name = "MiniftError";
+  /** Kind of the failure, such as `TensorShape`, `DataLine` or `Lost`. */
+  readonly kind: string;
+
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.kind = failure.kind;
+  }
+}
+
+/** A failure with words of our own. */
+export function failure(kind: string, message: string): MiniftError {
+  return new MiniftError({ kind, message });
+}
+
+/** Whatever was thrown, as it crosses from the worker to the page. */
+export function toFailure(thrown: unknown): Failure {
+  if (thrown instanceof WebAssembly.RuntimeError) {
+    const panic = (globalThis as { miniftPanic?: string }).miniftPanic;
+    return { kind: "Crash", message: panic ?? thrown.message };
+  }
+  if (thrown instanceof Error) {
+    const kind = (thrown as { kind?: unknown }).kind;
+    return { kind: typeof kind === "string" ? kind : thrown.name, message: thrown.message };
+  }
+  return { kind: "Unknown", message: String(thrown) };
+}

@@ -1,0 +1,5 @@
+export { Client } from "./client.js";
+export { MiniftError } from "./errors.js";
+export { applyEvent } from "./job.js";
+export type * from "./protocol.js";
+export { defaultSettings } from "./settings.js";

@@ -1,0 +1,75 @@
+import type { Job, JobEvent, Method, Training } from "./protocol.js";
+
+const names: Record<Method, string> = { mft: "minifinetuning", ft: "finetuning" };
+
+function begun({ type: _, ...event }: JobEvent & { type: "training" }, before?: Training): Training {
+  return {
+    ...event,
+    step: event.losses.length,
+    epoch: before?.epoch ?? 0,
+    tokensPerSecond: 0,
+    seconds: event.losses.length > 0 ? (before?.seconds ?? 0) : 0,
+    finished: false,
+  };
+}
+
+/**
+ * The job after an event. Worker and page both keep their job this way, so that what is stored and
+ * what is shown are the same.
+ */
+export function applyEvent(job: Job, event: JobEvent): Job {
+  const change = (method: Method, change: (training: Training) => Partial<Training>): Job => ({
+    ...job,
+    trainings: job.trainings.map((training) =>
+      training.method === method ? { ...training, ...change(training) } : training,
+    ),
+  });
+  switch (event.type) {
+    case "state":
+      return {
+        ...job,
+        state: event.state,
+        message: event.message,
+        activity: event.state === "running" ? job.activity : null,
+      };
+    case "training": {
+      const before = job.trainings.find((training) => training.method === event.method);
+      const others = job.trainings.filter((training) => training !== before);
+      return { ...job, trainings: [...others, begun(event, before)] };
+    }
+    case "evaluating": {
+      const text =
+        event.moment === "before"
+          ? "measuring the untouched model"
+          : `measuring ${event.moment === "during" ? "in the middle of" : "after"} ${names[event.method]}`;
+      return { ...job, activity: { text, done: event.done, total: event.total } };
+    }
+    case "evaluated":
+      return change(event.method, (training) => ({
+        evaluations: [...training.evaluations, event.evaluation],
+      }));
+    case "step": {
+      const next = change(event.method, (training) => ({
+        step: event.step,
+        epoch: event.epoch,
+        losses: [...training.losses, event.loss],
+        tokensPerSecond: event.tokensPerSecond,
+        seconds: event.seconds,
+      }));
+      const steps = job.trainings.find((training) => training.method === event.method)?.steps ?? 0;
+      return {
+        ...next,
+        activity: { text: names[event.method], done: event.step, total: steps },
+        secondsLeft: event.secondsLeft,
+      };
+    }
+    case "continuation":
+      return change(event.method, (training) => ({
+        continuations: [...training.continuations, event.continuation],
+      }));
+    case "checkpoint":
+      return { ...change(event.method, () => ({ checkpoint: event.step })), bytes: event.bytes };
+    case "trained":
+      return change(event.method, () => ({ finished: true }));
+  }
+}

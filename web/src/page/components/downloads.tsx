@@ -1,0 +1,56 @@
+import type { Job } from "../../package/index.js";
+import type { App } from "../app.js";
+import { METHOD_NAMES } from "../metrics.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+import { CopyLink } from "./copy-link.js";
+
+interface Props {
+  app: App;
+  state: State;
+  job: Job;
+}
+
+/** What can be taken home. */
+export function Downloads({ app, state, job }: Props) {
+  const { packing, downloadError } = state;
+  return (
+    <section class="downloads" aria-labelledby="downloads-title">
+      <h2 id="downloads-title" class="visually-hidden">
+        Downloads
+      </h2>
+      <div class="actions">
+        {job.trainings
+          .filter(({ finished }) => finished)
+          .map(({ method }) => (
+            <button
+              key={method}
+              type="button"
+              class={`quiet ${method}`}
+              disabled={packing !== null}
+              onClick={() => void app.downloadModel(job, method)}
+            >
+              <span class="swatch" aria-hidden="true" />{" "}
+              {packing === method ? "Packing…" : `Download ${METHOD_NAMES[method]} model`}
+            </button>
+          ))}
+        {job.state === "finished" && (
+          <button
+            type="button"
+            class="quiet"
+            disabled={packing !== null}
+            onClick={() => void app.downloadReport(job)}
+          >
+            Download run.json
+          </button>
+        )}
+        <button type="button" class="quiet" onClick={() => app.downloadCsv(job)}>
+          Download CSV
+        </button>
+        <CopyLink link={() => app.link(job.settings)} />
+      </div>
+      <p class="help">Each model is a Hugging Face folder that Python’s transformers loads.</p>
+      {downloadError && <Alert id="download-error">{downloadError}</Alert>}
+    </section>
+  );
+}

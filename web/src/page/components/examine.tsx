@@ -1,0 +1,43 @@
+import type { App } from "../app.js";
+import { isLive } from "../state.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+
+/** Checks the device against reference values. */
+export function Examine({ app, state }: { app: App; state: State }) {
+  const { checks, checking, checkError } = state;
+  const failed = checks.filter(({ ok }) => !ok).length;
+  const outcome = failed ? `${failed} of ${checks.length} failed.` : `All ${checks.length} are right.`;
+  return (
+    <details class="examine">
+      <summary>Check this device</summary>
+      <p class="help">
+        Compares every kernel with its twin in plain Rust: worth a look on an unknown GPU.
+      </p>
+      <button
+        type="button"
+        class="quiet"
+        disabled={checking || isLive(state.job) || !state.device.value}
+        onClick={() => void app.examine()}
+      >
+        {checking ? "Checking…" : "Run the checks"}
+      </button>
+      {checkError && <Alert id="check-error">{checkError}</Alert>}
+      {checks.length > 0 && (
+        <div data-testid="checks">
+          <p role="status">{checking ? `${checks.length} so far…` : outcome}</p>
+          <ul>
+            {checks.map(({ check, ok, max_error: error, tolerance }) => (
+              <li key={check} class={ok ? "ok" : "failed"}>
+                <b>{ok ? "ok" : "failed"}</b> {check}{" "}
+                <span class="facts">
+                  error {error.toExponential(1)}, allowed {tolerance.toExponential(1)}
+                </span>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+    </details>
+  );
+}

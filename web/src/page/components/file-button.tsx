@@ -1,0 +1,46 @@
+import { useRef } from "preact/hooks";
+
+interface Props {
+  label: string;
+  /** What is said where the label alone is not clear. */
+  name?: string;
+  accept?: string;
+  multiple?: boolean;
+  folder?: boolean;
+  disabled?: boolean;
+  onFiles(files: File[]): void;
+}
+
+/** A button that picks files. */
+export function FileButton({ label, name, accept, multiple, folder, disabled, onFiles }: Props) {
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button
+        type="button"
+        class="quiet"
+        disabled={disabled}
+        aria-label={name}
+        onClick={() => input.current?.click()}
+      >
+        {label}
+      </button>
+      <input
+        ref={input}
+        type="file"
+        hidden
+        aria-label={name ?? label}
+        accept={accept}
+        multiple={multiple || folder}
+        {...(folder && { webkitdirectory: true })}
+        onChange={(event) => {
+          const { currentTarget } = event;
+          const files = [...(currentTarget.files ?? [])];
+          // So that the same file can be picked again once it was changed.
+          currentTarget.value = "";
+          if (files.length > 0) onFiles(files);
+        }}
+      />
+    </>
+  );
+}

@@ -1,0 +1,44 @@
+import type { App } from "../app.js";
+import { FrontierChart } from "../charts/frontier.js";
+import { LossChart } from "../charts/loss.js";
+import { PerplexityChart } from "../charts/perplexity.js";
+import type { State } from "../state.js";
+import type { Job } from "../../package/index.js";
+import { Continuations } from "./continuations.js";
+import { Downloads } from "./downloads.js";
+import { Results } from "./results.js";
+import { RunHeader } from "./run-header.js";
+import { Used } from "./used.js";
+
+interface Props {
+  app: App;
+  state: State;
+  job: Job;
+  dark: boolean;
+}
+
+/** A job: how it goes, and what came of it. */
+export function JobView({ app, state, job, dark }: Props) {
+  const begun = job.trainings.length > 0;
+  return (
+    <>
+      <RunHeader app={app} state={state} job={job} />
+      {begun && <Results job={job} />}
+      {job.trainings.some(({ finished }) => finished) && (
+        <Downloads app={app} state={state} job={job} />
+      )}
+      {begun && (
+        <section class="charts" aria-label="Charts">
+          <FrontierChart job={job} />
+          <div class="lines">
+            <PerplexityChart job={job} set="domain" dark={dark} />
+            <PerplexityChart job={job} set="general" dark={dark} />
+            <LossChart job={job} dark={dark} />
+          </div>
+        </section>
+      )}
+      {begun && <Continuations job={job} />}
+      <Used job={job} />
+    </>
+  );
+}

@@ -1,0 +1,69 @@
+import type { App } from "../app.js";
+import { count } from "../format.js";
+import { checkpointStep, progress } from "../metrics.js";
+import { isLive } from "../state.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+import { Delete } from "./jobs-list.js";
+
+/** What has to be said before anything else. */
+export function Notices({ app, state }: { app: App; state: State }) {
+  const { linkNotes, lost, dead, view, job, jobs } = state;
+  const interrupted = jobs.value?.find((stored) => stored.state === "interrupted");
+  const offered = view === "setup" && !isLive(job) ? interrupted : undefined;
+  return (
+    <>
+      {linkNotes.length > 0 && view === "setup" && (
+        <div class="notice" role="status" data-testid="link-notes">
+          <p>The link that opened this page has parts that cannot be used:</p>
+          <ul>
+            {linkNotes.map((note) => (
+              <li key={note}>{note}</li>
+            ))}
+          </ul>
+          <button type="button" class="quiet" onClick={() => app.dismissLinkNotes()}>
+            All right
+          </button>
+        </div>
+      )}
+      {lost && (
+        <Alert id="lost">
+          <p>
+            <b>The training worker was lost.</b> {lost}{" "}
+            {dead
+              ? "It happened again and again: load the page anew."
+              : "A new one has taken its place; what was stored is kept."}
+          </p>
+          {dead && (
+            <button type="button" class="quiet" onClick={() => location.reload()}>
+              Load the page anew
+            </button>
+          )}
+        </Alert>
+      )}
+      {offered && (
+        <div class="notice offer" role="region" aria-label="Interrupted run" data-testid="interrupted">
+          <p>
+            <b>
+              {checkpointStep(offered) > 0
+                ? `A run was interrupted; its checkpoint is at step ${count(checkpointStep(offered))} of ${count(progress(offered).total)}.`
+                : "A run was interrupted before its first checkpoint."}
+            </b>{" "}
+            {offered.model.name} on {offered.texts.domain}.
+          </p>
+          <div class="actions">
+            <button
+              type="button"
+              class="primary small"
+              disabled={state.starting || !state.device.value}
+              onClick={() => void app.resumeJob(offered.id)}
+            >
+              {state.starting ? "Resuming…" : "Resume"}
+            </button>
+            <Delete onDelete={() => void app.deleteJob(offered.id)} />
+          </div>
+        </div>
+      )}
+    </>
+  );
+}

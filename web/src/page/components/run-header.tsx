@@ -1,0 +1,182 @@
+import type { Job, JobState } from "../../package/index.js";
+import type { App } from "../app.js";
+import { count, date, decimal, duration, percent, sentence } from "../format.js";
+import { checkpointStep, METHOD_NAMES, methodsOf, progress, trainingOf, verdict } from "../metrics.js";
+import { isLive } from "../state.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+
+const WORDS: Record<JobState, string> = {
+  running: "Training",
+  paused: "Paused",
+  interrupted: "Interrupted",
+  stopped: "Stopped",
+  finished: "Finished",
+  failed: "Failed",
+};
+
+interface Props {
+  app: App;
+  state: State;
+  job: Job;
+}
+
+/** State, progress and what can be done about it. */
+export function RunHeader({ app, state, job }: Props) {
+  const live = isLive(job);
+  const words = verdict(job);
+  return (
+    <section class="run" aria-label="Run" data-testid="run" data-state={job.state}>
+      <p class="kicker">
+        <span data-testid="state">{WORDS[job.state]}</span> · {job.model.name} on {job.texts.domain}
+      </p>
+      {job.state === "finished" ? (
+        <h1 class="verdict" data-testid="verdict">
+          {words}
+        </h1>
+      ) : (
+        <Progress job={job} />
+      )}
+      {live && <Live app={app} state={state} job={job} />}
+      {!live && job.state !== "finished" && <Ended app={app} state={state} job={job} />}
+      {job.state === "finished" && (
+        <div class="actions">
+          <button type="button" class="primary small" onClick={() => app.setUp()}>
+            Train again
+          </button>
+          <span class="facts">{date(job.updated)}</span>
+        </div>
+      )}
+      {state.startError && <Alert id="start-error">{state.startError}</Alert>}
+    </section>
+  );
+}
+
+function Progress({ job }: { job: Job }) {
+  const { share, done, total } = progress(job);
+  const { activity } = job;
+  return (
+    <>
+      <h1 class="percent">{percent(share)}</h1>
+      <div
+        class="tracks"
+        role="progressbar"
+        aria-label="Progress"
+        aria-valuemin={0}
+        aria-valuemax={100}
+        aria-valuenow={Math.round(share * 100)}
+        aria-valuetext={total ? `step ${count(done)} of ${count(total)}` : "preparing"}
+      >
+        {methodsOf(job).map((method) => {
+          const training = trainingOf(job, method);
+          const part = training && training.steps ? training.step / training.steps : 0;
+          return (
+            <div key={method} class={`track ${method}`}>
+              <span class="fill" style={{ transform: `scaleX(${part})` }} />
+              <span class="label">
+                {METHOD_NAMES[method]}
+                {training && ` ${count(training.step)} / ${count(training.steps)}`}
+              </span>
+            </div>
+          );
+        })}
+      </div>
+      <p class="activity" data-testid="activity">
+        {activity ? (
+          <>
+            {sentence(activity.text).slice(0, -1)} <i>{count(activity.done)} of {count(activity.total)}</i>
+          </>
+        ) : job.state === "running" ? (
+          "Preparing"
+        ) : (
+          WORDS[job.state]
+        )}
+      </p>
+    </>
+  );
+}
+
+function Live({ app, state, job }: Props) {
+  const current = job.trainings.at(-1);
+  const { asked } = state;
+  return (
+    <>
+      <dl class="figures">
+        <div>
+          <dt>Tokens per second</dt>
+          <dd data-testid="pace">{current?.tokensPerSecond ? count(current.tokensPerSecond) : "–"}</dd>
+        </div>
+        <div>
+          <dt>Time left</dt>
+          <dd data-testid="time-left">
+            {job.secondsLeft === null ? "–" : `about ${duration(job.secondsLeft)}`}
+          </dd>
+        </div>
+        <div>
+          <dt>Loss</dt>
+          <dd>{current?.losses.length ? decimal(current.losses.at(-1) ?? 0, 3) : "–"}</dd>
+        </div>
+        <div>
+          <dt>Epoch</dt>
+          <dd>{current?.step ? `${current.epoch} of ${job.settings.epochs}` : "–"}</dd>
+        </div>
+      </dl>
+      <div class="actions">
+        {job.state === "paused" ? (
+          <button type="button" class="primary small" disabled={asked !== null} onClick={() => app.resume()}>
+            {asked === "resume" ? "Resuming…" : "Resume"}
+          </button>
+        ) : (
+          <button type="button" class="quiet" disabled={asked !== null} onClick={() => app.pause()}>
+            {asked === "pause" ? "Pausing…" : "Pause"}
+          </button>
+        )}
+        <button type="button" class="quiet" disabled={asked === "stop"} onClick={() => app.stop()}>
+          {asked === "stop" ? "Stopping…" : "Stop"}
+        </button>
+        <span class="facts">
+          Runs on in a hidden tab. Close the tab and it can be resumed from its last checkpoint
+          {checkpointStep(job) > 0 && ` (step ${count(checkpointStep(job))})`}.
+        </span>
+      </div>
+    </>
+  );
+}
+
+function Ended({ app, state, job }: Props) {
+  const kept = checkpointStep(job);
+  const { total } = progress(job);
+  const from = kept > 0 ? `Its checkpoint at step ${count(kept)} of ${count(total)} is kept.` : "It has no checkpoint yet and begins anew.";
+  const why =
+    job.state === "failed"
+      ? `The run failed: ${sentence(job.message ?? "no reason is known")}`
+      : job.state === "stopped"
+        ? "You stopped this run."
+        : "This run was interrupted.";
+  return (
+    <>
+      {job.state === "failed" ? (
+        <Alert id="job-error">
+          {why} {from}
+        </Alert>
+      ) : (
+        <p data-testid="job-ended">
+          {why} {from}
+        </p>
+      )}
+      <div class="actions">
+        <button
+          type="button"
+          class="primary small"
+          disabled={state.starting || !state.device.value}
+          onClick={() => void app.resumeJob(job.id)}
+        >
+          {state.starting ? "Resuming…" : "Resume"}
+        </button>
+        <button type="button" class="quiet" onClick={() => app.setUp()}>
+          Back to the setup
+        </button>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,108 @@
+import { useId } from "preact/hooks";
+import type { Method } from "../../package/index.js";
+import { BUDGET_SECONDS } from "../app.js";
+import type { App } from "../app.js";
+import { field, MAX_PROMPT } from "../fields.js";
+import type { NumberKey } from "../fields.js";
+import { roughly } from "../format.js";
+import type { State } from "../state.js";
+import { CopyLink } from "./copy-link.js";
+import { NumberInput } from "./number-input.js";
+
+const MAIN: readonly NumberKey[] = ["tau", "samples", "epochs"];
+const ADVANCED: readonly NumberKey[] = [
+  "learningRate",
+  "batchSize",
+  "maxLength",
+  "evaluationSamples",
+  "evaluations",
+  "seed",
+];
+const METHODS: Record<Method, { label: string; help: string }> = {
+  mft: { label: "Minifinetuning (MFT)", help: "Learns the domain and keeps what it knew." },
+  ft: { label: "Plain finetuning (FT)", help: "Learns the domain and forgets." },
+};
+
+/** Every setting of a run. */
+export function SettingsForm({ app, state }: { app: App; state: State }) {
+  const { settings, invalid } = state;
+  const prompt = useId();
+  const numbers = (keys: readonly NumberKey[]) =>
+    keys.map((key) => (
+      <NumberInput
+        key={key}
+        app={app}
+        state={state}
+        field={field(key)}
+        disabled={key === "tau" && settings.method === "ft"}
+      />
+    ));
+  return (
+    <section class="card settings" aria-labelledby="settings-title">
+      <div class="head">
+        <h2 id="settings-title">Settings</h2>
+        <div class="actions">
+          <button type="button" class="quiet" onClick={() => app.fitToTime()} disabled={state.pace.busy}>
+            Fit to {roughly(BUDGET_SECONDS)}
+          </button>
+          <CopyLink link={() => app.link()} />
+        </div>
+      </div>
+      <div class="methods">
+        <fieldset class="choices">
+          <legend>Method</legend>
+          {(Object.keys(METHODS) as Method[]).map((method) => (
+            <label key={method} class={method}>
+              <input
+                type="radio"
+                name="method"
+                checked={settings.method === method}
+                onChange={() => app.change({ method })}
+              />
+              <span>
+                {METHODS[method].label}
+                <small>{METHODS[method].help}</small>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <label class={settings.method === "mft" ? "switch" : "switch off"}>
+          <input
+            type="checkbox"
+            role="switch"
+            checked={settings.compare && settings.method === "mft"}
+            disabled={settings.method !== "mft"}
+            onChange={({ currentTarget }) => app.change({ compare: currentTarget.checked })}
+          />
+          <span>
+            Compare with plain finetuning
+            <small>Trains a second time, so that both can be seen side by side.</small>
+          </span>
+        </label>
+      </div>
+      <div class="fields">{numbers(MAIN)}</div>
+      <div class="field">
+        <label for={prompt}>Prompt</label>
+        <textarea
+          id={prompt}
+          rows={2}
+          maxLength={MAX_PROMPT}
+          value={settings.prompt}
+          aria-describedby={`${prompt}-help`}
+          onInput={({ currentTarget }) => app.change({ prompt: currentTarget.value })}
+        />
+        <p class="help" id={`${prompt}-help`}>
+          The model continues it before, during and after, so that you can read what changed.
+        </p>
+      </div>
+      {/* What is wrong in there must be seen. */}
+      <details open={ADVANCED.some((key) => invalid[key])}>
+        <summary>Advanced</summary>
+        <div class="fields">{numbers(ADVANCED)}</div>
+        <button type="button" class="quiet" onClick={() => app.resetSettings()}>
+          Back to the defaults
+        </button>
+      </details>
+    </section>
+  );
+}

@@ -1,0 +1,120 @@
+import type { Plan } from "../../package/index.js";
+import type { App } from "../app.js";
+import { bytes, count, counted, roughly, sentence } from "../format.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+
+/** Start, what it would do, and whether that fits. */
+export function StartBar({ app, state }: { app: App; state: State }) {
+  const { plan, pace, starting, startError, invalid } = state;
+  const stopping = plan.value?.problems.filter(({ stops }) => stops) ?? [];
+  const hints = plan.value?.problems.filter(({ stops }) => !stops) ?? [];
+  const wrong = Object.keys(invalid).length > 0;
+  const blocked = wrong || stopping.length > 0 || plan.error !== null || state.dead;
+  return (
+    <section class="start" aria-label="Start">
+      <div class="start-row">
+        <button
+          type="button"
+          class="primary"
+          disabled={blocked || starting}
+          aria-describedby="plan"
+          onClick={() => void app.start()}
+        >
+          {starting ? "Starting…" : "Start"}
+        </button>
+        <p id="plan" class="plan" data-testid="plan" aria-busy={pace.busy || plan.busy}>
+          {wrong ? "A setting is not valid: see below." : <PlanText state={state} />}
+        </p>
+      </div>
+      {startError && <Alert id="start-error">{startError}</Alert>}
+      {plan.error && <Alert id="plan-error">{plan.error}</Alert>}
+      {pace.error && !plan.error && <Alert id="pace-error">{pace.error}</Alert>}
+      {stopping.map(({ message }) => (
+        <Alert key={message} id="problem">
+          {sentence(message)}
+        </Alert>
+      ))}
+      {hints.map(({ message }) => (
+        <p key={message} class="hint" data-testid="hint">
+          {sentence(message)}
+        </p>
+      ))}
+      {plan.value && <Memory plan={plan.value} state={state} />}
+    </section>
+  );
+}
+
+function PlanText({ state }: { state: State }) {
+  const { device, model, texts, plan, pace, settings, starting } = state;
+  if (!device.value) return <>{device.busy ? "Looking for a GPU…" : "There is no device yet."}</>;
+  if (!model.value || !texts.domain.value) return <>Loading model and texts…</>;
+  if (!plan.value) return <>{plan.error ? "This cannot start." : "Looking whether it fits…"}</>;
+  const trainings = settings.method === "mft" && settings.compare ? 2 : 1;
+  const { seconds, steps } = plan.value;
+  const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings === 2 ? ", both methods" : ""}`;
+  if (pace.busy) {
+    return (
+      <>
+        Measuring a step on this device ({device.value.name})…
+        {starting ? " The run begins right after." : " You can start already."}
+      </>
+    );
+  }
+  if (seconds === null) return <>{run}.</>;
+  return (
+    <>
+      Measured on this device ({device.value.name}): <b>{run}</b>, about <b>{roughly(seconds)}</b>.
+      <span class="facts">
+        {" "}
+        {trainings === 2 ? "2 × " : ""}
+        {counted(steps, "step")}
+      </span>
+    </>
+  );
+}
+
+/** Memory by part, against the largest buffer that the adapter gives. */
+function Memory({ plan, state }: { plan: Plan; state: State }) {
+  const { memory } = plan;
+  const limits = state.device.value?.limits ?? null;
+  return (
+    <details class="memory" data-testid="memory">
+      <summary>
+        <span>Memory: {bytes(memory.total)}</span>
+        <span class="bar" aria-hidden="true">
+          {memory.parts.map(({ name, bytes }, index) => (
+            <i key={name} class={`part${index % 6}`} style={{ flexGrow: String(bytes) }} />
+          ))}
+        </span>
+      </summary>
+      <table>
+        <caption class="visually-hidden">Memory by part</caption>
+        <tbody>
+          {memory.parts.map(({ name, bytes: size }, index) => (
+            <tr key={name}>
+              <th scope="row">
+                <i class={`key part${index % 6}`} aria-hidden="true" /> {name}
+              </th>
+              <td>{bytes(size)}</td>
+            </tr>
+          ))}
+          <tr class="total">
+            <th scope="row">Together, at most</th>
+            <td>{bytes(memory.total)}</td>
+          </tr>
+          <tr>
+            <th scope="row">
+              Largest tensor
+              {limits && `, of ${bytes(Math.min(limits.max_buffer_bytes, limits.max_binding_bytes))} that the adapter allows`}
+            </th>
+            <td>{bytes(memory.largest_tensor)}</td>
+          </tr>
+        </tbody>
+      </table>
+      <p class="help">
+        Steps of one training: {count(plan.steps)}. The browser does not tell how much memory is free.
+      </p>
+    </details>
+  );
+}

@@ -1,0 +1,107 @@
+import type { TextRole } from "../../package/index.js";
+import type { App } from "../app.js";
+import { counted, short } from "../format.js";
+import type { State } from "../state.js";
+import { Alert } from "./alert.js";
+import { FileButton } from "./file-button.js";
+
+interface Role {
+  role: TextRole;
+  label: string;
+  help: string;
+  /** What stands there while there is none. */
+  none: string;
+  back: string;
+}
+
+const ROLES: readonly Role[] = [
+  {
+    role: "domain",
+    label: "Domain",
+    help: "What the model learns.",
+    none: "None yet",
+    back: "Use the built-in text",
+  },
+  {
+    role: "held-out",
+    label: "Held out",
+    help: "Measures what was learnt.",
+    none: "The last part of the domain text",
+    back: "Do without",
+  },
+  {
+    role: "general",
+    label: "General",
+    help: "Measures what was forgotten.",
+    none: "None yet",
+    back: "Use the built-in text",
+  },
+];
+
+/** The texts, each with what it is for. */
+export function TextsCard({ app, state }: { app: App; state: State }) {
+  return (
+    <section class="card" aria-labelledby="texts-title">
+      <h2 id="texts-title">Texts</h2>
+      <ul class="texts">
+        {ROLES.map((role) => (
+          <TextRow key={role.role} app={app} state={state} {...role} />
+        ))}
+      </ul>
+      <p class="help">
+        .txt with a blank line between samples, or .jsonl with a “text” on each line. They stay on
+        this machine.
+      </p>
+    </section>
+  );
+}
+
+function TextRow({ app, state, role, label, help, none, back }: Role & { app: App; state: State }) {
+  const { value, busy, error, file } = state.texts[role];
+  const lower = label.toLowerCase();
+  return (
+    <li data-drop={role} aria-busy={busy} data-testid={`text-${role}`}>
+      <div class="text-row">
+        <div class="role">
+          <h3>{label}</h3>
+          <p class="help">{help}</p>
+        </div>
+        <div class="what">
+          <p class={value ? "main" : "main pending"}>
+            {busy ? "Reading…" : value ? value.name : none}
+          </p>
+          {value && (
+            <p class="facts">
+              {counted(value.info.texts, "text")} · {short(value.info.characters)} characters
+            </p>
+          )}
+          {value && (
+            <p class="first" title="Its first text">
+              {value.info.first}
+            </p>
+          )}
+        </div>
+        <div class="actions">
+          <FileButton
+            label="Choose"
+            name={`Choose ${lower} text`}
+            accept=".txt,.jsonl"
+            disabled={busy}
+            onFiles={([first]) => first && void app.useText(role, first)}
+          />
+          {file && (
+            <button
+              type="button"
+              class="quiet"
+              aria-label={`${back} (${lower})`}
+              onClick={() => void app.useText(role, null)}
+            >
+              {back}
+            </button>
+          )}
+        </div>
+      </div>
+      {error && <Alert id={`text-${role}-error`}>{error}</Alert>}
+    </li>
+  );
+}

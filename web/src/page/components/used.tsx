@@ -1,0 +1,29 @@
+import type { Job } from "../../package/index.js";
+import { NUMBER_FIELDS } from "../fields.js";
+import { bytes, count } from "../format.js";
+
+/** What a job was made of. */
+export function Used({ job }: { job: Job }) {
+  const { settings, model, texts } = job;
+  const rows: [string, string][] = [
+    ["Model", `${model.name}, ${count(model.parameters)} parameters`],
+    ["Domain text", texts.domain],
+    ["General text", texts.general],
+    ["Device", job.device],
+    ...NUMBER_FIELDS.map(({ key, label }): [string, string] => [label, String(settings[key])]),
+    ["Kept in the browser", bytes(job.bytes)],
+  ];
+  return (
+    <details class="used">
+      <summary>Settings of this run</summary>
+      <dl>
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
+}

@@ -1,0 +1,2 @@
+/** Stylesheets are bundled; importing one has no value. */
+declare module "*.css";

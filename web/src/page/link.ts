@@ -1,0 +1,60 @@
+import { defaultSettings } from "../package/index.js";
+import type { DeviceChoice, JobSettings } from "../package/index.js";
+import { complaint, DEVICE_CHOICES, MAX_PROMPT, NUMBER_FIELDS } from "./fields.js";
+
+/** What a link's fragment says. */
+export interface FromLink {
+  settings: Partial<JobSettings>;
+  device: DeviceChoice | null;
+  /** What it says that cannot be used, for people. */
+  notes: string[];
+}
+
+/** The fragment of a link that opens the page with these settings; empty where all are defaults. */
+export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice): string {
+  const parameters = new URLSearchParams();
+  if (device !== "auto") parameters.set("device", device);
+  const { method, compare, prompt } = { ...defaultSettings, ...settings };
+  if (method !== defaultSettings.method) parameters.set("method", method);
+  if (compare !== defaultSettings.compare) parameters.set("compare", compare ? "1" : "0");
+  for (const { key, link } of NUMBER_FIELDS) {
+    const value = settings[key];
+    if (value !== undefined && value !== defaultSettings[key]) parameters.set(link, String(value));
+  }
+  if (prompt !== defaultSettings.prompt) parameters.set("prompt", prompt);
+  const text = parameters.toString();
+  return text && `#${text}`;
+}
+
+/** Reads a fragment. What it cannot use it leaves out and says so. */
+export function fromFragment(fragment: string): FromLink {
+  const found: FromLink = { settings: {}, device: null, notes: [] };
+  const ignore = (name: string, value: string, why: string): void => {
+    const shown = value.length > 24 ? `${value.slice(0, 24)}…` : value;
+    found.notes.push(`“${name}=${shown}” is ignored: ${why}`);
+  };
+  for (const [name, value] of new URLSearchParams(fragment.replace(/^#/, ""))) {
+    const number = NUMBER_FIELDS.find(({ link }) => link === name);
+    if (number) {
+      const wrong = complaint(number, value);
+      if (wrong) ignore(name, value, wrong);
+      else found.settings[number.key] = Number(value);
+    } else if (name === "method") {
+      if (value === "mft" || value === "ft") found.settings.method = value;
+      else ignore(name, value, "it is mft or ft.");
+    } else if (name === "compare") {
+      if (value === "0" || value === "1") found.settings.compare = value === "1";
+      else ignore(name, value, "it is 0 or 1.");
+    } else if (name === "device") {
+      const choice = DEVICE_CHOICES.find((choice) => choice === value);
+      if (choice) found.device = choice;
+      else ignore(name, value, "it is auto, gpu or cpu.");
+    } else if (name === "prompt") {
+      if (value.length <= MAX_PROMPT) found.settings.prompt = value;
+      else ignore(name, value, `it is longer than ${MAX_PROMPT} characters.`);
+    } else {
+      ignore(name, value, "there is no such setting.");
+    }
+  }
+  return found;
+}

@@ -1,0 +1,60 @@
+import { expect, finished, open, SMALL, test } from "./page.js";
+
+test("without WebGPU the page says so, names browsers that have it, and trains on the CPU", async ({ page }, info) => {
+  await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
+  // The worker has a navigator of its own.
+  await page.route("**/worker.js", async (route) => {
+    const response = await route.fetch();
+    const gone = 'Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });';
+    await route.fulfill({ response, body: `${gone}\n${await response.text()}` });
+  });
+  await open(page, `compare=0&${SMALL}`);
+  await expect(page.getByTestId("no-gpu")).toContainText("Firefox");
+  await expect(page.getByTestId("no-gpu")).toContainText("Safari");
+  await expect(page.getByTestId("device")).toContainText("CPU");
+  await page.screenshot({ path: info.outputPath("no-gpu.png"), fullPage: true });
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await finished(page);
+});
+
+test("once loaded the page works without a network", async ({ page, context }) => {
+  await open(page, `device=cpu&compare=0&${SMALL}`);
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+  await context.setOffline(true);
+  await page.reload();
+  await expect(page.getByTestId("model")).toContainText("361,280", { timeout: 60_000 });
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await finished(page);
+});
+
+test("a phone's width, dark, by keyboard alone", async ({ page }, info) => {
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.setViewportSize({ width: 375, height: 800 });
+  await open(page, `device=cpu&${SMALL}`);
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  await page.screenshot({ path: info.outputPath("phone-setup.png"), fullPage: true });
+  const start = page.getByRole("button", { name: "Start", exact: true });
+  for (let presses = 0; presses < 30; presses++) {
+    await page.keyboard.press("Tab");
+    if (await start.evaluate((button) => button === document.activeElement)) break;
+  }
+  await page.keyboard.press("Enter");
+  await finished(page);
+  expect(await overflow()).toBeLessThanOrEqual(0);
+  await page.screenshot({ path: info.outputPath("phone-finished.png"), fullPage: true });
+});
+
+test("the first run is sized to about two minutes, and the page says so", async ({ page }) => {
+  await open(page, "device=cpu");
+  const measured = page.getByText(/Measured on this device/).first();
+  await expect(measured).toContainText(/about (2 minutes|1 minute|\d+ seconds)/, { timeout: 60_000 });
+});
+
+test("settings travel in a link", async ({ page }) => {
+  await open(page, `device=cpu&tau=0.5&${SMALL}`);
+  await expect(page.getByLabel("Margin τ")).toHaveValue("0.5");
+  await page.getByLabel("Margin τ").fill("0.75");
+  await page.getByLabel("Margin τ").blur();
+  await expect.poll(() => page.url()).toContain("tau=0.75");
+});

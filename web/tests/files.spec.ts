@@ -1,0 +1,342 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, finished, open, SMALL, test } from "./page.js";
+import type { Page } from "./page.js";
+
+const MODEL = "../assets/minift-tales-360k";
+const CPU = `device=cpu&${SMALL}`;
+const MODEL_FILES = 'input[type=file][aria-label="Choose model files"]';
+const MODEL_FOLDER = 'input[type=file][aria-label="Choose a model folder"]';
+const DOMAIN_TEXT = 'input[type=file][aria-label="Choose domain text"]';
+
+interface Bytes {
+  name: string;
+  mimeType: string;
+  buffer: Buffer;
+}
+
+function bytes(name: string, content: string | Buffer): Bytes {
+  return { name, mimeType: "application/octet-stream", buffer: Buffer.from(content) };
+}
+
+const config = readFileSync(join(MODEL, "config.json"), "utf8");
+const weights = bytes("model.safetensors", readFileSync(join(MODEL, "model.safetensors")));
+const tokenizer = bytes("tokenizer.json", readFileSync(join(MODEL, "tokenizer.json")));
+const goodConfig = bytes("config.json", config);
+
+/** The model's configuration with other values. */
+function configWith(values: object): Bytes {
+  return bytes("config.json", JSON.stringify({ ...JSON.parse(config), ...values }));
+}
+
+/** A text of twenty samples with a blank line between them. */
+function ownText(name = "own-diary.txt"): Bytes {
+  const samples = Array.from(
+    { length: 20 },
+    (_, day) => `Day ${day + 1}: the boat left harbour ${day % 4} at dawn.\nIt came back with ${day + 3} fish.`,
+  );
+  return bytes(name, samples.join("\n\n"));
+}
+
+/** Opens the page with everything loaded and measured. */
+async function ready(page: Page): Promise<void> {
+  await open(page, CPU);
+  await expect(page.getByTestId("device")).toContainText("CPU");
+  await expect(page.getByTestId("plan")).toContainText("Measured on this device", { timeout: 60_000 });
+  await expectEmbedded(page);
+}
+
+function startButton(page: Page) {
+  return page.getByRole("button", { name: "Start", exact: true });
+}
+
+/** The embedded model and text are shown, and a run could start with them. */
+async function expectEmbedded(page: Page): Promise<void> {
+  await expect(page.getByTestId("model")).toContainText("361,280 parameters");
+  await expect(page.getByTestId("model")).toContainText("part of this page");
+  await expect(page.getByTestId("text-domain")).toContainText("bicycle workshop tickets");
+  await expect(startButton(page)).toBeEnabled();
+}
+
+/** Drops files on an element of the page. */
+async function drop(page: Page, target: string, files: Bytes[]): Promise<void> {
+  const given = files.map(({ name, buffer }) => ({ name, base64: buffer.toString("base64") }));
+  const dataTransfer = await page.evaluateHandle((given) => {
+    const transfer = new DataTransfer();
+    for (const { name, base64 } of given) {
+      const content = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+      transfer.items.add(new File([content], name));
+    }
+    return transfer;
+  }, given);
+  await page.dispatchEvent(target, "dragenter", { dataTransfer });
+  await expect(page.locator(".dropping")).toBeVisible();
+  await page.dispatchEvent(target, "drop", { dataTransfer });
+  await expect(page.locator(".dropping")).toHaveCount(0);
+}
+
+async function report(page: Page) {
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download run.json" }).click();
+  return JSON.parse(readFileSync(await (await waiting).path(), "utf8"));
+}
+
+test("an own model and an own text are dropped, and a run uses them", async ({ page }) => {
+  await ready(page);
+  await drop(page, '[data-drop="model"]', [goodConfig, weights, tokenizer]);
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByTestId("model")).toContainText("361,280 parameters");
+  await drop(page, '[data-drop="domain"]', [ownText()]);
+  await expect(page.getByTestId("text-domain")).toContainText("own-diary.txt");
+  await expect(page.getByTestId("text-domain")).toContainText("20 texts");
+  await expect(page.getByTestId("text-domain")).toContainText("Day 1: the boat left harbour 0");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+
+  await startButton(page).click();
+  await finished(page);
+  const { setup } = await report(page);
+  expect(setup.train).toMatchObject({ origin: "own-diary.txt", samples: 18 });
+  expect(setup.domain).toMatchObject({ origin: "own-diary.txt", samples: 2 });
+});
+
+test("a text takes the role of the row it is dropped on", async ({ page }) => {
+  await ready(page);
+  await drop(page, '[data-drop="held-out"]', [ownText()]);
+  await expect(page.getByTestId("text-held-out")).toContainText("own-diary.txt");
+  await drop(page, '[data-drop="general"]', [ownText("other.txt")]);
+  await expect(page.getByTestId("text-general")).toContainText("other.txt");
+  await expectEmbedded(page);
+  await page.getByRole("button", { name: "Do without (held out)" }).click();
+  await page.getByRole("button", { name: "Use the built-in text (general)" }).click();
+  await expect(page.getByTestId("text-held-out")).toContainText("The last part of the domain text");
+  await expect(page.getByTestId("text-general")).toContainText("tiny stories");
+});
+
+test("a text dropped together with a model is taken too", async ({ page }) => {
+  await ready(page);
+  await drop(page, "body", [goodConfig, weights, tokenizer, ownText()]);
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByTestId("text-domain")).toContainText("own-diary.txt");
+});
+
+test("files of a model one by one: what is missing is shown", async ({ page }) => {
+  await ready(page);
+  const files = page.getByTestId("model-files");
+  await page.locator(MODEL_FILES).setInputFiles(join(MODEL, "config.json"));
+  await expect(files).toContainText("still missing: tokenizer.json, model.safetensors.");
+  await expectEmbedded(page);
+  await page.getByRole("button", { name: "Let go" }).click();
+  await expect(files).toHaveCount(0);
+
+  await page.locator(MODEL_FILES).setInputFiles(join(MODEL, "model.safetensors"));
+  await expect(files).toContainText("still missing: config.json, tokenizer.json.");
+  await page.locator(MODEL_FILES).setInputFiles(join(MODEL, "config.json"));
+  await expect(files).toContainText("still missing: tokenizer.json.");
+  await expectEmbedded(page);
+  await page.locator(MODEL_FILES).setInputFiles(join(MODEL, "tokenizer.json"));
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(files).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+
+  await page.getByRole("button", { name: "Use the built-in model" }).click();
+  await expectEmbedded(page);
+});
+
+test("a model folder is chosen", async ({ page }) => {
+  await ready(page);
+  await page.locator(MODEL_FOLDER).setInputFiles(MODEL);
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+});
+
+/** Files that cannot be used, each with what has to be said of it. */
+const BAD: { what: string; input: string; files: Bytes[]; says: RegExp }[] = [
+  {
+    what: ".jsonl with a line that is not JSON",
+    input: DOMAIN_TEXT,
+    files: [bytes("bad.jsonl", '{"text": "a good line"}\n{"text": "cut\n')],
+    says: /bad\.jsonl:2: not JSON/,
+  },
+  {
+    what: ".jsonl without “text”",
+    input: DOMAIN_TEXT,
+    files: [bytes("bad.jsonl", '{"text": "one"}\n{"text": "two"}\n{"body": "three"}\n')],
+    says: /bad\.jsonl:3: no "text" \(found "body"\)/,
+  },
+  {
+    what: ".txt that is not UTF-8",
+    input: DOMAIN_TEXT,
+    files: [bytes("latin.txt", Buffer.from("one\n\ncaf\xe9 two\n", "latin1"))],
+    says: /latin\.txt:3: byte 9 of the file is not UTF-8/,
+  },
+  {
+    what: "empty .txt",
+    input: DOMAIN_TEXT,
+    files: [bytes("empty.txt", "")],
+    says: /empty\.txt (is empty|holds no (sample|text))/,
+  },
+  {
+    what: ".txt of nothing but blank lines",
+    input: DOMAIN_TEXT,
+    files: [bytes("blank.txt", "\n\n  \n")],
+    says: /blank\.txt (is empty|holds no (sample|text))/,
+  },
+  {
+    what: "text with an unknown ending",
+    input: DOMAIN_TEXT,
+    files: [bytes("notes.pdf", "%PDF-1.7")],
+    says: /notes\.pdf: unknown kind of data file; read are \.txt .* and \.jsonl/,
+  },
+  {
+    what: "model of an unknown ending",
+    input: MODEL_FILES,
+    files: [bytes("notes.pdf", "%PDF-1.7")],
+    says: /no file of a model in this.*config\.json, tokenizer\.json and model\.safetensors/,
+  },
+  {
+    what: "config.json that is not JSON",
+    input: MODEL_FILES,
+    files: [bytes("config.json", "{ not json"), weights, tokenizer],
+    says: /config\.json: not a JSON object/,
+  },
+  {
+    what: "unsupported architecture",
+    input: MODEL_FILES,
+    files: [configWith({ architectures: ["MambaForCausalLM"], model_type: "mamba" }), weights, tokenizer],
+    says: /MambaForCausalLM is not supported; supported: .*LlamaForCausalLM/,
+  },
+  {
+    what: "truncated model.safetensors",
+    input: MODEL_FILES,
+    files: [goodConfig, { ...weights, buffer: weights.buffer.subarray(0, 500_000) }, tokenizer],
+    says: /model\.safetensors: not a whole safetensors file/,
+  },
+  {
+    what: "empty model.safetensors",
+    input: MODEL_FILES,
+    files: [goodConfig, bytes("model.safetensors", ""), tokenizer],
+    says: /model\.safetensors: not a whole safetensors file/,
+  },
+  {
+    what: "tensors that do not fit config.json",
+    input: MODEL_FILES,
+    files: [configWith({ intermediate_size: 128 }), weights, tokenizer],
+    says: /model\.safetensors: tensor \S*mlp\S* has shape \[.*192.*\], but config\.json makes it \[.*128.*\]/,
+  },
+  {
+    what: "no tokenizer.json",
+    input: MODEL_FILES,
+    files: [goodConfig, weights],
+    says: /tokenizer\.json/,
+  },
+  {
+    what: "tokenizer.json that is no tokenizer",
+    input: MODEL_FILES,
+    files: [goodConfig, weights, bytes("tokenizer.json", '{"hello": 1}')],
+    says: /tokenizer\.json: not a tokenizer\.json/,
+  },
+  {
+    what: "index of shards only",
+    input: MODEL_FILES,
+    files: [goodConfig, tokenizer, bytes("model.safetensors.index.json", '{"weight_map": {}}')],
+    says: /model\.safetensors\.index\.json cannot be read: the weights have to be in one model\.safetensors/,
+  },
+  {
+    what: "index of shards and nothing else",
+    input: MODEL_FILES,
+    files: [bytes("model.safetensors.index.json", '{"weight_map": {}}')],
+    says: /model\.safetensors\.index\.json cannot be read: the weights have to be in one model\.safetensors/,
+  },
+];
+
+test.describe("a bad file is named, and what was there is kept", () => {
+  for (const { what, input, files, says } of BAD) {
+    test(what, async ({ page }) => {
+      await ready(page);
+      await page.locator(input).setInputFiles(files);
+      await expect(page.getByRole("alert")).toHaveText(says, { timeout: 10_000 });
+      await expectEmbedded(page);
+    });
+  }
+
+  test("a dropped .pdf", async ({ page }) => {
+    await ready(page);
+    await drop(page, "body", [bytes("notes.pdf", "%PDF-1.7")]);
+    await expect(page.getByRole("alert")).toHaveText(/notes\.pdf is neither .* model nor .*\.txt or \.jsonl/);
+    await expectEmbedded(page);
+  });
+});
+
+test("one sample is too few without a held-out text", async ({ page }) => {
+  await ready(page);
+  await page.locator(DOMAIN_TEXT).setInputFiles([bytes("one.txt", "All of this is a single sample.")]);
+  const alert = page.getByRole("alert");
+  await expect(alert).toHaveText(/the text has one sample: it takes at least two/i);
+  await expect(startButton(page)).toBeDisabled();
+  // It is a text all the same: a held-out one makes it enough.
+  await page.locator('input[type=file][aria-label="Choose held out text"]').setInputFiles([ownText()]);
+  await expect(alert).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+  await page.getByRole("button", { name: "Do without (held out)" }).click();
+  await expect(alert).toHaveText(/it takes at least two/);
+  await page.getByRole("button", { name: "Use the built-in text (domain)" }).click();
+  await expect(alert).toHaveCount(0);
+  await expectEmbedded(page);
+});
+
+test("after bad files a run goes with what was kept", async ({ page }) => {
+  await ready(page);
+  await page.locator(MODEL_FILES).setInputFiles([bytes("config.json", "{"), weights, tokenizer]);
+  await expect(page.getByTestId("model-error")).toContainText("config.json");
+  await page.locator(DOMAIN_TEXT).setInputFiles([bytes("bad.jsonl", "nonsense")]);
+  await expect(page.getByTestId("text-domain-error")).toContainText("bad.jsonl:1");
+  await expectEmbedded(page);
+  await startButton(page).click();
+  await finished(page);
+  const { setup } = await report(page);
+  expect(setup.train).toMatchObject({ origin: "tickets of a bicycle workshop (embedded)", samples: 24 });
+});
+
+test("a bad file of a model can be replaced alone", async ({ page }) => {
+  await ready(page);
+  await page.locator(MODEL_FILES).setInputFiles([bytes("config.json", "{"), weights, tokenizer]);
+  await expect(page.getByRole("alert")).toContainText("config.json: not a JSON object");
+  await page.locator(MODEL_FILES).setInputFiles([goodConfig]);
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+});
+
+test("a setting out of range keeps Start from being pressed", async ({ page }) => {
+  await ready(page);
+  const tau = page.getByLabel("Margin τ");
+  const before = await tau.inputValue();
+  await tau.fill("2");
+  await expect(page.getByRole("alert")).toHaveText("The most is 1.");
+  await expect(page.getByTestId("plan")).toContainText("A setting is not valid");
+  await expect(tau).toHaveAttribute("aria-invalid", "true");
+  await expect(startButton(page)).toBeDisabled();
+  await tau.fill(before);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+});
+
+test("values of a link that cannot be used are noted", async ({ page }) => {
+  await open(page, `device=tpu&${CPU}&tau=2&epochs=x&seed=1.5&method=lora&compare=yes&colour=red`);
+  const notes = page.getByTestId("link-notes");
+  await expect(notes.getByRole("listitem")).toHaveText([
+    /“device=tpu” is ignored: it is auto, gpu or cpu/,
+    /“tau=2” is ignored: The most is 1/i,
+    /“epochs=x” is ignored: Give a number/i,
+    /“seed=1\.5” is ignored: Give a whole number/i,
+    /“method=lora” is ignored: it is mft or ft/,
+    /“compare=yes” is ignored: it is 0 or 1/,
+    /“colour=red” is ignored: there is no such setting/,
+  ]);
+  await expect(page.getByTestId("device")).toContainText("CPU");
+  expect(Number(await page.getByLabel("Margin τ").inputValue())).toBeLessThanOrEqual(1);
+  await expect(page.getByLabel("Epochs")).toHaveValue("3");
+  await expect(startButton(page)).toBeEnabled();
+  await notes.getByRole("button", { name: "All right" }).click();
+  await expect(notes).toHaveCount(0);
+});

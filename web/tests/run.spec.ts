@@ -1,0 +1,84 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, finished, open, SMALL, test } from "./page.js";
+
+test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded", async ({ page }, info) => {
+  test.setTimeout(600_000);
+  await page.addInitScript(() => {
+    const blocked: number[] = [];
+    Object.assign(window, { blocked });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) blocked.push(entry.duration);
+    }).observe({ type: "longtask" });
+  });
+  await open(page, `device=gpu&${SMALL}`);
+  await expect(page.getByTestId("device")).toContainText("GPU");
+  await page.screenshot({ path: info.outputPath("setup.png"), fullPage: true });
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByTestId("activity")).toContainText("minifinetuning", { timeout: 200_000 });
+  await page.evaluate(() => Object.assign(window, { blockedBefore: (window as never as { blocked: number[] }).blocked.length }));
+
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused", { timeout: 60_000 });
+  const paused = await page.getByTestId("run").innerText();
+  await page.waitForTimeout(3000);
+  expect(await page.getByTestId("run").innerText()).toBe(paused);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "running");
+  await page.screenshot({ path: info.outputPath("running.png"), fullPage: true });
+  await finished(page, 400_000);
+  await page.screenshot({ path: info.outputPath("finished.png"), fullPage: true });
+
+  const report = JSON.parse(await download(page, "Download run.json"));
+  const [mft, ft] = report.runs.map((run: { result: Record<string, number> }) => run.result);
+  expect([mft.method, ft.method]).toEqual(["mft", "ft"]);
+  // Gain for each point forgotten; where nothing was forgotten there is no ratio to compare.
+  const ratio = (result: Record<string, number>) =>
+    result.degeneralization > 0 ? result.specialization / result.degeneralization : Infinity;
+  expect(mft.specialization).toBeGreaterThan(0);
+  expect(ratio(mft)).toBeGreaterThanOrEqual(2 * ratio(ft));
+  await expect(page.getByTestId("results")).toContainText(mft.domain_perplexity_after.toFixed(1).slice(0, 3));
+
+  const csv = await download(page, "Download CSV");
+  const rows = csv.trim().split("\r\n");
+  expect(rows[0]).toBe("method,step,loss,domain_perplexity,general_perplexity");
+  expect(rows.filter((row) => row.startsWith("mft,")).length).toBeGreaterThanOrEqual(mft.steps);
+
+  // The downloaded folder, in the native program: the same perplexity.
+  const folder = mkdtempSync(join(tmpdir(), "minift-"));
+  const zip = await downloaded(page, "Download MFT model");
+  execFileSync("python3", ["-m", "zipfile", "-e", zip, folder]);
+  const model = join(folder, "minift-tales-360k-mft");
+  const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
+  const text = join(folder, "held-out.jsonl");
+  const { writeFileSync } = await import("node:fs");
+  writeFileSync(text, tickets.slice(500, 508).join("\n"));
+  const program = process.env["MINIFT"] ?? "../target/release/minift";
+  const evaluated = execFileSync(program, [
+    "--json", "eval", "--device", "cpu", "--model", model, "--data", text, "--max-length", "40",
+  ]).toString();
+  const { perplexity } = JSON.parse(evaluated.trim().split("\n").at(-1) ?? "{}");
+  expect(Math.abs(perplexity / mft.domain_perplexity_after - 1)).toBeLessThan(1e-3);
+
+  // While it trained, nothing held the page up.
+  const blocked = await page.evaluate(() => {
+    const seen = window as never as { blocked: number[]; blockedBefore: number };
+    return seen.blocked.slice(seen.blockedBefore);
+  });
+  info.annotations.push({ type: "long tasks in ms", description: blocked.join(", ") });
+  console.log("long tasks while training, ms:", blocked.join(", "));
+});
+
+import type { Page } from "@playwright/test";
+
+async function downloaded(page: Page, button: string): Promise<string> {
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: button }).click();
+  return (await waiting).path();
+}
+
+async function download(page: Page, button: string): Promise<string> {
+  return readFileSync(await downloaded(page, button), "utf8");
+}

@@ -1,0 +1,80 @@
+import { expect, finished, open, SMALL, test } from "./page.js";
+import type { Page } from "./page.js";
+
+/** Long enough on the CPU to be interrupted in the middle. */
+const LONG = "device=cpu&samples=120&epochs=3&batch=4&length=64&eval=8&evals=6&compare=0";
+
+async function startAndReach(page: Page, settings: string, share: RegExp): Promise<void> {
+  await open(page, settings);
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByTestId("activity")).toContainText(share, { timeout: 120_000 });
+}
+
+const losses = (csv: string): string[] => csv.split("\r\n").map((row) => row.split(",").slice(0, 3).join());
+
+async function csv(page: Page): Promise<string> {
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download CSV" }).click();
+  const stream = await (await waiting).createReadStream();
+  const parts: Buffer[] = [];
+  for await (const part of stream) parts.push(part as Buffer);
+  return Buffer.concat(parts).toString();
+}
+
+test("a run goes on after a reload as if nothing had happened, and can be deleted", async ({ page }) => {
+  const settings = LONG.replace("120", "60");
+  await startAndReach(page, settings, /minifinetuning/i);
+  await finished(page);
+  const whole = losses(await csv(page));
+
+  await page.getByRole("button", { name: "Train again" }).click();
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await expect(page.getByTestId("activity")).toContainText(/minifinetuning/i, { timeout: 60_000 });
+  // Pausing writes a checkpoint.
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused");
+  await page.reload();
+  await expect(page.getByTestId("interrupted")).toBeVisible({ timeout: 60_000 });
+  await page.getByTestId("interrupted").getByRole("button", { name: "Resume" }).click();
+  await finished(page);
+  expect(losses(await csv(page))).toEqual(whole);
+
+  await page.reload();
+  await expect(page.getByTestId("job")).toHaveCount(2, { timeout: 60_000 });
+  for (const left of [1, 0]) {
+    await page.getByTestId("job").first().getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("button", { name: "Yes, delete" }).click();
+    await expect(page.getByTestId("job")).toHaveCount(left);
+  }
+  const stored = await page.evaluate(async () => {
+    const jobs = await (await navigator.storage.getDirectory()).getDirectoryHandle("minift-jobs");
+    return Array.fromAsync(jobs.keys());
+  });
+  expect(stored).toEqual([]);
+});
+
+test("a worker that dies in the middle: the page says so, and the run goes on", async ({ page }) => {
+  await startAndReach(page, LONG, /minifinetuning/i);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused");
+  await page.getByRole("button", { name: "Resume" }).click();
+  const [worker] = page.workers();
+  await worker?.evaluate(() => self.close()).catch(() => undefined);
+  await expect(page.getByTestId("lost")).toContainText("ended", { timeout: 30_000 });
+  await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 60_000 });
+  await finished(page);
+});
+
+test("a GPU that is lost in the middle: the page says so, and the run goes on", async ({ page, strict, browser }) => {
+  test.setTimeout(400_000);
+  strict.expectConsole.push(/./);
+  await startAndReach(page, `device=gpu&compare=0&${SMALL}`, /minifinetuning/i);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused", { timeout: 60_000 });
+  await page.getByRole("button", { name: "Resume" }).click();
+  const session = await browser.newBrowserCDPSession();
+  await session.send("Browser.crashGpuProcess").catch(() => undefined);
+  await expect(page.getByRole("alert").first()).toBeVisible({ timeout: 60_000 });
+  await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 120_000 });
+  await finished(page, 200_000);
+});
