@@ -57,7 +57,9 @@ await build({
 });
 execFileSync("npx", ["tsc", "-p", "tsconfig.package.json"], { stdio: "inherit" });
 mkdirSync(`${npm}/types/wasm`, { recursive: true });
-cpSync("wasm/minift.d.ts", `${npm}/types/wasm/minift.d.ts`);
+// Its classes can be disposed of, which not every project's library knows.
+const types = readFileSync("wasm/minift.d.ts", "utf8");
+writeFileSync(`${npm}/types/wasm/minift.d.ts`, `/// <reference lib="esnext.disposable" />\n${types}`);
 cpSync("wasm/minift_bg.wasm", `${npm}/minift_bg.wasm`);
 cpSync("README.md", `${npm}/README.md`);
 for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(`../${licence}`, `${npm}/${licence}`);

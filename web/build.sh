@@ -79,5 +79,6 @@ if [ -n "$tests" ]; then
 fi
 "${cargo[@]}" --lib --crate-type cdylib
 bind minift wasm
-npx tsc --noEmit -p .
+npx tsc -p .
+[ -z "$tests" ] || npx tsc -p tsconfig.tests.json
 node build.mjs

@@ -1,8 +1,5 @@
-import { existsSync } from "node:fs";
 import { defineConfig } from "@playwright/test";
-
-/** Debian's browser where it is; else the one that Playwright installed. */
-const debian = "/usr/bin/chromium";
+import { launchOptions } from "./browser.mjs";
 
 export default defineConfig({
   testDir: "tests",
@@ -15,19 +12,7 @@ export default defineConfig({
   use: {
     baseURL: "http://localhost:8181",
     viewport: { width: 1280, height: 900 },
-    launchOptions: {
-      ...(existsSync(debian) ? { executablePath: debian } : {}),
-      args: [
-        "--no-sandbox",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-unsafe-webgpu",
-        "--use-webgpu-adapter=swiftshader",
-      ],
-    },
+    launchOptions,
   },
   webServer: [
     { command: "node serve.mjs dist", env: { PORT: "8181" }, url: "http://localhost:8181", reuseExistingServer: !process.env["CI"] },

@@ -53,6 +53,11 @@ if (import.meta.main ?? process.argv[1] === import.meta.filename) {
     console.error(`there is no ${folder}: run \`npm run build\` first`);
     process.exit(1);
   }
-  await serve(folder, port);
+  try {
+    await serve(folder, port);
+  } catch (error) {
+    console.error(`port ${port} cannot be used (${error.code}): set PORT to another one`);
+    process.exit(1);
+  }
   console.log(`http://localhost:${port}`);
 }

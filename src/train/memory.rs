@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::run::RunData;
 use super::settings::TrainSettings;
 use crate::data::Sample;
-use crate::device::Limits;
+use crate::device::Device;
 use crate::model::CausalLm;
 
 /// A part of what a training keeps on its device.
@@ -34,6 +34,8 @@ pub struct MemoryEstimate {
 }
 
 const FLOAT: u64 = size_of::<f32>() as u64;
+/// Bytes that an address of 32 bits reaches.
+const ADDRESSABLE: u64 = 1 << 32;
 
 impl MemoryEstimate {
     /// For training `model` on `data`.
@@ -128,16 +130,31 @@ impl MemoryEstimate {
         }
     }
 
-    /// What does not fit into a device of those limits and what to do about it, or `None`.
-    pub fn excess(&self, limits: &Limits) -> Option<String> {
-        let limit = limits.max_binding_bytes.min(limits.max_buffer_bytes);
-        (self.largest_tensor > limit).then(|| {
-            format!(
-                "the largest tensor needs {} MiB, but a kernel on this device sees at most {} MiB: \
-                 take smaller batches, shorter samples or a smaller model",
-                self.largest_tensor.div_ceil(1 << 20),
-                limit >> 20
-            )
+    /// What does not fit into a device and what to do about it, or `None`.
+    pub fn excess(&self, device: &Device) -> Option<String> {
+        let excess = match device.adapter().map(|adapter| &adapter.limits) {
+            Some(limits) => {
+                let limit = limits.max_binding_bytes.min(limits.max_buffer_bytes);
+                (self.largest_tensor > limit).then(|| {
+                    format!(
+                        "the largest tensor needs {} MiB, but a kernel on this device sees at most \
+                         {} MiB",
+                        self.largest_tensor.div_ceil(1 << 20),
+                        limit >> 20
+                    )
+                })
+            }
+            // Where addresses have 32 bits, as in a browser, the CPU has no more than they reach.
+            None => (usize::BITS == 32 && self.total > ADDRESSABLE).then(|| {
+                format!(
+                    "this takes about {} MiB, but the CPU has at most {} MiB here",
+                    self.total.div_ceil(1 << 20),
+                    ADDRESSABLE >> 20
+                )
+            }),
+        };
+        excess.map(|excess| {
+            format!("{excess}: take smaller batches, shorter samples or a smaller model")
         })
     }
 }

@@ -147,10 +147,8 @@ pub fn memory_excess(
     settings: Ts<TrainSettings>,
 ) -> Thrown<Option<String>> {
     let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
-    let adapter = model.model.device().adapter();
-    Ok(adapter.and_then(|adapter| {
-        MemoryEstimate::new(&model.model, &data.0, &settings).excess(&adapter.limits)
-    }))
+    let estimate = MemoryEstimate::new(&model.model, &data.0, &settings);
+    Ok(estimate.excess(model.model.device()))
 }
 
 /// Measures a training step and an evaluation on the model's device.

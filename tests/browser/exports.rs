@@ -1,8 +1,12 @@
 //! What the tests in a browser call beside the package itself: trainings that are compared with
 //! PyTorch's step by step, and the memory that steps take.
 
+#[path = "../common/counting.rs"]
+mod counting;
 #[path = "../common/vectors.rs"]
 mod vectors;
+
+use counting::bytes_now;
 
 use minift::data::{Batch, Sample};
 use minift::demo;
@@ -54,24 +58,45 @@ pub async fn training_error(
     Ok(largest)
 }
 
-/// Bytes of the device's memory pool after each of so many rounds of four small steps of several
-/// lengths.
-#[wasm_bindgen(js_name = poolAfterRounds)]
-pub async fn pool_after_rounds(device: &Device, rounds: usize) -> Result<Vec<f64>, JsError> {
+/// What is taken after a round of steps.
+#[wasm_bindgen]
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Bytes of the module's heap that are in use.
+    pub heap: usize,
+    /// Buffers of the device's pool that are in use.
+    pub buffers: usize,
+    /// Their bytes.
+    #[wasm_bindgen(js_name = bufferBytes)]
+    pub buffer_bytes: usize,
+    /// Bytes of the pool, in use or kept for later.
+    #[wasm_bindgen(js_name = poolBytes)]
+    pub pool_bytes: usize,
+}
+
+/// What is taken after each of so many rounds of four small steps of several lengths.
+#[wasm_bindgen(js_name = takenByRounds)]
+pub async fn taken_by_rounds(device: &Device, rounds: usize) -> Result<Vec<Taken>, JsError> {
     let model = CausalLm::embedded(device.inner())?;
     let tokens = model.tokenizer().encode(&demo::tickets()?.concat())?;
     let samples: Vec<Sample> = (0..8)
         .map(|i| tokens[i * 40..i * 40 + 4 + i].to_vec())
         .collect();
     let mut trainer = Trainer::new(model, TrainSettings::default())?;
-    let mut usage = Vec::new();
+    let mut taken = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         for batch in 0..4 {
             let batch = Batch::new(&samples, vec![2 * batch, 2 * batch + 1]);
             trainer.step(&[batch], 1e-4).await?;
         }
         let pool = device.inner().tensors().memory_pool_usage();
-        usage.push(pool.map_or(0.0, |pool| pool.bytes_reserved as f64));
+        let pool = pool.ok_or_else(|| JsError::new("the device has no pool"))?;
+        taken.push(Taken {
+            heap: bytes_now(),
+            buffers: pool.number_allocs as usize,
+            buffer_bytes: pool.bytes_in_use as usize,
+            pool_bytes: pool.bytes_reserved as usize,
+        });
     }
-    Ok(usage)
+    Ok(taken)
 }

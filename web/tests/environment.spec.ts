@@ -1,13 +1,12 @@
-import { expect, finished, open, SMALL, test } from "./page.js";
+import AxeBuilder from "@axe-core/playwright";
+import { expect, finished, open, prependToWorker, SMALL, test } from "./page.js";
 
 test("without WebGPU the page says so, names browsers that have it, and trains on the CPU", async ({ page }, info) => {
   await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
-  // The worker has a navigator of its own.
-  await page.route("**/worker.js", async (route) => {
-    const response = await route.fetch();
-    const gone = 'Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });';
-    await route.fulfill({ response, body: `${gone}\n${await response.text()}` });
-  });
+  await prependToWorker(
+    page,
+    'Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });',
+  );
   await open(page, `compare=0&${SMALL}`);
   await expect(page.getByTestId("no-gpu")).toContainText("Firefox");
   await expect(page.getByTestId("no-gpu")).toContainText("Safari");
@@ -44,6 +43,20 @@ test("a phone's width, dark, by keyboard alone", async ({ page }, info) => {
   expect(await overflow()).toBeLessThanOrEqual(0);
   await page.screenshot({ path: info.outputPath("phone-finished.png"), fullPage: true });
 });
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`nothing stands in the way of assistive technology, ${colorScheme}`, async ({ page }) => {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    const violations = async () => (await new AxeBuilder({ page }).analyze()).violations;
+    await open(page, `device=cpu&${SMALL}&tau=7`);
+    await expect(page.getByTestId("plan")).toContainText("Measured", { timeout: 60_000 });
+    for (const details of await page.locator("details > summary").all()) await details.click();
+    expect(await violations()).toEqual([]);
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await finished(page);
+    expect(await violations()).toEqual([]);
+  });
+}
 
 test("the first run is sized to about two minutes, and the page says so", async ({ page }) => {
   await open(page, "device=cpu");

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { expect, finished, open, SMALL, test } from "./page.js";
 import type { Page } from "./page.js";
 
 const MODEL = "../assets/minift-tales-360k";
 const CPU = `device=cpu&${SMALL}`;
-const MODEL_FILES = 'input[type=file][aria-label="Choose model files"]';
-const MODEL_FOLDER = 'input[type=file][aria-label="Choose a model folder"]';
+const MODEL_FILES = 'input[type=file][aria-label="Choose files of a model"]';
+const MODEL_FOLDER = 'input[type=file][aria-label="Choose folder of a model"]';
 const DOMAIN_TEXT = 'input[type=file][aria-label="Choose domain text"]';
 
 interface Bytes {
@@ -146,6 +146,31 @@ test("a model folder is chosen", async ({ page }) => {
   await ready(page);
   await page.locator(MODEL_FOLDER).setInputFiles(MODEL);
   await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+});
+
+test("a model folder is dropped, by the browser's own hand", async ({ page }) => {
+  await ready(page);
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [resolve(MODEL)], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+    await session.send("Input.dispatchDragEvent", { type, x: 640, y: 300, data });
+  }
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByTestId("model")).toContainText("minift-tales-360k");
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(startButton(page)).toBeEnabled();
+});
+
+test("what cannot fit is said before anything starts", async ({ page }) => {
+  await open(page, "device=cpu&batch=1024&length=256&samples=500&eval=8");
+  await expect(page.getByRole("alert")).toHaveText(/This takes about \d+ MiB, but the CPU has at most 4096 MiB here: take smaller batches/, {
+    timeout: 60_000,
+  });
+  await expect(startButton(page)).toBeDisabled();
+  await page.getByText("Advanced").click();
+  await page.getByLabel("Batch size").fill("8");
   await expect(page.getByRole("alert")).toHaveCount(0);
   await expect(startButton(page)).toBeEnabled();
 });

@@ -39,3 +39,11 @@ export async function open(page: Page, settings: string): Promise<void> {
 export async function finished(page: Page, timeout = 200_000): Promise<void> {
   await expect(page.getByTestId("run")).toHaveAttribute("data-state", "finished", { timeout });
 }
+
+/** Has the worker run a script before its own: it has globals of its own. */
+export async function prependToWorker(page: Page, script: string): Promise<void> {
+  await page.route("**/worker.js", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `${script}\n${await response.text()}` });
+  });
+}

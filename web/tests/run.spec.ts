@@ -32,10 +32,10 @@ test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded",
   await page.screenshot({ path: info.outputPath("finished.png"), fullPage: true });
 
   const report = JSON.parse(await download(page, "Download run.json"));
-  const [mft, ft] = report.runs.map((run: { result: Record<string, number> }) => run.result);
+  const [mft, ft] = report.runs.map(({ result }: { result: object }) => result);
   expect([mft.method, ft.method]).toEqual(["mft", "ft"]);
   // Gain for each point forgotten; where nothing was forgotten there is no ratio to compare.
-  const ratio = (result: Record<string, number>) =>
+  const ratio = (result: { specialization: number; degeneralization: number }) =>
     result.degeneralization > 0 ? result.specialization / result.degeneralization : Infinity;
   expect(mft.specialization).toBeGreaterThan(0);
   expect(ratio(mft)).toBeGreaterThanOrEqual(2 * ratio(ft));

@@ -1,4 +1,4 @@
-import { expect, finished, open, SMALL, test } from "./page.js";
+import { expect, finished, open, prependToWorker, SMALL, test } from "./page.js";
 import type { Page } from "./page.js";
 
 /** Long enough on the CPU to be interrupted in the middle. */
@@ -77,4 +77,53 @@ test("a GPU that is lost in the middle: the page says so, and the run goes on", 
   await expect(page.getByRole("alert").first()).toBeVisible({ timeout: 60_000 });
   await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 120_000 });
   await finished(page, 200_000);
+});
+
+test("a GPU whose memory is full: the page says so, and the checkpoint is kept", async ({ page, strict }) => {
+  test.setTimeout(400_000);
+  strict.expectConsole.push(/out of memory/i);
+  // Memory cannot be filled on purpose without harm to the machine: the device is made to report it.
+  await prependToWorker(
+    page,
+    `const request = GPUAdapter.prototype.requestDevice;
+     GPUAdapter.prototype.requestDevice = async function (...given) {
+       return (self.device = await request.apply(this, given));
+     };`,
+  );
+  await startAndReach(page, `device=gpu&compare=0&${SMALL}`, /minifinetuning/i);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused", { timeout: 60_000 });
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.workers()[0]?.evaluate(() => {
+    const error = new GPUOutOfMemoryError("out of memory");
+    const { device } = self as unknown as { device: GPUDevice };
+    device.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+  });
+  await expect(page.getByTestId("job-error")).toContainText(
+    /its memory is full: take smaller batches, shorter samples or a smaller model\. Its checkpoint at step \d+ of \d+ is kept/,
+    { timeout: 60_000 },
+  );
+  await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 120_000 });
+  await finished(page, 200_000);
+});
+
+test("storage that is full: the page says so, and with room again the run goes on", async ({ page }) => {
+  const session = await page.context().newCDPSession(page);
+  const allow = (quotaSize?: number) =>
+    session.send("Storage.overrideQuotaForOrigin", {
+      origin: "http://localhost:8181",
+      ...(quotaSize !== undefined && { quotaSize }),
+    });
+  await startAndReach(page, LONG, /minifinetuning/i);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused");
+  await allow(1000);
+  await page.getByRole("button", { name: "Resume" }).click();
+  await expect(page.getByTestId("job-error")).toContainText(
+    /The browser's storage is full: delete runs .* Its checkpoint at step \d+ of \d+ is kept/,
+    { timeout: 60_000 },
+  );
+  await allow();
+  await page.getByRole("button", { name: "Resume" }).first().click();
+  await finished(page);
 });

@@ -21,7 +21,9 @@ export function failure(kind: string, message: string): MiniftError {
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof WebAssembly.RuntimeError) {
     const panic = (globalThis as { miniftPanic?: string }).miniftPanic;
-    return { kind: "Crash", message: panic ?? thrown.message };
+    // A module that gets no more memory ends without a word.
+    const silent = `minift ended (${thrown.message}), most likely because memory ran out: take smaller batches, shorter samples or a smaller model`;
+    return { kind: "Crash", message: panic ?? silent };
   }
   if (thrown instanceof Error) {
     const kind = (thrown as { kind?: unknown }).kind;

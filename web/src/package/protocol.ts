@@ -153,7 +153,7 @@ export type JobEvent =
 
 /** Page to worker, with what each is answered. */
 export interface Commands {
-  /** Opens a device; asked again, the one before is given back. */
+  /** Opens a device and moves the model there; asked for the same again, the same one is taken. */
   open: { device: DeviceChoice; reply: DeviceInfo };
   /** Reads a model: the files of a Hugging Face folder of that name, or the embedded one. */
   loadModel: { files: File[] | null; name?: string; reply: ModelInfo };

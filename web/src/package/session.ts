@@ -40,13 +40,16 @@ const EMBEDDED_NAMES: Record<Exclude<TextRole, "held-out">, string> = {
 /** What is loaded: a device, a model on it, and texts. */
 export class Session {
   #device: Device | null = null;
+  /** Those that were opened: a device is there for good, so none is opened twice. */
+  readonly #devices = new Map<DeviceChoice, Device>();
   #model: { model: Model; files: File[] | null; name: string | undefined } | null = null;
   readonly #texts = new Map<TextRole, LoadedText>();
   #pools: { maxLength: number; pools: Pools } | null = null;
   #pace: Pace | null = null;
 
   async open(choice: DeviceChoice): Promise<DeviceInfo> {
-    const device = await Device.open(choice);
+    const device = this.#devices.get(choice) ?? (await Device.open(choice));
+    this.#devices.set(choice, device);
     this.#device = device;
     this.#pace = null;
     if (this.#model) await this.loadModel(this.#model.files, this.#model.name);

@@ -1,3 +1,4 @@
+import { failure } from "./errors.js";
 import type { Job } from "./protocol.js";
 
 /** Where jobs are kept: the origin's private file system, which other pages cannot see. */
@@ -5,8 +6,26 @@ const FOLDER = "minift-jobs";
 const RECORD = "job.json";
 
 async function jobsFolder(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
-  return root.getDirectoryHandle(FOLDER, { create: true });
+  try {
+    const root = await navigator.storage.getDirectory();
+    return await root.getDirectoryHandle(FOLDER, { create: true });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw failure(
+      "NoStorage",
+      `this window keeps no files for pages, as some private windows do: open the page in an ordinary one (${reason})`,
+    );
+  }
+}
+
+/** What a failed write is to be told as. */
+function refusal(error: unknown): unknown {
+  const full = error instanceof DOMException && error.name === "QuotaExceededError";
+  if (!full) return error;
+  return failure(
+    "StorageFull",
+    "the browser's storage is full: delete runs that are no longer needed, or make room on the disk",
+  );
 }
 
 function isMissing(error: unknown): boolean {
@@ -64,16 +83,17 @@ export class JobFolder {
 
   /** Writes a file; readers see the old one until the new one is whole. */
   async write(path: string, content: Blob | Uint8Array | string): Promise<void> {
-    const { folder, name } = await this.#resolve(path, true);
-    const file = await folder.getFileHandle(name, { create: true });
-    const writable = await file.createWritable();
+    let writable: FileSystemWritableFileStream | null = null;
     try {
+      const { folder, name } = await this.#resolve(path, true);
+      const file = await folder.getFileHandle(name, { create: true });
+      writable = await file.createWritable();
       await writable.write(content as FileSystemWriteChunkType);
+      await writable.close();
     } catch (error) {
-      await writable.abort().catch(() => undefined);
-      throw error;
+      await writable?.abort().catch(() => undefined);
+      throw refusal(error);
     }
-    await writable.close();
   }
 
   /** A file, or null if there is none. */

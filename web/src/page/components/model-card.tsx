@@ -40,14 +40,14 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
       <div class="actions">
         <FileButton
           label="Choose folder"
-          name="Choose a model folder"
+          name="Choose folder of a model"
           folder
           disabled={busy}
           onFiles={(files) => void app.addModelFiles(topLevel(files))}
         />
         <FileButton
           label="Choose files"
-          name="Choose model files"
+          name="Choose files of a model"
           multiple
           disabled={busy}
           onFiles={(files) => void app.addModelFiles(files)}

@@ -1,0 +1,42 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { expect, test } from "@playwright/test";
+import { transformSync } from "esbuild";
+
+const example = /```ts\n([^]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
+
+test("the package's types fit the example of its README", ({}, info) => {
+  const project = {
+    compilerOptions: {
+      target: "ES2022",
+      module: "ESNext",
+      moduleResolution: "Bundler",
+      lib: ["ES2022", "DOM"],
+      types: [],
+      strict: true,
+      noEmit: true,
+      paths: { minift: [resolve("package/types/src/package/index.d.ts")] },
+    },
+    files: ["example.ts"],
+  };
+  writeFileSync(info.outputPath("example.ts"), example);
+  writeFileSync(info.outputPath("tsconfig.json"), JSON.stringify(project));
+  execFileSync("npx", ["tsc", "-p", info.outputPath("tsconfig.json")], { encoding: "utf8" });
+});
+
+test("another page trains with the package, as its README has it", async ({ page }) => {
+  const said: string[] = [];
+  page.on("console", (message) => said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  await page.goto("http://localhost:8182/web/tests/package.html");
+  // The example as it stands, with less to do.
+  const small = example.replace("samples: 200", "samples: 16, maxLength: 48, evaluationSamples: 4, evaluations: 1");
+  expect(small).not.toBe(example);
+  await page.addScriptTag({ type: "module", content: transformSync(small, { loader: "ts" }).code });
+  const files = 'config.json';
+  await expect.poll(() => said.filter((line) => line.includes(files)).length, { timeout: 120_000 }).toBe(2);
+  expect(said[0]).toMatch(/^on CPU/);
+  const [before, after] = said.slice(1).map((line) => line.split(" ").map(Number));
+  expect(before?.[0]).toBeGreaterThan(after?.[0] ?? Infinity);
+});
