@@ -25,15 +25,13 @@ const SHAPES: [(&str, [usize; 4]); 6] = [
 fn products(criterion: &mut Criterion) {
     let choice = std::env::var("MINIFT_DEVICE").unwrap_or_else(|_| "gpu".to_string());
     let device = block_on(Device::open(choice.parse().unwrap())).unwrap();
-    let mut group =
-        criterion.benchmark_group(format!("product of matrices on {}", device.name()));
+    let mut group = criterion.benchmark_group(format!("product of matrices on {}", device.name()));
     group
         .sample_size(10)
         .measurement_time(Duration::from_secs(2));
     for (name, [batches, rows, inner, columns]) in SHAPES {
-        let random = |shape| {
-            Tensor::<3>::random(shape, Distribution::Uniform(-1.0, 1.0), device.tensors())
-        };
+        let random =
+            |shape| Tensor::<3>::random(shape, Distribution::Uniform(-1.0, 1.0), device.tensors());
         let a = random([batches, rows, inner]);
         let b = random([batches, inner, columns]);
         // The last value is read, so that the product has been made.

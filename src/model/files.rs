@@ -2,10 +2,11 @@
 //! or the bytes that a page was given.
 
 use std::borrow::Cow;
-#[cfg(not(target_arch = "wasm32"))]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::config::ModelConfig;
+use super::weights;
+use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 
 /// Bytes of a file: mapped into memory, built into the program, or owned.
@@ -92,6 +93,22 @@ impl ModelFiles {
                 Ok(Some(FileBytes::InMemory(bytes.into())))
             }
         })
+    }
+
+    /// Looks at one file of a folder by itself: whether it is what its name says.
+    ///
+    /// # Errors
+    ///
+    /// Those that loading a model with this file would end with, as far as it alone tells.
+    pub fn check(folder: &Path, file: &str, bytes: &[u8]) -> Result<()> {
+        let path = folder.join(file);
+        match file {
+            CONFIG => ModelConfig::parse(bytes, &path).map(drop),
+            WEIGHTS => weights::open(bytes, &path).map(drop),
+            // Whether its tokens are the model's shows when all files are there.
+            TOKENIZER => Tokenizer::parse(bytes, &path, usize::MAX).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// The files that `find` finds by name, from wherever it has them; `folder` is for messages.

@@ -27,10 +27,7 @@ pub fn read_parameters(
     may_ignore: impl Fn(&str) -> bool,
     device: &burn::tensor::Device,
 ) -> Result<Parameters> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| Error::Weights {
-        path: path.to_path_buf(),
-        message: format!("not a whole safetensors file: {error}; download or export it again"),
-    })?;
+    let file = open(bytes, path)?;
     let tensors: HashMap<&str, TensorView<'_>> = file.iter().collect();
     let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let missing: Vec<String> = specs
@@ -66,6 +63,18 @@ pub fn read_parameters(
             ))
         })
         .collect()
+}
+
+/// The tensors in the bytes of a safetensors file; `path` is for messages.
+///
+/// # Errors
+///
+/// [`Error::Weights`] for a damaged file.
+pub fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(|error| Error::Weights {
+        path: path.to_path_buf(),
+        message: format!("not a whole safetensors file: {error}; download or export it again"),
+    })
 }
 
 fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Result<Vec<f32>> {

@@ -1,6 +1,6 @@
 //! Models for JavaScript.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use js_sys::{Map, Uint8Array};
 use serde::Serialize;
@@ -63,6 +63,12 @@ impl Model {
             model: model.map_err(thrown)?,
             embedded: false,
         })
+    }
+
+    /// Looks at one file of a Hugging Face folder, and throws what is wrong with it by itself.
+    #[wasm_bindgen(js_name = checkFile)]
+    pub fn check_file(folder: &str, name: &str, bytes: &[u8]) -> Thrown<()> {
+        ModelFiles::check(Path::new(folder), name, bytes).map_err(thrown)
     }
 
     /// What it is.

@@ -232,6 +232,24 @@ const BAD: { what: string; input: string; files: Bytes[]; says: RegExp }[] = [
     says: /MambaForCausalLM is not supported; supported: .*LlamaForCausalLM/,
   },
   {
+    what: "unsupported architecture, alone",
+    input: MODEL_FILES,
+    files: [configWith({ architectures: ["MambaForCausalLM"], model_type: "mamba" })],
+    says: /MambaForCausalLM is not supported; supported: .*LlamaForCausalLM/,
+  },
+  {
+    what: "truncated model.safetensors, alone",
+    input: MODEL_FILES,
+    files: [{ ...weights, buffer: weights.buffer.subarray(0, 500_000) }],
+    says: /model\.safetensors: not a whole safetensors file/,
+  },
+  {
+    what: "tokenizer.json that is no tokenizer, alone",
+    input: MODEL_FILES,
+    files: [bytes("tokenizer.json", '{"hello": 1}')],
+    says: /tokenizer\.json: not a tokenizer\.json/,
+  },
+  {
     what: "truncated model.safetensors",
     input: MODEL_FILES,
     files: [goodConfig, { ...weights, buffer: weights.buffer.subarray(0, 500_000) }, tokenizer],

@@ -30,7 +30,7 @@ export function applyEvent(job: Job, event: JobEvent): Job {
         ...job,
         state: event.state,
         message: event.message,
-        activity: event.state === "running" ? job.activity : null,
+        activity: event.state === "running" || event.state === "paused" ? job.activity : null,
       };
     case "training": {
       const before = job.trainings.find((training) => training.method === event.method);
@@ -70,6 +70,6 @@ export function applyEvent(job: Job, event: JobEvent): Job {
     case "checkpoint":
       return { ...change(event.method, () => ({ checkpoint: event.step })), bytes: event.bytes };
     case "trained":
-      return change(event.method, () => ({ finished: true }));
+      return { ...change(event.method, () => ({ finished: true })), bytes: event.bytes };
   }
 }

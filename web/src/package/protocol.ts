@@ -149,7 +149,7 @@ export type JobEvent =
     }
   | { type: "continuation"; method: Method; continuation: Continuation }
   | { type: "checkpoint"; method: Method; step: number; bytes: number }
-  | { type: "trained"; method: Method };
+  | { type: "trained"; method: Method; bytes: number };
 
 /** Page to worker, with what each is answered. */
 export interface Commands {
@@ -157,6 +157,8 @@ export interface Commands {
   open: { device: DeviceChoice; reply: DeviceInfo };
   /** Reads a model: the files of a Hugging Face folder of that name, or the embedded one. */
   loadModel: { files: File[] | null; name?: string; reply: ModelInfo };
+  /** Looks at one file of a model that is not complete; rejects with what is wrong with it. */
+  checkModelFile: { file: File; name?: string; reply: null };
   /** Reads a text: a .txt or .jsonl file, or the embedded one. */
   loadText: { role: TextRole; file: File | null; reply: Texts };
   /** Drops a text that need not be given. */

@@ -110,7 +110,6 @@ export class Runner {
   #wake: () => void = () => undefined;
   #saved = performance.now();
   #savingTook = 0;
-  #bytes = 0;
   /** Seconds of the last step and of the last evaluation. */
   #stepTook = 0;
   #evaluationTook = 0;
@@ -318,9 +317,8 @@ export class Runner {
   async #save(method: Method, run: Run): Promise<void> {
     const began = performance.now();
     await this.#folder.write(checkpointPath(method), await run.checkpoint());
-    this.#bytes = await this.#folder.size();
     const { stepsDone: step } = run;
-    this.#apply({ type: "checkpoint", method, step, bytes: this.#bytes });
+    this.#apply({ type: "checkpoint", method, step, bytes: await this.#folder.size() });
     await this.#write();
     this.#saved = performance.now();
     this.#savingTook = this.#saved - began;
@@ -339,7 +337,8 @@ export class Runner {
     const continuation = this.#training(method)?.continuations.at(-1)?.text ?? "";
     const report = run.report(this.#job.settings.prompt, continuation, method);
     await this.#folder.write(reportPath(method), report ?? "null");
-    this.#apply({ type: "trained", method });
+    const [bytes, checkpoint] = [await this.#folder.size(), await this.#folder.read(checkpointPath(method))];
+    this.#apply({ type: "trained", method, bytes: bytes - (checkpoint?.size ?? 0) });
     await this.#write();
     await this.#folder.remove(checkpointPath(method));
   }

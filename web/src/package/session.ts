@@ -187,6 +187,11 @@ export async function readModel(
   return Model.load(device, name, bytes);
 }
 
+/** Looks at one file of a model, and throws what is wrong with it. */
+export async function checkModelFile(file: File, name = "model"): Promise<void> {
+  Model.checkFile(name, file.name, await bytesOf(file));
+}
+
 /** The texts of a file, or the embedded ones. */
 export async function readText(role: TextRole, file: File | null): Promise<LoadedText> {
   if (file) return { texts: Texts.parse(file.name, await bytesOf(file)), file, name: file.name };

@@ -4,7 +4,7 @@ import { failure, toFailure } from "./errors.js";
 import type { Command, Commands, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
 import { report, restoreInputs, Runner, store, trainedFiles } from "./runner.js";
 import type { Inputs } from "./runner.js";
-import { Session } from "./session.js";
+import { checkModelFile, Session } from "./session.js";
 import { JobFolder } from "./storage.js";
 
 declare const self: DedicatedWorkerGlobalScope;
@@ -129,6 +129,10 @@ async function open(id: string): Promise<{ job: Job; folder: JobFolder }> {
 const handlers: Handlers = {
   open: ({ device }) => session.open(device),
   loadModel: ({ files, name }) => session.loadModel(files, name),
+  checkModelFile: async ({ file, name }) => {
+    await checkModelFile(file, name);
+    return null;
+  },
   loadText: ({ role, file }) => session.loadText(role, file),
   dropText: ({ role }) => {
     session.dropText(role);

@@ -117,6 +117,22 @@ export class App {
       : null;
     this.#setModel({ staged, error });
     if (missing.length === 0) await this.#takeModel(staged);
+    else if (!error) await this.#checkStaged(found.model);
+  }
+
+  /** Says at once what is wrong with files of a model that is not complete, and lets go of them. */
+  async #checkStaged(files: File[]): Promise<void> {
+    for (const file of files) {
+      try {
+        const name = folderName(files) ?? "model";
+        await this.#client.request({ type: "checkModelFile", file, name });
+      } catch (error) {
+        if (isLoss(error)) return;
+        const staged = this.state.model.staged.filter((other) => other !== file);
+        this.#setModel({ staged, error: words(error) });
+        return;
+      }
+    }
   }
 
   /** Lets go of files of a model that is not complete. */
