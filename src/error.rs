@@ -157,6 +157,16 @@ pub enum Error {
         vocabulary: usize,
     },
 
+    // Adapters.
+    /// An adapter that cannot be used with this model.
+    #[error("{}: {message}", path.display())]
+    Adapter {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        message: String,
+    },
+
     // Data.
     /// A line or byte of a data file that cannot be used.
     #[error("{}:{line}: {message}", path.display())]

@@ -57,6 +57,7 @@
 //! # }
 //! ```
 
+pub mod adapter;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;

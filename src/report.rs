@@ -142,6 +142,8 @@ pub struct Setup {
 pub struct MethodReport {
     /// Its settings.
     pub settings: TrainSettings,
+    /// Values that were trained.
+    pub trainable_parameters: usize,
     /// Its figures.
     pub result: Done,
     /// Mean loss of every step.

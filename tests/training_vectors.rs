@@ -4,36 +4,15 @@
 
 mod common;
 
-use burn::tensor::{Int, Tensor, TensorData};
-use common::{Vectors, data, devices, largest, largest_error, values, vectors};
+use common::{
+    check_logits, data, devices, largest, largest_error, samples_of_step, values, vectors,
+};
 use minift::data::{Batch, Sample, Samples, parse_texts};
 use minift::device::Device;
 use minift::eval::evaluate;
 use minift::model::CausalLm;
 use minift::objective::Objective;
 use minift::train::{TrainSettings, Trainer};
-
-fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
-    let [_, batch, length] = file.shape("input_ids").try_into().unwrap();
-    let ids = file.i32("input_ids");
-    ids[step * batch * length..(step + 1) * batch * length]
-        .chunks(length)
-        .map(|ids| ids.iter().map(|&id| id as u32).collect())
-        .collect()
-}
-
-fn check_logits(model: &CausalLm, file: &Vectors, expected: &str, tolerance: f64, device: &Device) {
-    let [rows, length, _] = file.shape(expected).try_into().unwrap();
-    let ids = file.i32("input_ids")[..rows * length].to_vec();
-    let tokens =
-        Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), device.tensors());
-    let error = largest_error(&values(model.logits(tokens)), file.f64(expected));
-    assert!(
-        error <= tolerance,
-        "{expected} on {}: off by {error:e}",
-        device.name()
-    );
-}
 
 #[test]
 fn logits_agree_with_pytorch_on_every_device() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::model::Sampling;
@@ -37,6 +38,8 @@ pub enum Command {
     Eval(EvalArguments),
     /// Let a model continue a prompt
     Generate(GenerateArguments),
+    /// Fold an adapter into its model, as a Hugging Face folder of its own
+    Merge(MergeArguments),
     /// List the GPU adapters of this machine
     Devices,
     /// Check that this machine computes right
@@ -72,7 +75,7 @@ pub struct TrainArguments {
     /// Text of the domain that is held out [default: what --samples leaves of --data]
     #[arg(long, value_name = "FILE")]
     pub held_out: Option<PathBuf>,
-    /// Folder for the trained model and run.json
+    /// Folder for the trained model or adapter and run.json
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Replace the folder if it exists, when the new one is complete, and begin anew where a stopped
@@ -143,9 +146,11 @@ pub struct TrainingArguments {
     /// Batches a step
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub grad_accumulation: usize,
-    /// Learning rate after the warm-up
-    #[arg(long, default_value_t = 1e-3)]
-    pub lr: f64,
+    #[command(flatten)]
+    pub adapter: AdapterArguments,
+    /// Learning rate after the warm-up [default: 0.001; 0.003 with lora and dora, 0.01 with ia3]
+    #[arg(long)]
+    pub lr: Option<f64>,
     /// Steps in which the learning rate rises to it
     #[arg(long, default_value_t = 10, value_name = "STEPS")]
     pub warmup: usize,
@@ -163,12 +168,49 @@ pub struct TrainingArguments {
     pub seed: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdapterArgument {
+    /// Train the weights themselves
+    None,
+    /// Low-rank updates of linear layers
+    Lora,
+    /// LoRA with the magnitude of each output trained apart
+    Dora,
+    /// Factors of keys, values and feed-forward activations
+    Ia3,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct AdapterArguments {
+    /// Train few values in place of the weights, and write them in the format of Python's PEFT
+    #[arg(long, value_enum, default_value_t = AdapterArgument::None)]
+    pub adapter: AdapterArgument,
+    /// Rank of the updates (lora, dora) [default: 8]
+    #[arg(long, value_name = "R")]
+    pub rank: Option<usize>,
+    /// Multiplies the updates, divided by the rank (lora, dora) [default: 16]
+    #[arg(long)]
+    pub alpha: Option<f64>,
+    /// Divide alpha by the root of the rank (rsLoRA; lora, dora)
+    #[arg(long)]
+    pub rslora: bool,
+    /// Share of a layer's input that does not reach its update in training (lora, dora) [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub dropout: Option<f64>,
+    /// Linear layers to adapt, by the ends of their names [default: all; with ia3 k_proj,v_proj,down_proj]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub target_modules: Vec<String>,
+}
+
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct EvalArguments {
     /// Model folder [default: the embedded model]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Adapter folder, for that model
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
     /// Text: .txt or .jsonl
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
@@ -189,6 +231,9 @@ pub struct GenerateArguments {
     /// Model folder [default: the embedded model]
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Adapter folder, for that model
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
     /// Text to continue
     #[arg(long)]
     pub prompt: String,
@@ -207,6 +252,22 @@ pub struct GenerateArguments {
     /// Fixes the choices
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct MergeArguments {
+    /// Model folder [default: the embedded model]
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Adapter folder, for that model
+    #[arg(long, value_name = "DIR")]
+    pub adapter: PathBuf,
+    /// Folder for the merged model
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace the folder if it exists, when the new one is complete
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -245,12 +306,18 @@ impl TrainingArguments {
                 }
             }
         };
+        let adapter = self.adapter.settings()?;
+        let usual = adapter.as_ref().map_or(
+            TrainSettings::default().learning_rate,
+            AdapterSettings::learning_rate,
+        );
         let settings = TrainSettings {
             objective,
+            adapter,
             epochs: self.epochs,
             batch_size: self.batch_size,
             gradient_accumulation: self.grad_accumulation,
-            learning_rate: self.lr,
+            learning_rate: self.lr.unwrap_or(usual),
             warmup_steps: self.warmup,
             schedule: match self.schedule {
                 ScheduleArgument::Constant => Schedule::Constant,
@@ -264,6 +331,47 @@ impl TrainingArguments {
         };
         settings.validate()?;
         Ok(settings)
+    }
+}
+
+impl AdapterArguments {
+    fn settings(&self) -> Result<Option<AdapterSettings>> {
+        let low_rank = matches!(self.adapter, AdapterArgument::Lora | AdapterArgument::Dora);
+        let given = [
+            ("rank", self.rank.is_some(), low_rank),
+            ("alpha", self.alpha.is_some(), low_rank),
+            ("rslora", self.rslora, low_rank),
+            ("dropout", self.dropout.is_some(), low_rank),
+            (
+                "target-modules",
+                !self.target_modules.is_empty(),
+                self.adapter != AdapterArgument::None,
+            ),
+        ];
+        if let Some((name, ..)) = given.into_iter().find(|&(_, given, fits)| given && !fits) {
+            let expected = if name == "target-modules" {
+                "none without --adapter lora, dora or ia3"
+            } else {
+                "none without --adapter lora or dora"
+            };
+            return Err(Error::setting(name, "given", expected));
+        }
+        let target_modules = self.target_modules.clone();
+        Ok(match self.adapter {
+            AdapterArgument::None => None,
+            AdapterArgument::Lora | AdapterArgument::Dora => {
+                let usual = LoraSettings::default();
+                Some(AdapterSettings::Lora(LoraSettings {
+                    rank: self.rank.unwrap_or(usual.rank),
+                    alpha: self.alpha.unwrap_or(usual.alpha),
+                    rank_stabilized: self.rslora,
+                    dropout: self.dropout.unwrap_or(usual.dropout),
+                    decomposed: self.adapter == AdapterArgument::Dora,
+                    target_modules,
+                }))
+            }
+            AdapterArgument::Ia3 => Some(AdapterSettings::Ia3(Ia3Settings { target_modules })),
+        })
     }
 }
 

@@ -79,6 +79,7 @@ pub async fn run(
         );
         output.object(&result);
         reports.push(MethodReport {
+            trainable_parameters: trained.trainable_count(),
             settings,
             result,
             losses: run.losses().to_vec(),

@@ -67,6 +67,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
         Some(Command::Eval(eval)) => small::eval(&eval, device, output).await,
         Some(Command::Generate(generate)) => small::generate(&generate, device, output).await,
+        Some(Command::Merge(merge)) => small::merge(&merge, device, output).await,
         Some(Command::Devices) => small::devices(output).await,
         Some(Command::Doctor(doctor)) => doctor::run(&doctor, device, output).await,
     }

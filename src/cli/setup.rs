@@ -47,6 +47,14 @@ pub fn load(folder: Option<&Path>, device: &Device) -> Result<CausalLm> {
     }
 }
 
+/// The model with an adapter, if one is given.
+pub fn adapted(model: CausalLm, folder: Option<&Path>) -> Result<CausalLm> {
+    match folder {
+        Some(folder) => model.load_adapter(folder),
+        None => Ok(model),
+    }
+}
+
 /// The greatest length of a sample.
 pub fn max_length(asked: Option<usize>, model: &CausalLm) -> Result<usize> {
     let longest = model.config().decoder.max_length;

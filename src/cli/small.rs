@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::Ended;
-use super::args::{EvalArguments, GenerateArguments};
+use super::args::{EvalArguments, GenerateArguments, MergeArguments};
 use super::output::{Output, thousands};
 use super::setup::{self, Set};
 use crate::device::{Device, DeviceChoice, adapters};
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
+use crate::files::FolderWriter;
 
 pub async fn eval(
     arguments: &EvalArguments,
@@ -20,6 +21,7 @@ pub async fn eval(
     }
     let device = setup::device(device, output).await?;
     let (model, _) = setup::model(arguments.model.as_deref(), &device, output)?;
+    let model = setup::adapted(model, arguments.adapter.as_deref())?;
     let max_length = setup::max_length(arguments.max_length, &model)?;
     let mut set = Set::read(&arguments.data, &model, max_length)?;
     if let Some(count) = arguments.samples {
@@ -69,6 +71,7 @@ pub async fn generate(
 ) -> Result<Ended> {
     let device = Device::open(device).await?;
     let model = setup::load(arguments.model.as_deref(), &device)?;
+    let model = setup::adapted(model, arguments.adapter.as_deref())?;
     output.piece(&arguments.prompt);
     let text = model
         .generate(
@@ -80,6 +83,31 @@ pub async fn generate(
         .await?;
     output.piece("\n");
     output.object(&json!({ "prompt": arguments.prompt, "text": text }));
+    Ok(Ended::Well)
+}
+
+pub async fn merge(
+    arguments: &MergeArguments,
+    device: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
+    let folder = FolderWriter::new(&arguments.out, arguments.force)?;
+    let device = setup::device(device, output).await?;
+    let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
+    let model = setup::adapted(model, Some(&arguments.adapter))?;
+    model.merged().write(&folder, "").await?;
+    folder.finish()?;
+    output.object(&json!({
+        "event": "merged",
+        "model": name,
+        "adapter": arguments.adapter.display().to_string(),
+        "out": arguments.out.display().to_string(),
+    }));
+    output.text(format!(
+        "\n{} is folded into {name}: {}",
+        arguments.adapter.display(),
+        arguments.out.display()
+    ));
     Ok(Ended::Well)
 }
 

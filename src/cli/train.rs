@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::TrainArguments;
-use super::output::Output;
+use super::output::{Output, thousands};
 use super::setup::{self, Set, Sets};
 use super::{Ended, summary};
 use crate::device::DeviceChoice;
@@ -31,8 +31,17 @@ pub async fn run(
     let sets = samples(arguments, &model, max_length)?;
     let (data, setup) = sets.announce(&model, name, max_length, output);
 
-    let method = Method::of(&settings.objective);
+    let mut method = Method::of(&settings.objective).name().to_string();
     let mut run = Run::new(model.clone(), Arc::new(data), settings.clone())?;
+    let trainable = run.trained_model().trainable_count();
+    if let Some(adapter) = &settings.adapter {
+        method = format!("{method} on {}", adapter.name());
+        output.text(format!(
+            "Adapter  {}, {} trainable parameters",
+            adapter.name(),
+            thousands(trainable as f64)
+        ));
+    }
     let checkpoints = Checkpoints {
         path: checkpoint_path(&arguments.out),
         every: arguments.checkpoint_every,
@@ -53,7 +62,8 @@ pub async fn run(
     }
     output.object(&json!({
         "event": "started",
-        "method": method,
+        "method": Method::of(&settings.objective),
+        "trainable_parameters": trainable,
         "settings": settings,
         "steps": run.steps(),
         "steps_done": run.steps_done(),
@@ -65,7 +75,7 @@ pub async fn run(
     let untouched = setup::continuations(&model, &prompts).await?;
 
     let ending = drive(&mut run, Some(&checkpoints), cancel, |event| {
-        output.event(method.name(), event);
+        output.event(&method, event);
     })
     .await?;
     output.finish();
@@ -88,6 +98,7 @@ pub async fn run(
     let report = MethodReport {
         result: Done::new(&settings, &outcome, arguments.out.display().to_string()),
         settings,
+        trainable_parameters: trainable,
         losses: run.losses().to_vec(),
         continuations: setup::continuations(&trained, &prompts).await?,
     };
@@ -105,16 +116,21 @@ pub async fn run(
 
     let rows = [
         summary::Row::untouched(outcome.before),
-        summary::Row::trained(method.name().to_string(), &report.result),
+        summary::Row::trained(method.clone(), &report.result),
     ];
     summary::table(output, &rows);
     let models = [
         ("untouched", untouched.as_slice()),
-        (method.name(), report.continuations.as_slice()),
+        (method.as_str(), report.continuations.as_slice()),
     ];
     summary::continuations(output, &models);
     output.text(format!(
-        "\nModel and run.json are in {}",
+        "\n{} and run.json are in {}",
+        if trained.adapter().is_some() {
+            "Adapter"
+        } else {
+            "Model"
+        },
         arguments.out.display()
     ));
     output.text(summary::speed(&report.result));

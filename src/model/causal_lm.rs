@@ -1,16 +1,16 @@
 //! A causal language model: configuration, decoder, parameter values and tokenizer together.
 
-#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 
 use super::config::ModelConfig;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Weights};
 use super::files::ModelFiles;
-use super::parameters::Parameters;
+use super::parameters::{ParameterSpec, Parameters};
 use super::weights;
+use crate::adapter::{self, Adapter, AdapterSettings};
 use crate::data::Tokenizer;
 use crate::device::Device;
 use crate::error::Result;
@@ -25,6 +25,7 @@ pub struct CausalLm {
     config: ModelConfig,
     decoder: Arc<Decoder>,
     parameters: Parameters,
+    adapter: Option<Adapter>,
     tokenizer: Arc<Tokenizer>,
     files: Arc<ModelFiles>,
     device: Device,
@@ -78,18 +79,114 @@ impl CausalLm {
             config,
             decoder: Arc::new(decoder),
             parameters,
+            adapter: None,
             tokenizer: Arc::new(tokenizer),
             files: Arc::new(files),
             device: device.clone(),
         })
     }
 
-    /// The same model with other values.
-    pub fn with_parameters(&self, parameters: Parameters) -> Self {
+    /// The same model with a new adapter, with which it computes what it computes without.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidSetting`] for settings that do not fit the model.
+    pub fn with_new_adapter(&self, settings: AdapterSettings, seed: u64) -> Result<Self> {
+        let base = self.files.folder.to_string_lossy();
+        let adapter = Adapter::new(
+            settings,
+            &self.decoder,
+            &self.parameters,
+            base.trim_end_matches(" (embedded)"),
+            seed,
+        )?;
+        Ok(Self {
+            adapter: Some(adapter),
+            ..self.clone()
+        })
+    }
+
+    /// The same model with the adapter in the bytes of `adapter_config.json` and
+    /// `adapter_model.safetensors`; `folder` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Adapter`] for another kind of adapter or one of another base, and the errors
+    /// of a weights file.
+    pub fn with_adapter(&self, config: &[u8], values: &[u8], folder: &Path) -> Result<Self> {
+        let device = self.tensor_device();
+        let adapter = Adapter::from_peft(config, values, folder, &self.decoder, &device)?;
+        Ok(Self {
+            adapter: Some(adapter),
+            ..self.clone()
+        })
+    }
+
+    /// The same model with the adapter of a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Io`], and as [`Self::with_adapter`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_adapter(&self, folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(crate::Error::io("read the adapter", path))
+        };
+        let [config, values] = [read(adapter::CONFIG)?, read(adapter::WEIGHTS)?];
+        self.with_adapter(&config, &values, folder)
+    }
+
+    /// The model without its adapter. It shares the weights.
+    pub fn without_adapter(&self) -> Self {
         Self {
-            parameters,
+            adapter: None,
             ..self.clone()
         }
+    }
+
+    /// The model with its adapter folded into the weights.
+    pub fn merged(&self) -> Self {
+        let parameters = match &self.adapter {
+            Some(adapter) => adapter.merge(&self.parameters),
+            None => self.parameters.clone(),
+        };
+        Self {
+            parameters,
+            ..self.without_adapter()
+        }
+    }
+
+    /// The same model with other trainable values, in the order of [`Self::trainable_parameters`].
+    pub fn with_trainable_values(&self, values: Parameters) -> Self {
+        match &self.adapter {
+            Some(adapter) => Self {
+                adapter: Some(adapter.with_values(values)),
+                ..self.clone()
+            },
+            None => Self {
+                parameters: values,
+                ..self.clone()
+            },
+        }
+    }
+
+    /// The same model with its trainable values tracked by autodiff, and those values.
+    pub(crate) fn tracked(&self) -> (Self, Parameters) {
+        let values: Parameters = self
+            .trainable_values()
+            .iter()
+            .map(|value| value.clone().autodiff().require_grad())
+            .collect();
+        let frozen = Self {
+            parameters: self
+                .parameters
+                .iter()
+                .map(|weight| weight.clone().autodiff())
+                .collect(),
+            ..self.clone()
+        };
+        (frozen.with_trainable_values(values.clone()), values)
     }
 
     /// Its configuration.
@@ -102,7 +199,28 @@ impl CausalLm {
         &self.decoder
     }
 
-    /// Its values, in the order of [`Decoder::parameters`].
+    /// Its adapter, if it has one.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// Names and shapes of what is trained: the adapter's values where there is one, else its own.
+    pub fn trainable_parameters(&self) -> &[ParameterSpec] {
+        match &self.adapter {
+            Some(adapter) => adapter.parameters(),
+            None => self.decoder.parameters(),
+        }
+    }
+
+    /// The values of those.
+    pub fn trainable_values(&self) -> &Parameters {
+        match &self.adapter {
+            Some(adapter) => adapter.values(),
+            None => &self.parameters,
+        }
+    }
+
+    /// Its values without its adapter's, in the order of [`Decoder::parameters`].
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -134,19 +252,41 @@ impl CausalLm {
         self.parameters[0].device()
     }
 
-    /// Number of trainable values.
+    /// Number of its values, without its adapter's.
     pub fn parameter_count(&self) -> usize {
-        self.decoder
-            .parameters()
-            .iter()
-            .map(|spec| spec.elements())
-            .sum()
+        count(self.decoder.parameters())
+    }
+
+    /// Number of the values that are trained.
+    pub fn trainable_count(&self) -> usize {
+        count(self.trainable_parameters())
+    }
+
+    /// What its decoder computes with; with a seed, as in training, with the adapter's dropout.
+    pub(super) fn weights(&self, dropout_seed: Option<u64>) -> Weights<'_> {
+        let changes = match &self.adapter {
+            Some(adapter) => adapter.changes(self.parameters.len(), dropout_seed),
+            None => Vec::new(),
+        };
+        Weights {
+            parameters: &self.parameters,
+            changes,
+        }
     }
 
     /// Next-token predictions for token ids \[batch, length\], one row a token.
     pub fn predictions(&self, tokens: Tensor<2, Int>) -> Predictions {
+        self.predictions_by(&self.weights(None), tokens)
+    }
+
+    /// The same in training, where an adapter may have dropout, whose choices the seed fixes.
+    pub(crate) fn training_predictions(&self, tokens: Tensor<2, Int>, seed: u64) -> Predictions {
+        self.predictions_by(&self.weights(Some(seed)), tokens)
+    }
+
+    fn predictions_by(&self, weights: &Weights<'_>, tokens: Tensor<2, Int>) -> Predictions {
         Predictions {
-            hidden: self.decoder.hidden_states(&self.parameters, tokens),
+            hidden: self.decoder.hidden_states(weights, tokens),
             head: self.decoder.head(&self.parameters).clone(),
         }
     }
@@ -163,7 +303,7 @@ impl CausalLm {
     }
 
     /// Writes the model as a Hugging Face folder with float32 weights, which Python's `transformers`
-    /// loads.
+    /// loads; where it has an adapter, that alone, as a folder that Python's PEFT loads.
     ///
     /// # Errors
     ///
@@ -182,6 +322,9 @@ impl CausalLm {
     ///
     /// [`crate::Error::Device`].
     pub async fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        if let Some(adapter) = &self.adapter {
+            return adapter.to_peft().await;
+        }
         let tensors = weights::download(self.decoder.parameters(), &self.parameters).await?;
         let config = serde_json::to_vec_pretty(&self.config.to_json())
             .expect("a JSON object can always be written");
@@ -199,4 +342,8 @@ impl CausalLm {
         }
         Ok(files)
     }
+}
+
+fn count(specs: &[ParameterSpec]) -> usize {
+    specs.iter().map(ParameterSpec::elements).sum()
 }

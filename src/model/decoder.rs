@@ -5,15 +5,31 @@ use burn::tensor::module::embedding;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::DecoderConfig;
+use super::linear::{LinearChange, linear};
 use super::ops::{Way, causal_attention, rms_norm, rotate, silu_multiply};
-use super::parameters::{LayerIndex, ParameterIndex, ParameterSpec};
-use crate::matrix_product::matrix_product;
+use super::parameters::{LayerIndex, LinearLayer, ParameterIndex, ParameterSpec};
 
 /// A decoder of some configuration.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     config: DecoderConfig,
     index: ParameterIndex,
+}
+
+/// What a decoder computes with.
+#[derive(Clone, Debug)]
+pub struct Weights<'a> {
+    /// The values of its parameters, in the order of [`Decoder::parameters`].
+    pub parameters: &'a [Tensor<2>],
+    /// What an adapter changes about each of them; empty for nothing.
+    pub changes: Vec<Option<LinearChange>>,
+}
+
+impl Weights<'_> {
+    fn linear(&self, x: Tensor<2>, weight: usize) -> Tensor<2> {
+        let change = self.changes.get(weight).and_then(Option::as_ref);
+        linear(x, &self.parameters[weight], change)
+    }
 }
 
 /// Keys and values of positions that were computed before, layer by layer.
@@ -52,33 +68,39 @@ impl Decoder {
         &self.index.specs
     }
 
+    /// Its linear layers, which adapters can change.
+    pub fn linear_layers(&self) -> Vec<LinearLayer> {
+        self.index.linear_layers()
+    }
+
     /// The head's weight \[vocabulary, hidden size\]: logits = hidden · headᵀ.
     pub fn head<'a>(&self, parameters: &'a [Tensor<2>]) -> &'a Tensor<2> {
         &parameters[self.index.head]
     }
 
     /// Last hidden states \[batch · length, hidden size\] of token ids \[batch, length\].
-    pub fn hidden_states(&self, parameters: &[Tensor<2>], tokens: Tensor<2, Int>) -> Tensor<2> {
-        self.forward(parameters, tokens, None)
+    pub fn hidden_states(&self, weights: &Weights<'_>, tokens: Tensor<2, Int>) -> Tensor<2> {
+        self.forward(weights, tokens, None)
     }
 
     /// The same for tokens that continue what the cache holds; the cache then holds them too.
     pub fn continue_hidden_states(
         &self,
-        parameters: &[Tensor<2>],
+        weights: &Weights<'_>,
         tokens: Tensor<2, Int>,
         cache: &mut KeyValueCache,
     ) -> Tensor<2> {
-        self.forward(parameters, tokens, Some(cache))
+        self.forward(weights, tokens, Some(cache))
     }
 
     fn forward(
         &self,
-        parameters: &[Tensor<2>],
+        weights: &Weights<'_>,
         tokens: Tensor<2, Int>,
         mut cache: Option<&mut KeyValueCache>,
     ) -> Tensor<2> {
         let [batch, length] = tokens.dims();
+        let parameters = weights.parameters;
         let device = parameters[0].device().inner();
         let way = Way::for_device(&device);
         let first = cache.as_ref().map_or(0, |cache| cache.length());
@@ -95,18 +117,18 @@ impl Decoder {
             let layer_cache = cache.as_deref_mut().map(|cache| (cache, number));
             let attended = self.attention(
                 way,
-                parameters,
+                weights,
                 layer,
                 input,
                 [batch, length],
                 &rotary,
                 layer_cache,
             );
-            x = x + linear(attended, &parameters[layer.attention_output]);
+            x = x + weights.linear(attended, layer.attention_output);
             let input = norm(x.clone(), layer.feed_forward_norm);
-            let gate = linear(input.clone(), &parameters[layer.gate]);
-            let up = linear(input, &parameters[layer.up]);
-            x = x + linear(silu_multiply(way, gate, up), &parameters[layer.down]);
+            let gate = weights.linear(input.clone(), layer.gate);
+            let up = weights.linear(input, layer.up);
+            x = x + weights.linear(silu_multiply(way, gate, up), layer.down);
         }
         norm(x, self.index.norm)
     }
@@ -115,7 +137,7 @@ impl Decoder {
     fn attention(
         &self,
         way: Way,
-        parameters: &[Tensor<2>],
+        weights: &Weights<'_>,
         layer: &LayerIndex,
         input: Tensor<2>,
         [batch, length]: [usize; 2],
@@ -129,7 +151,8 @@ impl Decoder {
             ..
         } = self.config;
         let heads_of = |weight: usize, heads: usize| {
-            linear(input.clone(), &parameters[weight]).reshape([batch, length, heads, head_size])
+            let x = weights.linear(input.clone(), weight);
+            x.reshape([batch, length, heads, head_size])
         };
         let turn = |x: Tensor<4>| rotate(way, x, rotary.cosine.clone(), rotary.sine.clone());
         let query = turn(heads_of(layer.query, heads));
@@ -175,9 +198,4 @@ impl Decoder {
             sine: table(f64::sin),
         }
     }
-}
-
-/// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\].
-fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
-    matrix_product(x, weight.clone().transpose())
 }

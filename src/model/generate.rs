@@ -88,6 +88,7 @@ impl CausalLm {
             ));
         }
         let room = config.max_length - prompt_tokens.len();
+        let weights = self.weights(None);
         let mut random = ChaCha8Rng::seed_from_u64(sampling.seed);
         let mut cache = KeyValueCache::default();
         let mut next = prompt_tokens;
@@ -97,7 +98,7 @@ impl CausalLm {
             let length = next.len();
             let ids: Vec<i32> = next.iter().map(|&id| id as i32).collect();
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, length]), &device);
-            let hidden = decoder.continue_hidden_states(self.parameters(), tokens, &mut cache);
+            let hidden = decoder.continue_hidden_states(&weights, tokens, &mut cache);
             let head = decoder.head(self.parameters()).clone();
             let last = hidden.narrow(0, length - 1, 1);
             let logits = matrix_product(last, head.transpose());

@@ -7,14 +7,15 @@ mod family;
 mod files;
 pub mod fused;
 mod generate;
+pub mod linear;
 pub mod ops;
 mod parameters;
 pub mod weights;
 
 pub use causal_lm::CausalLm;
 pub use config::{DecoderConfig, ModelConfig};
-pub use decoder::{Decoder, KeyValueCache};
+pub use decoder::{Decoder, KeyValueCache, Weights};
 pub use family::Family;
 pub use files::{FileBytes, ModelFiles};
 pub use generate::Sampling;
-pub use parameters::{ParameterSpec, Parameters};
+pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};

@@ -49,6 +49,40 @@ impl ParameterSpec {
     }
 }
 
+/// What a linear layer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinearRole {
+    /// Makes an attention's queries.
+    Query,
+    /// Its keys.
+    Key,
+    /// Its values.
+    Value,
+    /// Mixes its heads.
+    AttentionOutput,
+    /// Makes the gate of a feed-forward block.
+    Gate,
+    /// Makes what is gated.
+    Up,
+    /// Brings it back to the hidden size.
+    Down,
+}
+
+/// A linear layer inside a decoder; embedding and head are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinearLayer {
+    /// Its weight's place in the decoder's list of parameters.
+    pub parameter: usize,
+    /// Its name, such as `model.layers.0.self_attn.q_proj`.
+    pub module: String,
+    /// What it is for.
+    pub role: LinearRole,
+    /// Width of its output.
+    pub outputs: usize,
+    /// Width of its input.
+    pub inputs: usize,
+}
+
 /// The values of a model's parameters, in the order of their specs; vectors are matrices of one row.
 pub type Parameters = Vec<Tensor<2>>;
 
@@ -124,5 +158,31 @@ impl ParameterIndex {
             norm,
             head,
         }
+    }
+
+    pub fn linear_layers(&self) -> Vec<LinearLayer> {
+        let roles = |layer: &LayerIndex| {
+            [
+                (layer.query, LinearRole::Query),
+                (layer.key, LinearRole::Key),
+                (layer.value, LinearRole::Value),
+                (layer.attention_output, LinearRole::AttentionOutput),
+                (layer.gate, LinearRole::Gate),
+                (layer.up, LinearRole::Up),
+                (layer.down, LinearRole::Down),
+            ]
+        };
+        let layer = |(parameter, role): (usize, LinearRole)| {
+            let spec = &self.specs[parameter];
+            let [outputs, inputs] = spec.matrix_shape();
+            LinearLayer {
+                parameter,
+                module: spec.name.trim_end_matches(".weight").to_string(),
+                role,
+                outputs,
+                inputs,
+            }
+        };
+        self.layers.iter().flat_map(roles).map(layer).collect()
     }
 }

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::run::RunData;
 use super::settings::TrainSettings;
+use crate::adapter::Adapter;
 use crate::data::Sample;
 use crate::device::Device;
+use crate::error::Result;
 use crate::model::CausalLm;
 
 /// A part of what a training keeps on its device.
@@ -39,7 +41,11 @@ const ADDRESSABLE: u64 = 1 << 32;
 
 impl MemoryEstimate {
     /// For training `model` on `data`.
-    pub fn new(model: &CausalLm, data: &RunData, settings: &TrainSettings) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::InvalidSetting`] for an adapter that does not fit the model.
+    pub fn new(model: &CausalLm, data: &RunData, settings: &TrainSettings) -> Result<Self> {
         let config = &model.config().decoder;
         let inputs = |samples: &[Sample]| -> u64 {
             let inputs = samples.iter().map(|sample| sample.len() as u64 - 1);
@@ -70,6 +76,11 @@ impl MemoryEstimate {
         ]
         .map(|size| size as u64);
         let parameters = model.parameter_count() as u64 * FLOAT;
+        let adapter = settings.adapter.as_ref();
+        let trained = match adapter.map(|adapter| Adapter::count(adapter, model.decoder())) {
+            Some(count) => count? as u64 * FLOAT,
+            None => parameters,
+        };
         let scores = batch * heads * length * length * FLOAT;
         let projections = (heads + 2 * key_heads) * head_size;
         // Kept for the backward pass, a layer: two norms and their inputs, queries, keys and values
@@ -90,9 +101,17 @@ impl MemoryEstimate {
         let states = crate::data::positions(&data.train) as u64 * hidden * FLOAT;
         let parts = [
             ("weights", parameters),
-            ("untouched weights", parameters),
-            ("gradients", parameters),
-            ("optimiser moments", 2 * parameters),
+            // With an adapter the weights stay what they are.
+            (
+                if adapter.is_some() {
+                    "adapter"
+                } else {
+                    "untouched weights"
+                },
+                trained,
+            ),
+            ("gradients", trained),
+            ("optimiser moments", 2 * trained),
             ("activations", activations.max(evaluation)),
             (
                 "teacher's hidden states",
@@ -119,7 +138,7 @@ impl MemoryEstimate {
             rows * inner.max(hidden) * FLOAT,
             tile,
         ];
-        Self {
+        Ok(Self {
             total: parts.iter().map(|(_, bytes)| bytes).sum(),
             largest_tensor: tensors.into_iter().max().unwrap_or(0),
             parts: parts
@@ -127,7 +146,7 @@ impl MemoryEstimate {
                 .filter(|&(_, bytes)| bytes > 0)
                 .map(|(name, bytes)| MemoryPart { name, bytes })
                 .collect(),
-        }
+        })
     }
 
     /// What does not fit into a device and what to do about it, or `None`.

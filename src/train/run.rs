@@ -309,7 +309,7 @@ impl Run {
             fingerprint: self.fingerprint(),
             progress: &self.progress,
         }
-        .write(self.model.decoder().parameters(), &self.trainer.state)
+        .write(self.trainer.parameters(), &self.trainer.state)
         .await
     }
 
@@ -325,7 +325,7 @@ impl Run {
             path,
             self.trainer.settings(),
             &self.fingerprint(),
-            self.model.decoder().parameters(),
+            self.trainer.parameters(),
             &self.model.tensor_device(),
         )?;
         let fits = progress.step <= self.steps

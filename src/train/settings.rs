@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterSettings;
 use crate::error::{Error, Result};
 use crate::objective::{DEFAULT_TILE_BYTES, Objective};
 
@@ -28,6 +29,9 @@ pub enum Schedule {
 pub struct TrainSettings {
     /// What is optimised.
     pub objective: Objective,
+    /// What is trained in place of the weights; none for the weights themselves.
+    #[serde(default)]
+    pub adapter: Option<AdapterSettings>,
     /// Times that every sample is seen.
     pub epochs: usize,
     /// Samples a batch.
@@ -59,6 +63,7 @@ impl Default for TrainSettings {
     fn default() -> Self {
         Self {
             objective: Objective::default(),
+            adapter: None,
             epochs: 3,
             batch_size: 8,
             gradient_accumulation: 1,
@@ -83,6 +88,9 @@ impl TrainSettings {
     /// [`Error::InvalidSetting`] with the first setting that is out of range.
     pub fn validate(&self) -> Result<()> {
         self.objective.validate()?;
+        if let Some(adapter) = &self.adapter {
+            adapter.validate()?;
+        }
         for (name, value) in [
             ("epochs", self.epochs),
             ("batch-size", self.batch_size),

@@ -8,11 +8,11 @@ use super::settings::TrainSettings;
 use super::teacher::Teacher;
 use crate::data::Batch;
 use crate::device;
-use crate::error::Result;
-use crate::model::{CausalLm, Parameters};
+use crate::error::{Error, Result};
+use crate::model::{CausalLm, ParameterSpec, Parameters};
 use crate::objective::distillation_loss;
 
-/// A model in training: its parameters, the optimiser's moments, and the frozen teacher.
+/// A model in training: its trainable values, the optimiser's moments, and the frozen teacher.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     model: CausalLm,
@@ -21,7 +21,7 @@ pub struct Trainer {
     pub(super) state: State,
 }
 
-/// What changes from step to step.
+/// What changes from step to step: the trainable values, and the optimiser's moments of them.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub parameters: Parameters,
@@ -45,18 +45,30 @@ impl Measured {
 }
 
 impl Trainer {
-    /// A trainer whose student and teacher are `model`.
+    /// A trainer whose student is `model`, and whose teacher is the same without an adapter. What is
+    /// trained is the adapter that the settings ask for or that the model has, else its weights.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::InvalidSetting`] for a setting out of range.
+    /// [`crate::Error::InvalidSetting`] for a setting out of range, or for one that asks for an
+    /// adapter where the model has one.
     pub fn new(model: CausalLm, settings: TrainSettings) -> Result<Self> {
         settings.validate()?;
-        let parameters = model.parameters().clone();
         let teacher = settings
             .objective
             .needs_teacher()
-            .then(|| Teacher::new(model.clone(), settings.teacher_cache_bytes));
+            .then(|| Teacher::new(model.without_adapter(), settings.teacher_cache_bytes));
+        let model = match &settings.adapter {
+            None => model,
+            Some(adapter) if model.adapter().is_none() => {
+                model.with_new_adapter(adapter.clone(), settings.seed)?
+            }
+            Some(_) => {
+                let expected = "none where the model comes with one";
+                return Err(Error::setting("adapter", "a new one", expected));
+            }
+        };
+        let parameters = model.trainable_values().clone();
         Ok(Self {
             model,
             teacher,
@@ -73,9 +85,15 @@ impl Trainer {
         &self.settings
     }
 
+    /// Names and shapes of what is trained.
+    pub fn parameters(&self) -> &[ParameterSpec] {
+        self.model.trainable_parameters()
+    }
+
     /// The model as it is now.
     pub fn model(&self) -> CausalLm {
-        self.model.with_parameters(self.state.parameters.clone())
+        self.model
+            .with_trainable_values(self.state.parameters.clone())
     }
 
     /// Takes one step on the batches, whose gradients are summed: the loss is the mean over all
@@ -146,15 +164,12 @@ impl Trainer {
             .teacher
             .as_mut()
             .map(|teacher| teacher.predictions(batch));
-        let parameters: Parameters = self
-            .state
-            .parameters
-            .iter()
-            .map(|parameter| parameter.clone().autodiff().require_grad())
-            .collect();
-        let student = self.model.with_parameters(parameters.clone());
+        let (student, parameters) = self.model().tracked();
+        // Another draw for each batch, the same each time.
+        let first = batch.samples.first().copied().unwrap_or(0) as u64;
+        let seed = self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first;
         let loss = distillation_loss(
-            student.predictions(batch.tokens(&device)),
+            student.training_predictions(batch.tokens(&device), seed),
             teacher,
             batch.labels(&device),
             &self.settings.objective,

@@ -101,6 +101,7 @@ impl Run {
         let outcome = self.run.outcome()?;
         let report = MethodReport {
             settings: self.settings.clone(),
+            trainable_parameters: self.run.trained_model().trainable_count(),
             result: Done::new(&self.settings, &outcome, out),
             losses: self.run.losses().to_vec(),
             continuations: vec![Continuation {
@@ -135,7 +136,7 @@ pub fn estimate_memory(
     settings: Ts<TrainSettings>,
 ) -> Thrown<Ts<MemoryEstimate>> {
     let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
-    let estimate = MemoryEstimate::new(&model.model, &data.0, &settings);
+    let estimate = MemoryEstimate::new(&model.model, &data.0, &settings).map_err(thrown)?;
     estimate.into_ts().map_err(not_as_declared)
 }
 
@@ -147,7 +148,7 @@ pub fn memory_excess(
     settings: Ts<TrainSettings>,
 ) -> Thrown<Option<String>> {
     let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
-    let estimate = MemoryEstimate::new(&model.model, &data.0, &settings);
+    let estimate = MemoryEstimate::new(&model.model, &data.0, &settings).map_err(thrown)?;
     Ok(estimate.excess(model.model.device()))
 }
 

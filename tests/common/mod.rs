@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use burn::tensor::{Int, Tensor, TensorData};
+use minift::data::Sample;
 use minift::device::{Device, DeviceChoice};
+use minift::model::CausalLm;
 pub use vectors::Vectors;
 
 /// Reference values of `tests/data`.
@@ -35,6 +37,36 @@ pub fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
+}
+
+/// Token ids that a step of `training.safetensors` is trained on.
+pub fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
+    let [_, batch, length] = file.shape("input_ids").try_into().unwrap();
+    let ids = file.i32("input_ids");
+    ids[step * batch * length..(step + 1) * batch * length]
+        .chunks(length)
+        .map(|ids| ids.iter().map(|&id| id as u32).collect())
+        .collect()
+}
+
+/// Fails where a model's logits for the file's first token ids are not those of that name.
+pub fn check_logits(
+    model: &CausalLm,
+    file: &Vectors,
+    expected: &str,
+    tolerance: f64,
+    device: &Device,
+) {
+    let [rows, length, _] = file.shape(expected).try_into().unwrap();
+    let ids = file.i32("input_ids")[..rows * length].to_vec();
+    let tokens =
+        Tensor::<2, Int>::from_data(TensorData::new(ids, [rows, length]), device.tensors());
+    let error = largest_error(&values(model.logits(tokens)), file.f64(expected));
+    assert!(
+        error <= tolerance,
+        "{expected} on {}: off by {error:e}",
+        device.name()
+    );
 }
 
 pub fn matrix(values: &[f32], shape: [usize; 2], device: &burn::tensor::Device) -> Tensor<2> {

@@ -1,0 +1,129 @@
+//! Linear layers, and what an adapter changes about them.
+
+use burn::tensor::{Tensor, TensorData};
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::matrix_product::matrix_product;
+
+/// What an adapter does to a linear layer `x · Wᵀ` with W \[out, in\].
+#[derive(Clone, Debug)]
+pub enum LinearChange {
+    /// LoRA (Hu et al., arXiv:2106.09685): `x · Wᵀ + scale · x · Aᵀ · Bᵀ`, and with a magnitude m
+    /// DoRA (Liu et al., arXiv:2402.09353): each output times m / ‖W + scale · B · A‖, the norm over
+    /// the inputs and taken as a constant (there: section 4.3).
+    LowRank {
+        /// A \[rank, in\].
+        a: Tensor<2>,
+        /// B \[out, rank\].
+        b: Tensor<2>,
+        /// What the product is multiplied by.
+        scale: f64,
+        /// m \[1, out\].
+        magnitude: Option<Tensor<2>>,
+        /// In training, what of x does not reach A.
+        dropout: Option<Dropout>,
+    },
+    /// IA³ (Liu et al., arXiv:2205.05638) on outputs: `(x · Wᵀ) ⊙ l` with l \[1, out\].
+    ScaleOutput(Tensor<2>),
+    /// IA³ on the inputs of a feed-forward layer: `(x ⊙ l) · Wᵀ` with l \[1, in\].
+    ScaleInput(Tensor<2>),
+}
+
+/// Dropout (Srivastava et al., 2014) whose choices follow from a seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Share of the values that become 0; the rest is divided by 1 − rate.
+    pub rate: f64,
+    /// Fixes which.
+    pub seed: u64,
+}
+
+impl Dropout {
+    fn apply(&self, x: Tensor<2>) -> Tensor<2> {
+        let shape = x.dims();
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut bytes = vec![0; 2 * shape[0] * shape[1]];
+        random.fill_bytes(&mut bytes);
+        let threshold = (self.rate * 65_536.0).round();
+        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        let mask: Vec<f32> = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+            .map(|draw| {
+                if f64::from(draw) < threshold {
+                    0.0
+                } else {
+                    kept
+                }
+            })
+            .collect();
+        let device = x.device();
+        x * Tensor::from_data(TensorData::new(mask, shape), &device)
+    }
+}
+
+/// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\], with what an adapter changes about it.
+pub fn linear(x: Tensor<2>, weight: &Tensor<2>, change: Option<&LinearChange>) -> Tensor<2> {
+    let times = |x: Tensor<2>, weight: &Tensor<2>| matrix_product(x, weight.clone().transpose());
+    match change {
+        None => times(x, weight),
+        Some(LinearChange::ScaleOutput(factors)) => times(x, weight) * factors.clone(),
+        Some(LinearChange::ScaleInput(factors)) => times(x * factors.clone(), weight),
+        Some(LinearChange::LowRank {
+            a,
+            b,
+            scale,
+            magnitude,
+            dropout,
+        }) => {
+            let seen = match dropout {
+                Some(dropout) => dropout.apply(x.clone()),
+                None => x.clone(),
+            };
+            let update = times(times(seen, a), b) * *scale;
+            let sum = times(x, weight) + update;
+            match magnitude {
+                None => sum,
+                Some(magnitude) => {
+                    let changed = weight.clone() + low_rank_product(a, b, *scale);
+                    sum * (magnitude.clone() / row_norms(changed).detach())
+                }
+            }
+        }
+    }
+}
+
+/// The weight that does by itself what the layer does with the change.
+pub fn merged(weight: &Tensor<2>, change: &LinearChange) -> Tensor<2> {
+    match change {
+        LinearChange::ScaleOutput(factors) => weight.clone() * factors.clone().transpose(),
+        LinearChange::ScaleInput(factors) => weight.clone() * factors.clone(),
+        LinearChange::LowRank {
+            a,
+            b,
+            scale,
+            magnitude,
+            ..
+        } => {
+            let changed = weight.clone() + low_rank_product(a, b, *scale);
+            match magnitude {
+                None => changed,
+                Some(magnitude) => {
+                    let factors = magnitude.clone() / row_norms(changed.clone());
+                    changed * factors.transpose()
+                }
+            }
+        }
+    }
+}
+
+/// `scale · B · A` \[out, in\].
+fn low_rank_product(a: &Tensor<2>, b: &Tensor<2>, scale: f64) -> Tensor<2> {
+    matrix_product(b.clone(), a.clone()) * scale
+}
+
+/// The norm of each row of a weight \[out, in\], as \[1, out\].
+pub(crate) fn row_norms(weight: Tensor<2>) -> Tensor<2> {
+    (weight.clone() * weight).sum_dim(1).sqrt().transpose()
+}
