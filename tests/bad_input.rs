@@ -693,6 +693,32 @@ fn settings_out_of_range_are_refused_by_name() {
             &["scope", "--method ft"],
         ),
         (&["--method", "lora"], &["--method", "lora"]),
+        (&["--adapter", "qlora"], &["--adapter", "qlora"]),
+        (
+            &["--adapter", "lora", "--rank", "0"],
+            &["rank = 0", "1 or more"],
+        ),
+        (
+            &["--adapter", "lora", "--alpha", "0"],
+            &["alpha = 0", "more than 0"],
+        ),
+        (
+            &["--adapter", "dora", "--dropout", "1"],
+            &["dropout = 1", "below 1"],
+        ),
+        (
+            &["--adapter", "ia3", "--rank", "4"],
+            &["rank", "--adapter lora or dora"],
+        ),
+        (&["--rslora"], &["rslora", "--adapter lora or dora"]),
+        (
+            &["--target-modules", "q_proj"],
+            &["target-modules", "--adapter"],
+        ),
+        (
+            &["--adapter", "lora", "--target-modules", "q_proj,c_attn"],
+            &["target-modules = c_attn", "q_proj, k_proj", "down_proj"],
+        ),
     ];
     let eval: &[(&[&str], &[&str])] = &[
         (
@@ -704,6 +730,10 @@ fn settings_out_of_range_are_refused_by_name() {
         (
             &["--max-length", "100000"],
             &["max-length = 100000", "2 to 256"],
+        ),
+        (
+            &["--adapter", "nowhere"],
+            &["nowhere", "adapter_config.json", "No such file"],
         ),
     ];
     let train = train.iter().map(|(given, fragments)| {

@@ -228,7 +228,7 @@ impl Layout {
         for name in named {
             if !layers.iter().any(|layer| is_named(&layer.module, name)) {
                 return Err(Error::setting(
-                    "target modules",
+                    "target-modules",
                     name,
                     format!("some of {}", short_names(&layers).join(", ")),
                 ));

@@ -10,7 +10,7 @@ use super::decoder::{Decoder, Weights};
 use super::files::ModelFiles;
 use super::parameters::{ParameterSpec, Parameters};
 use super::weights;
-use crate::adapter::{self, Adapter, AdapterSettings};
+use crate::adapter::{Adapter, AdapterSettings};
 use crate::data::Tokenizer;
 use crate::device::Device;
 use crate::error::Result;
@@ -133,7 +133,7 @@ impl CausalLm {
             let path = folder.join(name);
             std::fs::read(&path).map_err(crate::Error::io("read the adapter", path))
         };
-        let [config, values] = [read(adapter::CONFIG)?, read(adapter::WEIGHTS)?];
+        let [config, values] = [read(crate::adapter::CONFIG)?, read(crate::adapter::WEIGHTS)?];
         self.with_adapter(&config, &values, folder)
     }
 

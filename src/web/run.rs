@@ -10,6 +10,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::data::{Data, Samples};
 use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
+use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
+use crate::error::Error;
 use crate::report::{Continuation, Done, MethodReport};
 use crate::train::{
     self, Budget, Evaluated, Event, MemoryEstimate, Pace, TrainSettings, Wanted, budget,
@@ -117,6 +119,23 @@ impl Run {
 #[wasm_bindgen(js_name = defaultTrainSettings)]
 pub fn default_train_settings() -> Thrown<Ts<TrainSettings>> {
     let settings = TrainSettings::default();
+    settings.into_ts().map_err(not_as_declared)
+}
+
+/// An adapter's default settings.
+#[wasm_bindgen(js_name = adapterSettings)]
+pub fn adapter_settings(
+    #[wasm_bindgen(unchecked_param_type = "\"lora\" | \"dora\" | \"ia3\"")] kind: &str,
+) -> Thrown<Ts<AdapterSettings>> {
+    let settings = match kind {
+        "lora" => AdapterSettings::Lora(LoraSettings::default()),
+        "dora" => AdapterSettings::Lora(LoraSettings {
+            decomposed: true,
+            ..LoraSettings::default()
+        }),
+        "ia3" => AdapterSettings::Ia3(Ia3Settings::default()),
+        _ => return Err(thrown(Error::setting("adapter", kind, "lora, dora or ia3"))),
+    };
     settings.into_ts().map_err(not_as_declared)
 }
 

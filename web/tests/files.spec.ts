@@ -365,13 +365,14 @@ test("a setting out of range keeps Start from being pressed", async ({ page }) =
 });
 
 test("values of a link that cannot be used are noted", async ({ page }) => {
-  await open(page, `device=tpu&${CPU}&tau=2&epochs=x&seed=1.5&method=lora&compare=yes&colour=red`);
+  await open(page, `device=tpu&${CPU}&tau=2&epochs=x&seed=1.5&adapter=qlora&method=lora&compare=yes&colour=red`);
   const notes = page.getByTestId("link-notes");
   await expect(notes.getByRole("listitem")).toHaveText([
     /“device=tpu” is ignored: it is auto, gpu or cpu/,
     /“tau=2” is ignored: The most is 1/i,
     /“epochs=x” is ignored: Give a number/i,
     /“seed=1\.5” is ignored: Give a whole number/i,
+    /“adapter=qlora” is ignored: it is none, lora, dora or ia3/,
     /“method=lora” is ignored: it is mft or ft/,
     /“compare=yes” is ignored: it is 0 or 1/,
     /“colour=red” is ignored: there is no such setting/,

@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, finished, open, SMALL, test } from "./page.js";
+import type { Page } from "./page.js";
 
 test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded", async ({ page }, info) => {
   test.setTimeout(600_000);
@@ -51,16 +52,7 @@ test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded",
   const zip = await downloaded(page, "Download MFT model");
   execFileSync("python3", ["-m", "zipfile", "-e", zip, folder]);
   const model = join(folder, "minift-tales-360k-mft");
-  const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
-  const text = join(folder, "held-out.jsonl");
-  const { writeFileSync } = await import("node:fs");
-  writeFileSync(text, tickets.slice(500, 508).join("\n"));
-  const program = process.env["MINIFT"] ?? "../target/release/minift";
-  const evaluated = execFileSync(program, [
-    "--json", "eval", "--device", "cpu", "--model", model, "--data", text, "--max-length", "40",
-  ]).toString();
-  const { perplexity } = JSON.parse(evaluated.trim().split("\n").at(-1) ?? "{}");
-  expect(Math.abs(perplexity / mft.domain_perplexity_after - 1)).toBeLessThan(1e-3);
+  expect(nativePerplexity(["--model", model], folder) / mft.domain_perplexity_after).toBeCloseTo(1, 3);
 
   // While it trained, nothing held the page up.
   const blocked = await page.evaluate(() => {
@@ -71,7 +63,34 @@ test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded",
   console.log("long tasks while training, ms:", blocked.join(", "));
 });
 
-import type { Page } from "@playwright/test";
+test("an adapter is trained, and its download is one that the native program takes", async ({ page }) => {
+  await open(page, `device=cpu&compare=0&${SMALL}`);
+  await page.getByText("Advanced").click();
+  await page.getByText("LoRA", { exact: true }).click();
+  await expect.poll(() => page.url()).toContain("adapter=lora");
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await finished(page);
+  const [run] = JSON.parse(await download(page, "Download run.json")).runs;
+  expect(run.trainable_parameters).toBe(58_368);
+
+  const folder = mkdtempSync(join(tmpdir(), "minift-"));
+  const zip = await downloaded(page, "Download MFT adapter");
+  execFileSync("python3", ["-m", "zipfile", "-e", zip, folder]);
+  const adapter = ["--adapter", join(folder, "minift-tales-360k-mft-lora")];
+  expect(run.result.domain_perplexity_after).toBeLessThan(run.result.domain_perplexity_before);
+  expect(nativePerplexity(adapter, folder) / run.result.domain_perplexity_after).toBeCloseTo(1, 3);
+});
+
+/** Perplexity on the page's held-out tickets, by the native program. */
+function nativePerplexity(model: string[], folder: string): number {
+  const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
+  const text = join(folder, "held-out.jsonl");
+  writeFileSync(text, tickets.slice(500, 508).join("\n"));
+  const program = process.env["MINIFT"] ?? "../target/release/minift";
+  const rest = ["--device", "cpu", "--data", text, "--max-length", "40"];
+  const said = execFileSync(program, ["--json", "eval", ...model, ...rest], { encoding: "utf8" });
+  return JSON.parse(said.trim().split("\n").at(-1) ?? "{}").perplexity;
+}
 
 async function downloaded(page: Page, button: string): Promise<string> {
   const waiting = page.waitForEvent("download");

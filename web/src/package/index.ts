@@ -2,4 +2,4 @@ export { Client } from "./client.js";
 export { MiniftError } from "./errors.js";
 export { applyEvent } from "./job.js";
 export type * from "./protocol.js";
-export { defaultSettings } from "./settings.js";
+export { defaultSettings, learningRates } from "./settings.js";

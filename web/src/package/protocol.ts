@@ -13,6 +13,9 @@ export type DeviceChoice = "auto" | "gpu" | "cpu";
 /** Minifinetuning, or plain finetuning. */
 export type Method = "mft" | "ft";
 
+/** What is trained: the weights themselves, or an adapter in their place, in the format of PEFT. */
+export type AdapterKind = "none" | "lora" | "dora" | "ia3";
+
 /** What a text is for: to learn, to measure what was learnt, to measure what was forgotten. */
 export type TextRole = "domain" | "held-out" | "general";
 
@@ -21,6 +24,7 @@ export interface JobSettings {
   method: Method;
   /** Also train by plain finetuning, to compare. */
   compare: boolean;
+  adapter: AdapterKind;
   /** Margin of the right token, in [0, 1]. */
   tau: number;
   learningRate: number;

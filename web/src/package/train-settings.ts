@@ -1,4 +1,4 @@
-import { defaultTrainSettings } from "../../wasm/minift.js";
+import { adapterSettings, defaultTrainSettings } from "../../wasm/minift.js";
 import type { TrainSettings } from "../../wasm/minift.js";
 import type { JobSettings, Method } from "./protocol.js";
 
@@ -18,6 +18,7 @@ export function trainSettings(method: Method, settings: JobSettings, steps = 0):
   return {
     ...defaults,
     objective: { ...defaults.objective, tau: tauOf(method, settings) },
+    ...(settings.adapter !== "none" && { adapter: adapterSettings(settings.adapter) }),
     epochs: settings.epochs,
     batch_size: settings.batchSize,
     learning_rate: settings.learningRate,

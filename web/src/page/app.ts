@@ -334,7 +334,9 @@ export class App {
   async downloadModel(job: Job, method: Method): Promise<void> {
     await this.#download(method, async () => {
       const files = await this.#client.request({ type: "files", id: job.id, method });
-      const folder = `${job.model.name}-${method}`;
+      const { adapter } = job.settings;
+      const kind = adapter === "none" ? "" : `-${adapter}`;
+      const folder = `${job.model.name}-${method}${kind}`;
       save(await zip(folder, files), `${folder}.zip`);
     });
   }

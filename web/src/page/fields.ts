@@ -1,5 +1,5 @@
 import { defaultSettings } from "../package/index.js";
-import type { DeviceChoice, JobSettings } from "../package/index.js";
+import type { AdapterKind, DeviceChoice, JobSettings } from "../package/index.js";
 
 /** Settings that are numbers. */
 export type NumberKey = {
@@ -117,6 +117,9 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
 
 /** The greatest prompt that is taken, in characters. */
 export const MAX_PROMPT = 2000;
+
+/** Adapters to choose from. */
+export const ADAPTERS: readonly AdapterKind[] = ["none", "lora", "dora", "ia3"];
 
 /** Devices to choose from. */
 export const DEVICE_CHOICES: readonly DeviceChoice[] = ["auto", "gpu", "cpu"];

@@ -1,6 +1,6 @@
 import { defaultSettings } from "../package/index.js";
 import type { DeviceChoice, JobSettings } from "../package/index.js";
-import { complaint, DEVICE_CHOICES, MAX_PROMPT, NUMBER_FIELDS } from "./fields.js";
+import { ADAPTERS, complaint, DEVICE_CHOICES, MAX_PROMPT, NUMBER_FIELDS } from "./fields.js";
 
 /** What a link's fragment says. */
 export interface FromLink {
@@ -14,9 +14,10 @@ export interface FromLink {
 export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice): string {
   const parameters = new URLSearchParams();
   if (device !== "auto") parameters.set("device", device);
-  const { method, compare, prompt } = { ...defaultSettings, ...settings };
+  const { method, compare, adapter, prompt } = { ...defaultSettings, ...settings };
   if (method !== defaultSettings.method) parameters.set("method", method);
   if (compare !== defaultSettings.compare) parameters.set("compare", compare ? "1" : "0");
+  if (adapter !== defaultSettings.adapter) parameters.set("adapter", adapter);
   for (const { key, link } of NUMBER_FIELDS) {
     const value = settings[key];
     if (value !== undefined && value !== defaultSettings[key]) parameters.set(link, String(value));
@@ -45,6 +46,10 @@ export function fromFragment(fragment: string): FromLink {
     } else if (name === "compare") {
       if (value === "0" || value === "1") found.settings.compare = value === "1";
       else ignore(name, value, "it is 0 or 1.");
+    } else if (name === "adapter") {
+      const kind = ADAPTERS.find((kind) => kind === value);
+      if (kind) found.settings.adapter = kind;
+      else ignore(name, value, "it is none, lora, dora or ia3.");
     } else if (name === "device") {
       const choice = DEVICE_CHOICES.find((choice) => choice === value);
       if (choice) found.device = choice;

@@ -1,8 +1,16 @@
-import type { Evaluation, Job, Method, Training } from "../package/index.js";
+import type { AdapterKind, Evaluation, Job, Method, Training } from "../package/index.js";
 import { decimal, percent } from "./format.js";
 
 /** Short names of the methods. */
 export const METHOD_NAMES: Record<Method, string> = { mft: "MFT", ft: "FT" };
+
+/** Names of what is trained. */
+export const ADAPTER_NAMES: Record<AdapterKind, string> = {
+  none: "Weights",
+  lora: "LoRA",
+  dora: "DoRA",
+  ia3: "IA³",
+};
 
 /** Names of the methods in words. */
 export const METHOD_WORDS: Record<Method, string> = {

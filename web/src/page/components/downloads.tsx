@@ -14,6 +14,7 @@ interface Props {
 /** What can be taken home. */
 export function Downloads({ app, state, job }: Props) {
   const { packing, downloadError } = state;
+  const adapter = job.settings.adapter !== "none";
   return (
     <section class="downloads" aria-labelledby="downloads-title">
       <h2 id="downloads-title" class="visually-hidden">
@@ -31,7 +32,7 @@ export function Downloads({ app, state, job }: Props) {
               onClick={() => void app.downloadModel(job, method)}
             >
               <span class="swatch" aria-hidden="true" />{" "}
-              {packing === method ? "Packing…" : `Download ${METHOD_NAMES[method]} model`}
+              {packing === method ? "Packing…" : `Download ${METHOD_NAMES[method]} ${adapter ? "adapter" : "model"}`}
             </button>
           ))}
         {job.state === "finished" && (
@@ -49,7 +50,11 @@ export function Downloads({ app, state, job }: Props) {
         </button>
         <CopyLink link={() => app.link(job.settings)} />
       </div>
-      <p class="help">Each model is a Hugging Face folder that Python’s transformers loads.</p>
+      <p class="help">
+        {adapter
+          ? "Each adapter is a folder that Python’s PEFT loads onto the model."
+          : "Each model is a Hugging Face folder that Python’s transformers loads."}
+      </p>
       {downloadError && <Alert id="download-error">{downloadError}</Alert>}
     </section>
   );

@@ -1,7 +1,7 @@
 import type { Job, JobState } from "../../package/index.js";
 import type { App } from "../app.js";
 import { count, date, decimal, duration, percent, sentence } from "../format.js";
-import { checkpointStep, METHOD_NAMES, methodsOf, progress, trainingOf, verdict } from "../metrics.js";
+import { ADAPTER_NAMES, checkpointStep, METHOD_NAMES, methodsOf, progress, trainingOf, verdict } from "../metrics.js";
 import { isLive } from "../state.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
@@ -28,7 +28,9 @@ export function RunHeader({ app, state, job }: Props) {
   return (
     <section class="run" aria-label="Run" data-testid="run" data-state={job.state}>
       <p class="kicker">
-        <span data-testid="state">{WORDS[job.state]}</span> · {job.model.name} on {job.texts.domain}
+        <span data-testid="state">{WORDS[job.state]}</span> · {job.model.name}
+        {job.settings.adapter !== "none" && ` with ${ADAPTER_NAMES[job.settings.adapter]}`} on{" "}
+        {job.texts.domain}
       </p>
       {job.state === "finished" ? (
         <h1 class="verdict" data-testid="verdict">

@@ -1,10 +1,12 @@
 import { useId } from "preact/hooks";
-import type { Method } from "../../package/index.js";
+import { learningRates } from "../../package/index.js";
+import type { AdapterKind, Method } from "../../package/index.js";
 import { BUDGET_SECONDS } from "../app.js";
 import type { App } from "../app.js";
-import { field, MAX_PROMPT } from "../fields.js";
+import { ADAPTERS, field, MAX_PROMPT } from "../fields.js";
 import type { NumberKey } from "../fields.js";
 import { roughly } from "../format.js";
+import { ADAPTER_NAMES } from "../metrics.js";
 import type { State } from "../state.js";
 import { CopyLink } from "./copy-link.js";
 import { NumberInput } from "./number-input.js";
@@ -98,11 +100,39 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
       {/* What is wrong in there must be seen. */}
       <details open={ADVANCED.some((key) => invalid[key])}>
         <summary>Advanced</summary>
+        <AdapterChoice app={app} state={state} />
         <div class="fields">{numbers(ADVANCED)}</div>
         <button type="button" class="quiet" onClick={() => app.resetSettings()}>
           Back to the defaults
         </button>
       </details>
     </section>
+  );
+}
+
+/** What is trained. */
+function AdapterChoice({ app, state }: { app: App; state: State }) {
+  const { adapter, learningRate } = state.settings;
+  const id = useId();
+  const take = (next: AdapterKind): void => {
+    // Somebody's own learning rate is left alone.
+    const usual = learningRate === learningRates[adapter];
+    app.change({ adapter: next, ...(usual && { learningRate: learningRates[next] }) });
+  };
+  return (
+    <div class="adapter">
+      <b id={`${id}-label`}>Trained</b>
+      <fieldset class="segments" aria-labelledby={`${id}-label`} aria-describedby={id}>
+        {ADAPTERS.map((kind) => (
+          <label key={kind}>
+            <input type="radio" name="adapter" checked={adapter === kind} onChange={() => take(kind)} />
+            <span>{ADAPTER_NAMES[kind]}</span>
+          </label>
+        ))}
+      </fieldset>
+      <p class="help" id={id}>
+        An adapter trains few values in place of the weights: less memory, a small download, less learnt.
+      </p>
+    </div>
   );
 }

@@ -1,6 +1,7 @@
 import type { Job } from "../../package/index.js";
 import { NUMBER_FIELDS } from "../fields.js";
 import { bytes, count } from "../format.js";
+import { ADAPTER_NAMES } from "../metrics.js";
 
 /** What a job was made of. */
 export function Used({ job }: { job: Job }) {
@@ -10,6 +11,7 @@ export function Used({ job }: { job: Job }) {
     ["Domain text", texts.domain],
     ["General text", texts.general],
     ["Device", job.device],
+    ["Trained", ADAPTER_NAMES[settings.adapter]],
     ...NUMBER_FIELDS.map(({ key, label }): [string, string] => [label, String(settings[key])]),
     ["Kept in the browser", bytes(job.bytes)],
   ];
