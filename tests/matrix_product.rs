@@ -55,6 +55,10 @@ fn products_are_right_around_every_edge_and_through_transposed_views() {
             [1, 65, 9, 127],
             [1, 200, 300, 1],
             [3, 70, 33, 5],
+            [1, 511, 5, 8],
+            [2, 513, 17, 9],
+            [1, 1025, 4, 16],
+            [1, 600, 3, 17],
         ] {
             let [batches, rows, inner, columns] = shape;
             let (a, b) = (

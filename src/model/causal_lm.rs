@@ -133,7 +133,10 @@ impl CausalLm {
             let path = folder.join(name);
             std::fs::read(&path).map_err(crate::Error::io("read the adapter", path))
         };
-        let [config, values] = [read(crate::adapter::CONFIG)?, read(crate::adapter::WEIGHTS)?];
+        let [config, values] = [
+            read(crate::adapter::CONFIG)?,
+            read(crate::adapter::WEIGHTS)?,
+        ];
         self.with_adapter(&config, &values, folder)
     }
 

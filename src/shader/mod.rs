@@ -34,17 +34,19 @@ macro_rules! shader_file {
     };
 }
 
-const SHARED: [(&str, &str); 4] = [
+const SHARED: [(&str, &str); 5] = [
     shader_file!("correction"),
     shader_file!("online_softmax"),
+    shader_file!("product_of_tiles"),
     shader_file!("row_of_workgroup"),
     shader_file!("teacher_row"),
 ];
 
-const KERNELS: [(&str, &str); 3] = [
+const KERNELS: [(&str, &str); 4] = [
     shader_file!("corrected_target"),
     shader_file!("distillation_loss"),
     shader_file!("matrix_product"),
+    shader_file!("narrow_matrix_product"),
 ];
 
 /// Every kernel, complete.
