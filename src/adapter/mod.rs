@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::model::linear::{Dropout, LinearChange, merged, row_norms};
+use crate::model::linear::{Dropout, LinearChange, LowRank, merged, row_norms};
 use crate::model::{Decoder, LinearLayer, LinearRole, ParameterSpec, Parameters};
 
 pub use settings::{AdapterSettings, Ia3Settings, LoraSettings};
@@ -158,7 +158,7 @@ impl Adapter {
                     b,
                     magnitude,
                     scale,
-                } => LinearChange::LowRank {
+                } => LinearChange::LowRank(Box::new(LowRank {
                     a: value(a),
                     b: value(b),
                     scale,
@@ -168,7 +168,7 @@ impl Adapter {
                         // Another stream for each layer.
                         seed: seed ^ (layer.parameter as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
                     }),
-                },
+                })),
                 // PEFT keeps it as a column.
                 Role::ScaleOutput(index) => LinearChange::ScaleOutput(value(index).transpose()),
                 Role::ScaleInput(index) => LinearChange::ScaleInput(value(index)),

@@ -33,7 +33,7 @@ pub enum Command {
     /// Compare finetuning and minifinetuning on the embedded model and texts (what runs without a command)
     Demo(DemoArguments),
     /// Train a model on a text
-    Train(TrainArguments),
+    Train(Box<TrainArguments>),
     /// Measure a model's perplexity on a text
     Eval(EvalArguments),
     /// Let a model continue a prompt

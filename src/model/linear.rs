@@ -9,25 +9,60 @@ use crate::matrix_product::matrix_product;
 /// What an adapter does to a linear layer `x · Wᵀ` with W \[out, in\].
 #[derive(Clone, Debug)]
 pub enum LinearChange {
-    /// LoRA (Hu et al., arXiv:2106.09685): `x · Wᵀ + scale · x · Aᵀ · Bᵀ`, and with a magnitude m
-    /// DoRA (Liu et al., arXiv:2402.09353): each output times m / ‖W + scale · B · A‖, the norm over
-    /// the inputs and taken as a constant (there: section 4.3).
-    LowRank {
-        /// A \[rank, in\].
-        a: Tensor<2>,
-        /// B \[out, rank\].
-        b: Tensor<2>,
-        /// What the product is multiplied by.
-        scale: f64,
-        /// m \[1, out\].
-        magnitude: Option<Tensor<2>>,
-        /// In training, what of x does not reach A.
-        dropout: Option<Dropout>,
-    },
+    /// LoRA or DoRA.
+    LowRank(Box<LowRank>),
     /// IA³ (Liu et al., arXiv:2205.05638) on outputs: `(x · Wᵀ) ⊙ l` with l \[1, out\].
     ScaleOutput(Tensor<2>),
     /// IA³ on the inputs of a feed-forward layer: `(x ⊙ l) · Wᵀ` with l \[1, in\].
     ScaleInput(Tensor<2>),
+}
+
+/// LoRA (Hu et al., arXiv:2106.09685): `x · Wᵀ + scale · x · Aᵀ · Bᵀ`, and with a magnitude m DoRA
+/// (Liu et al., arXiv:2402.09353): each output times m / ‖W + scale · B · A‖, the norm over the inputs
+/// and taken as a constant (there: section 4.3).
+#[derive(Clone, Debug)]
+pub struct LowRank {
+    /// A \[rank, in\].
+    pub a: Tensor<2>,
+    /// B \[out, rank\].
+    pub b: Tensor<2>,
+    /// What the product is multiplied by.
+    pub scale: f64,
+    /// m \[1, out\].
+    pub magnitude: Option<Tensor<2>>,
+    /// In training, what of x does not reach A.
+    pub dropout: Option<Dropout>,
+}
+
+impl LowRank {
+    fn apply(&self, x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+        let seen = match &self.dropout {
+            Some(dropout) => dropout.apply(x.clone()),
+            None => x.clone(),
+        };
+        let update = times(times(seen, &self.a), &self.b) * self.scale;
+        let sum = times(x, weight) + update;
+        match &self.magnitude {
+            None => sum,
+            Some(magnitude) => sum * (magnitude.clone() / row_norms(self.added(weight)).detach()),
+        }
+    }
+
+    fn merge(&self, weight: &Tensor<2>) -> Tensor<2> {
+        let changed = self.added(weight);
+        match &self.magnitude {
+            None => changed,
+            Some(magnitude) => {
+                let factors = magnitude.clone() / row_norms(changed.clone());
+                changed * factors.transpose()
+            }
+        }
+    }
+
+    /// `W + scale · B · A`.
+    fn added(&self, weight: &Tensor<2>) -> Tensor<2> {
+        weight.clone() + matrix_product(self.b.clone(), self.a.clone()) * self.scale
+    }
 }
 
 /// Dropout (Srivastava et al., 2014) whose choices follow from a seed.
@@ -65,32 +100,11 @@ impl Dropout {
 
 /// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\], with what an adapter changes about it.
 pub fn linear(x: Tensor<2>, weight: &Tensor<2>, change: Option<&LinearChange>) -> Tensor<2> {
-    let times = |x: Tensor<2>, weight: &Tensor<2>| matrix_product(x, weight.clone().transpose());
     match change {
         None => times(x, weight),
         Some(LinearChange::ScaleOutput(factors)) => times(x, weight) * factors.clone(),
         Some(LinearChange::ScaleInput(factors)) => times(x * factors.clone(), weight),
-        Some(LinearChange::LowRank {
-            a,
-            b,
-            scale,
-            magnitude,
-            dropout,
-        }) => {
-            let seen = match dropout {
-                Some(dropout) => dropout.apply(x.clone()),
-                None => x.clone(),
-            };
-            let update = times(times(seen, a), b) * *scale;
-            let sum = times(x, weight) + update;
-            match magnitude {
-                None => sum,
-                Some(magnitude) => {
-                    let changed = weight.clone() + low_rank_product(a, b, *scale);
-                    sum * (magnitude.clone() / row_norms(changed).detach())
-                }
-            }
-        }
+        Some(LinearChange::LowRank(low_rank)) => low_rank.apply(x, weight),
     }
 }
 
@@ -99,28 +113,12 @@ pub fn merged(weight: &Tensor<2>, change: &LinearChange) -> Tensor<2> {
     match change {
         LinearChange::ScaleOutput(factors) => weight.clone() * factors.clone().transpose(),
         LinearChange::ScaleInput(factors) => weight.clone() * factors.clone(),
-        LinearChange::LowRank {
-            a,
-            b,
-            scale,
-            magnitude,
-            ..
-        } => {
-            let changed = weight.clone() + low_rank_product(a, b, *scale);
-            match magnitude {
-                None => changed,
-                Some(magnitude) => {
-                    let factors = magnitude.clone() / row_norms(changed.clone());
-                    changed * factors.transpose()
-                }
-            }
-        }
+        LinearChange::LowRank(low_rank) => low_rank.merge(weight),
     }
 }
 
-/// `scale · B · A` \[out, in\].
-fn low_rank_product(a: &Tensor<2>, b: &Tensor<2>, scale: f64) -> Tensor<2> {
-    matrix_product(b.clone(), a.clone()) * scale
+fn times(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+    matrix_product(x, weight.clone().transpose())
 }
 
 /// The norm of each row of a weight \[out, in\], as \[1, out\].
