@@ -103,9 +103,9 @@ pub struct Budget {
 /// Share of the time that evaluations may take.
 const EVALUATION_SHARE: f64 = 0.3;
 /// Fewer samples than this train and measure nothing worth looking at.
-const FEWEST: usize = 16;
+const FEWEST: usize = 12;
 
-/// As many of the samples, from the first on, as `wanted` has time for at `pace`: at least 16 of
+/// As many of the samples, from the first on, as `wanted` has time for at `pace`: at least 12 of
 /// each where there are so many.
 pub fn budget(
     pace: &Pace,
@@ -185,6 +185,6 @@ mod tests {
         let rich = budget(&PACE, &wanted(1e6), &train, &few, &few);
         assert_eq!((rich.samples, rich.evaluation_samples), (40, 5));
         let poor = budget(&PACE, &wanted(0.0), &train, &few, &few);
-        assert_eq!((poor.samples, poor.evaluation_samples), (16, 5));
+        assert_eq!((poor.samples, poor.evaluation_samples), (12, 5));
     }
 }

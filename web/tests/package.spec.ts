@@ -33,9 +33,15 @@ test("another page trains with the package, as its README has it", async ({ page
   // The example as it stands, with less to do.
   const small = example.replace("samples: 200", "samples: 16, maxLength: 48, evaluationSamples: 4, evaluations: 1");
   expect(small).not.toBe(example);
+  const models = () => said.filter((line) => line.includes("config.json")).length;
+  const both = page.waitForEvent("console", { predicate: () => models() === 2, timeout: 120_000 });
   await page.addScriptTag({ type: "module", content: transformSync(small, { loader: "ts" }).code });
-  const files = 'config.json';
-  await expect.poll(() => said.filter((line) => line.includes(files)).length, { timeout: 120_000 }).toBe(2);
+  await both;
+  // The job has ended when its lock is free.
+  await page.waitForFunction(async () => {
+    const { held = [] } = await navigator.locks.query();
+    return !held.some(({ name }) => name?.startsWith("minift-job-"));
+  });
   expect(said[0]).toMatch(/^on CPU/);
   const [before, after] = said.slice(1).map((line) => line.split(" ").map(Number));
   expect(before?.[0]).toBeGreaterThan(after?.[0] ?? Infinity);

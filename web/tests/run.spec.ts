@@ -66,7 +66,7 @@ test("a whole run on WebGPU by clicking: paused, resumed, compared, downloaded",
 test("an adapter is trained, and its download is one that the native program takes", async ({ page }) => {
   await open(page, `device=cpu&compare=0&${SMALL}`);
   await page.getByText("Advanced").click();
-  await page.getByText("LoRA", { exact: true }).click();
+  await page.getByRole("radio", { name: "LoRA" }).check();
   await expect.poll(() => page.url()).toContain("adapter=lora");
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await finished(page);

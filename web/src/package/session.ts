@@ -117,15 +117,28 @@ export class Session {
     return this.#pace;
   }
 
-  /** As many samples as there is time for, with the other settings as they are. */
+  /**
+   * As many samples as there is time for, and no more evaluations than that; the other settings as
+   * they are.
+   */
   budget(settings: JobSettings, seconds: number): JobSettings {
-    const data = toData(this.pools(settings.maxLength));
+    const pools = this.pools(settings.maxLength);
+    const data = toData(pools);
     const pace = this.#pace ?? missing("measured step");
     const trainings = methodsOf(settings).length;
-    // The untouched model is measured once for all trainings.
-    const evaluations = trainings * settings.evaluations + 1;
-    const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, evaluations);
-    return { ...settings, samples: budget.samples, evaluationSamples: budget.evaluation_samples };
+    const sized = (evaluations: number): JobSettings => {
+      // The untouched model is measured once for all trainings.
+      const all = trainings * evaluations + 1;
+      const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, all);
+      const { samples, evaluation_samples: evaluationSamples } = budget;
+      return { ...settings, evaluations, samples, evaluationSamples };
+    };
+    const fits = (candidate: JobSettings): boolean =>
+      (this.#seconds(candidate, select(pools, candidate)) ?? 0) <= seconds;
+    // A slow device measures less often.
+    let found = sized(settings.evaluations);
+    for (let less = settings.evaluations - 1; less > 0 && !fits(found); less--) found = sized(less);
+    return found;
   }
 
   plan(settings: JobSettings): Plan {

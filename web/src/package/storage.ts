@@ -4,6 +4,8 @@ import type { Job } from "./protocol.js";
 /** Where jobs are kept: the origin's private file system, which other pages cannot see. */
 const FOLDER = "minift-jobs";
 const RECORD = "job.json";
+const READ_ATTEMPTS = 5;
+const READ_INTERVAL = 20;
 
 async function jobsFolder(): Promise<FileSystemDirectoryHandle> {
   try {
@@ -72,13 +74,17 @@ export class JobFolder {
   }
 
   async readRecord(): Promise<Job | null> {
-    const file = await this.read(RECORD);
-    if (!file) return null;
-    try {
-      return JSON.parse(await file.text()) as Job;
-    } catch {
-      return null;
+    for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
+      try {
+        const text = await (await this.read(RECORD))?.text();
+        if (text) return JSON.parse(text) as Job;
+      } catch {
+        // Tried again, as where there is nothing.
+      }
+      // While a running job replaces its record, nobody can read it for a moment.
+      await new Promise((resolve) => setTimeout(resolve, READ_INTERVAL));
     }
+    return null;
   }
 
   /** Writes a file; readers see the old one until the new one is whole. */

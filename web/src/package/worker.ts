@@ -121,7 +121,8 @@ async function resumeJob(id: string): Promise<Job> {
 
 async function open(id: string): Promise<{ job: Job; folder: JobFolder }> {
   const folder = await JobFolder.open(id);
-  const job = await folder.readRecord();
+  // A job that runs here is known better than its record.
+  const job = runner?.job.id === id ? runner.job : await folder.readRecord();
   if (!job) throw failure("Damaged", "the stored job cannot be read: delete it");
   return { job, folder };
 }

@@ -22,6 +22,9 @@ import { Store } from "./store.js";
 /** Seconds that a first run is sized to. */
 export const BUDGET_SECONDS = 120;
 
+/** Settings that are sized to the time, unless somebody chooses one of them. */
+const SIZED = ["samples", "evaluationSamples", "evaluations"] as const;
+
 /** Prompt for the embedded tickets. */
 const TICKET_PROMPT = "Bike: city bike, 7-speed hub, back-pedal brake\nComplaint:";
 /** Words of an own text's first sample that make its prompt. */
@@ -178,7 +181,7 @@ export class App {
   /** Changes settings. */
   change(patch: Partial<JobSettings>): void {
     const { settings, sizedByTime, ownPrompt } = this.state;
-    const sized = patch.samples !== undefined || patch.evaluationSamples !== undefined;
+    const sized = SIZED.some((key) => patch[key] !== undefined);
     this.#set({
       settings: { ...settings, ...patch },
       sizedByTime: sizedByTime && !sized,
@@ -216,7 +219,7 @@ export class App {
   readLink(): void {
     if (location.hash === this.#fragment()) return;
     const { settings, device, notes } = fromFragment(location.hash);
-    const sized = settings.samples !== undefined || settings.evaluationSamples !== undefined;
+    const sized = SIZED.some((key) => settings[key] !== undefined);
     const choice = device ?? "auto";
     const changed = choice !== this.state.choice;
     this.#set({
@@ -476,13 +479,14 @@ export class App {
       if (this.state.sizedByTime) {
         const sized = await this.#client.request({
           type: "budget",
-          settings: this.state.settings,
+          settings: { ...this.state.settings, evaluations: defaultSettings.evaluations },
           seconds: BUDGET_SECONDS,
         });
         // Other settings may have changed meanwhile; somebody's own samples are left alone.
         if (isNewest() && this.state.sizedByTime) {
-          const { samples, evaluationSamples } = sized;
-          this.#set({ settings: { ...this.state.settings, samples, evaluationSamples } });
+          const { samples, evaluationSamples, evaluations } = sized;
+          const settings = { ...this.state.settings, samples, evaluationSamples, evaluations };
+          this.#set({ settings });
         }
       }
       await this.#plan();
@@ -642,11 +646,11 @@ export class App {
   /** The fragment of what somebody chose: what the page chose itself is another on another device. */
   #fragment(): string {
     const { settings, sizedByTime, ownPrompt, choice } = this.state;
-    const { samples, evaluationSamples, prompt, ...chosen } = settings;
+    const { samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
     return toFragment(
       {
         ...chosen,
-        ...(!sizedByTime && { samples, evaluationSamples }),
+        ...(!sizedByTime && { samples, evaluationSamples, evaluations }),
         ...(ownPrompt && { prompt }),
       },
       choice,
