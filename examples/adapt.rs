@@ -34,6 +34,7 @@ async fn adapt(folder: &Path, text: &Path, out: &Path) -> minift::Result<()> {
         train: tokenize(train, "the training part")?,
         domain: tokenize(held_out, "the held-out part")?,
         general: tokenize(&minift::demo::tales()?, "the tales")?,
+        ..RunData::default()
     };
 
     let mut run = Run::new(model, Arc::new(data), TrainSettings::default())?;

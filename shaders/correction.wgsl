@@ -23,9 +23,14 @@ struct Parameters {
     loss_scale: f32,
     // Factor of the gradient: temperature / number of positions that count.
     gradient_scale: f32,
+    // 1 - alpha of a constant mixture, the same for every token; negative where tau decides.
+    constant_kept: f32,
 }
 
 fn one_minus_alpha(p_label: f32, p_max: f32, label_is_argmax: bool, parameters: Parameters) -> f32 {
+    if parameters.constant_kept >= 0.0 {
+        return parameters.constant_kept;
+    }
     if !label_is_argmax {
         return (1.0 - parameters.tau) / (1.0 + p_max - p_label);
     }

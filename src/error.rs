@@ -207,6 +207,16 @@ pub enum Error {
         available: usize,
     },
 
+    // Comparisons.
+    /// A recipe that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Recipe {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, where, and what was expected.
+        message: String,
+    },
+
     // Devices.
     /// The device that was asked for is not there.
     #[error("{message}")]

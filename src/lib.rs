@@ -40,6 +40,7 @@
 //!     train: samples(&tickets[..16])?,
 //!     domain: samples(&tickets[500..508])?,
 //!     general: samples(&tales[..8])?,
+//!     ..RunData::default()
 //! };
 //! let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
 //!
@@ -60,6 +61,8 @@
 pub mod adapter;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "compare")]
+pub mod compare;
 pub mod data;
 pub mod demo;
 pub mod device;

@@ -16,12 +16,16 @@ pub enum Method {
     Ft,
     /// Minifinetuning.
     Mft,
+    /// A constant mixture of the teacher's distribution and the label.
+    Constant,
 }
 
 impl Method {
     /// The method that an objective amounts to.
     pub fn of(objective: &Objective) -> Self {
-        if objective.needs_teacher() {
+        if objective.alpha.is_some() {
+            Self::Constant
+        } else if objective.needs_teacher() {
             Self::Mft
         } else {
             Self::Ft
@@ -33,6 +37,7 @@ impl Method {
         match self {
             Self::Ft => "finetuning",
             Self::Mft => "minifinetuning",
+            Self::Constant => "constant mixture",
         }
     }
 }
@@ -43,8 +48,10 @@ pub struct Done {
     event: &'static str,
     /// How it was trained.
     pub method: Method,
-    /// τ; 1 for plain finetuning.
-    pub tau: f32,
+    /// τ; 1 for plain finetuning, null for a constant mixture.
+    pub tau: Option<f32>,
+    /// α of a constant mixture, else null.
+    pub alpha: Option<f32>,
     /// Before training, on the held-out domain set.
     pub domain_perplexity_before: f64,
     /// After training.
@@ -75,7 +82,12 @@ impl Done {
         Self {
             event: "done",
             method: Method::of(&settings.objective),
-            tau: settings.objective.tau,
+            tau: settings
+                .objective
+                .alpha
+                .is_none()
+                .then_some(settings.objective.tau),
+            alpha: settings.objective.alpha,
             domain_perplexity_before: outcome.before.domain,
             domain_perplexity_after: outcome.after.domain,
             general_perplexity_before: outcome.before.general,
@@ -135,6 +147,15 @@ pub struct Setup {
     pub domain: DataSummary,
     /// The general set.
     pub general: DataSummary,
+    /// General text that is replayed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<DataSummary>,
+    /// Text by which elastic weight consolidation knows the weights' importance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consolidation: Option<DataSummary>,
+    /// The general set by which a training within a bound was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<DataSummary>,
 }
 
 /// One method's part of `run.json`.
@@ -150,6 +171,9 @@ pub struct MethodReport {
     pub losses: Vec<f32>,
     /// What the trained model made of the prompts.
     pub continuations: Vec<Continuation>,
+    /// How a training within a bound on what is forgotten was found, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<Value>,
 }
 
 /// A prompt and what a model made of it.

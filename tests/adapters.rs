@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use common::{check_logits, data, devices, largest_error, samples_of_step, values, vectors};
@@ -15,8 +16,9 @@ use minift::device::Device;
 use minift::error::Error;
 use minift::model::CausalLm;
 use minift::objective::Objective;
-use minift::train::{TrainSettings, Trainer};
+use minift::train::{Run, RunData, TrainSettings, Trainer};
 use pollster::block_on;
+use safetensors::SafeTensors;
 
 const KINDS: [&str; 3] = ["lora", "dora", "ia3"];
 
@@ -328,4 +330,51 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
         at += found + to.len();
     }
     bytes
+}
+
+#[test]
+fn the_optimiser_keeps_moments_of_the_adapter_alone() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let tickets = minift::demo::tickets().unwrap();
+    let sample = |text: &String| model.tokenizer().encode(text).unwrap()[..24].to_vec();
+    let samples: Vec<Sample> = tickets[..4].iter().map(sample).collect();
+    let data = Arc::new(RunData {
+        train: samples.clone(),
+        domain: samples.clone(),
+        general: samples,
+        ..RunData::default()
+    });
+    for adapter in kinds_of_settings() {
+        let settings = TrainSettings {
+            adapter: Some(adapter),
+            epochs: 1,
+            ..TrainSettings::default()
+        };
+        let mut run = Run::new(model.clone(), data.clone(), settings).unwrap();
+        while block_on(run.next()).unwrap().is_some() {}
+        let checkpoint = block_on(run.checkpoint()).unwrap();
+        let mut names: Vec<String> = SafeTensors::deserialize(&checkpoint)
+            .unwrap()
+            .names()
+            .into_iter()
+            .map(str::to_string)
+            .collect();
+        let trained = run.trained_model();
+        let mut expected: Vec<String> = ["parameter", "first_moment", "second_moment"]
+            .iter()
+            .flat_map(|group| {
+                let specs = trained.trainable_parameters().iter();
+                specs.map(move |spec| format!("{group}.{}", spec.name))
+            })
+            .collect();
+        names.sort();
+        expected.sort();
+        assert_eq!(names, expected);
+        let values: usize = trained
+            .trainable_parameters()
+            .iter()
+            .map(|spec| spec.elements())
+            .sum();
+        assert!(values < model.parameter_count() / 4);
+    }
 }

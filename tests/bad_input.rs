@@ -646,6 +646,7 @@ fn texts_of_one_token_among_others_are_skipped_and_counted() {
 #[test]
 fn settings_out_of_range_are_refused_by_name() {
     let scratch = Scratch::new();
+    scratch.write("empty.txt", "\n\n");
     let train: &[(&[&str], &[&str])] = &[
         (&["--tau", "1.5"], &["tau", "1.5", "0 to 1"]),
         (&["--tau=-0.1"], &["tau", "-0.1", "0 to 1"]),
@@ -712,6 +713,65 @@ fn settings_out_of_range_are_refused_by_name() {
         ),
         (&["--rslora"], &["rslora", "--adapter lora or dora"]),
         (
+            &["--alpha", "0.3"],
+            &["alpha", "--target constant", "--adapter lora or dora"],
+        ),
+        (
+            &["--adapter", "lora", "--alpha", "8", "--lora-alpha", "8"],
+            &["alpha"],
+        ),
+        (
+            &["--target", "constant", "--alpha", "1.5"],
+            &["alpha = 1.5", "0 to 1"],
+        ),
+        (
+            &["--target", "constant", "--tau", "0.5"],
+            &["tau", "--target constant", "--alpha"],
+        ),
+        (
+            &["--method", "ft", "--target", "constant"],
+            &["target", "--method ft"],
+        ),
+        (&["--target", "soft"], &["--target", "soft"]),
+        (&["--ewc=-1"], &["ewc = -1", "from 0"]),
+        (&["--ewc", "nan"], &["ewc = NaN"]),
+        (&["--ewc-text", "self"], &["required"]),
+        (&["--replay-ratio", "0.5"], &["required"]),
+        (
+            &["--replay", "general.txt", "--replay-ratio", "1"],
+            &["replay-ratio = 1", "below 1"],
+        ),
+        (
+            &["--replay", "general.txt", "--replay-ratio=-0.1"],
+            &["replay-ratio = -0.1", "0 or more"],
+        ),
+        (
+            &["--replay", "general.txt", "--replay-ratio", "0.9999999999"],
+            &["replay-ratio", "less"],
+        ),
+        (
+            &["--replay", "nowhere.txt"],
+            &["nowhere.txt", "No such file"],
+        ),
+        (&["--replay", "empty.txt"], &["empty.txt", "no sample"]),
+        (
+            &["--ewc", "1", "--ewc-text", "empty.txt"],
+            &["empty.txt", "no sample"],
+        ),
+        (
+            &["--max-degeneralization", "5"],
+            &["--max-degeneralization", "5%"],
+        ),
+        (
+            &["--max-degeneralization=-5%"],
+            &["--max-degeneralization", "0%"],
+        ),
+        (
+            &["--max-degeneralization", "5%", "--resume"],
+            &["resume", "--max-degeneralization"],
+        ),
+        (&["--validation", "general.txt"], &["required"]),
+        (
             &["--target-modules", "q_proj"],
             &["target-modules", "--adapter"],
         ),
@@ -750,6 +810,96 @@ fn settings_out_of_range_are_refused_by_name() {
         )
     });
     no_faults(train.chain(eval));
+}
+
+const RECIPE: &str = r#"
+budgets = [2]
+seeds = [0]
+max_length = 16
+general = "general.txt"
+[[domain]]
+name = "repairs"
+data = "domain.txt"
+[[method]]
+name = "FT"
+method = "ft"
+"#;
+
+#[test]
+fn recipes_that_cannot_be_used_are_refused() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        (
+            "seeds",
+            "sedes",
+            &["recipe.toml", "line 3", "did you mean seeds?"],
+        ),
+        (
+            "method = ",
+            "metod = ",
+            &["line 11", "did you mean method?"],
+        ),
+        ("[[domain]]", "[[domains]]", &["did you mean domain?"]),
+        ("\"ft\"", "\"sft\"", &["line 11", "sft", "mft"]),
+        ("budgets = [2]", "", &["budgets"]),
+        ("[2]", "[]", &["budgets is empty"]),
+        ("[2]", "[-2]", &["line 2", "-2"]),
+        ("[2]", "[2", &["line 3", "comma"]),
+        ("[2]", "[4]", &["4 samples", "\"repairs\"", "3 usable"]),
+        (
+            "domain.txt",
+            "nowhere.txt",
+            &["nowhere.txt", "No such file"],
+        ),
+        ("general.txt", "self", &["general", "embedded"]),
+        (
+            "max_length = 16",
+            "max_length = 1",
+            &["max-length = 1", "2 to 256"],
+        ),
+        ("seeds", "model = \"nowhere\"\nseeds", &["nowhere"]),
+        (
+            "data = \"domain.txt\"",
+            "data = \"domain.txt\"\nhold_out = 4",
+            &["hold_out = 4", "1 to 3", "repairs"],
+        ),
+        ("\"ft\"", "\"ft\"\nepochs = 3", &["epochs"]),
+        ("\"ft\"", "\"ft\"\nlr = 0", &["\"FT\"", "lr = 0"]),
+        ("\"ft\"", "\"ft\"\nsweep = [-1]", &["\"FT\"", "lr = -1"]),
+        (
+            "\"ft\"",
+            "\"ft\"\nadapter = \"lora\"\nrank = 0",
+            &["rank = 0"],
+        ),
+        (
+            "\"ft\"",
+            "\"ft\"\nreplay_ratio = 0.5\n[training]\nepochs = 0",
+            &["\"FT\"", "epochs = 0"],
+        ),
+        (
+            "\"ft\"",
+            "\"ft\"\nreplay_ratio = 1",
+            &["replay-ratio = 1", "below 1"],
+        ),
+    ];
+    let arguments = ["compare", "--recipe", "recipe.toml", "--out", "out"];
+    no_faults(cases.iter().map(|&(from, to, fragments)| {
+        let scratch = Scratch::new();
+        let recipe = RECIPE.replacen(from, to, 1);
+        assert_ne!(recipe, RECIPE, "{from}");
+        scratch.write("recipe.toml", recipe);
+        let fault = scratch.fault(fragments, |scratch| scratch.minift(&arguments));
+        (format!("{from} → {to}"), fault)
+    }));
+
+    let scratch = Scratch::with_old_output();
+    scratch.write("recipe.toml", RECIPE);
+    let fault = scratch.fault(&["out", "results.jsonl"], |scratch| {
+        scratch.minift(&arguments)
+    });
+    no_faults([("another folder".to_string(), fault)]);
+    let scratch = Scratch::new();
+    let fault = scratch.fault(&["recipe.toml", "No such file"], |s| s.minift(&arguments));
+    no_faults([("no recipe".to_string(), fault)]);
 }
 
 #[test]

@@ -44,6 +44,13 @@ fn check(
         "q outside [0, 1]"
     );
 
+    if let Some(alpha) = objective.alpha.map(f64::from) {
+        for (i, (q, p)) in q.iter().zip(&p).enumerate() {
+            let expected = (1.0 - alpha) * p + if i == label { alpha } else { 0.0 };
+            prop_assert!((q - expected).abs() < 2e-6, "{q} for {expected}");
+        }
+        return Ok(());
+    }
     if objective.scope == Scope::Incorrect && largest == label {
         for (q, p) in q.iter().zip(&p) {
             prop_assert!((q - p).abs() < 2e-6, "a right token was corrected");
@@ -84,11 +91,15 @@ prop_compose! {
 }
 
 fn objectives() -> impl Strategy<Value = Objective> {
-    (0.0_f32..=1.0, 0.3_f32..4.0, any::<bool>()).prop_map(|(tau, temperature, all)| Objective {
-        tau,
-        temperature,
-        scope: if all { Scope::All } else { Scope::Incorrect },
-    })
+    let alpha = prop::option::weighted(0.25, 0.0_f32..=1.0);
+    (0.0_f32..=1.0, 0.3_f32..4.0, any::<bool>(), alpha).prop_map(
+        |(tau, temperature, all, alpha)| Objective {
+            tau,
+            temperature,
+            scope: if all { Scope::All } else { Scope::Incorrect },
+            alpha,
+        },
+    )
 }
 
 proptest! {
@@ -167,6 +178,9 @@ fn the_shader_keeps_the_methods_promises() {
             ..Objective::minifinetuning(0.9)
         },
         Objective::finetuning(),
+        Objective::constant_mixture(0.0),
+        Objective::constant_mixture(0.3),
+        Objective::constant_mixture(1.0),
     ] {
         let q = values(objective::corrected_target(
             matrix(&logits, [rows, vocabulary], device.tensors()),

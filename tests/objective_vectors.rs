@@ -31,6 +31,7 @@ fn cases() -> Vec<Case> {
             Case {
                 name: name.clone(),
                 objective: Objective {
+                    alpha: None,
                     tau: settings["tau"].as_f64().unwrap() as f32,
                     temperature: settings["temperature"].as_f64().unwrap() as f32,
                     scope: match settings["scope"].as_str().unwrap() {

@@ -34,6 +34,8 @@ fn data(model: &CausalLm, train: usize) -> Arc<RunData> {
         train: train_samples,
         domain: samples(&tickets[500..510], 40),
         general: samples(&tales[..10], 40),
+        replay: samples(&tales[200..209], 40),
+        consolidation: samples(&tales[220..224], 40),
     })
 }
 
@@ -87,6 +89,14 @@ fn going_on_from_a_checkpoint_gives_the_same_bits_on_the_cpu() {
         },
         TrainSettings {
             teacher_cache_bytes: 50_000,
+            ..settings()
+        },
+        TrainSettings {
+            replay_ratio: 0.3,
+            ..settings()
+        },
+        TrainSettings {
+            ewc: 3.0,
             ..settings()
         },
     ] {

@@ -2,14 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
+use super::training::{GeneralText, Percentage, TrainingArguments};
 use crate::device::DeviceChoice;
-use crate::error::{Error, Result};
 use crate::model::Sampling;
-use crate::objective::{DEFAULT_TAU, Objective, Scope};
-use crate::train::{Schedule, TrainSettings};
 
 /// Adapts a small language model to a few hundred texts without making it forget what it knew.
 ///
@@ -30,8 +27,10 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Compare finetuning and minifinetuning on the embedded model and texts (what runs without a command)
+    /// Finetune and minifinetune the embedded model on the embedded texts (what runs without a command)
     Demo(DemoArguments),
+    /// Compare methods, each over its own strength, by a recipe: tables, plots, a report
+    Compare(CompareArguments),
     /// Train a model on a text
     Train(Box<TrainArguments>),
     /// Measure a model's perplexity on a text
@@ -57,6 +56,17 @@ pub struct DemoArguments {
     /// Fixes the order of the samples
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompareArguments {
+    /// What to compare on what, in TOML [default: recipes/embedded.toml, which is part of the program]
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Folder for results.jsonl, results.csv and report.html; a comparison that was stopped goes on
+    /// where it was
+    #[arg(long, value_name = "DIR", default_value = "minift-comparison")]
+    pub out: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -90,6 +100,24 @@ pub struct TrainArguments {
     pub max_length: Option<usize>,
     #[command(flatten)]
     pub training: TrainingArguments,
+    /// General text that is mixed into training: a file, or self for text that the untouched model
+    /// writes
+    #[arg(long, value_name = "FILE|self")]
+    pub replay: Option<GeneralText>,
+    /// Share of it in every batch [default: 0.25]
+    #[arg(long, value_name = "SHARE", requires = "replay")]
+    pub replay_ratio: Option<f64>,
+    /// Text that says how much each weight matters (with --ewc): a file, or self for text that the
+    /// untouched model writes [default: self]
+    #[arg(long, value_name = "FILE|self", requires = "ewc")]
+    pub ewc_text: Option<GeneralText>,
+    /// Find the strongest training that makes the model worse on general text by at most so much:
+    /// the largest tau, or what else sets the method's strength
+    #[arg(long, value_name = "PERCENT")]
+    pub max_degeneralization: Option<Percentage>,
+    /// General text by which that is found [default: a fifth of --general, or embedded tales]
+    #[arg(long, value_name = "FILE", requires = "max_degeneralization")]
+    pub validation: Option<PathBuf>,
     /// Write a checkpoint every N steps; 0 for only at the end and when stopped
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub checkpoint_every: usize,
@@ -99,107 +127,6 @@ pub struct TrainArguments {
     /// Text to continue before and after training
     #[arg(long)]
     pub prompt: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScopeArgument {
-    /// Correct every token
-    All,
-    /// Correct only tokens that the teacher does not find most likely
-    Incorrect,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ScheduleArgument {
-    Constant,
-    Linear,
-    Cosine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MethodArgument {
-    /// Plain finetuning
-    Ft,
-    /// Minifinetuning
-    Mft,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct TrainingArguments {
-    #[arg(long, value_enum, default_value_t = MethodArgument::Mft)]
-    pub method: MethodArgument,
-    /// Margin by which the right token is made to win, 0 to 1 (mft) [default: 0.25]
-    #[arg(long)]
-    pub tau: Option<f32>,
-    /// Which tokens get a corrected target (mft) [default: all]
-    #[arg(long, value_enum)]
-    pub scope: Option<ScopeArgument>,
-    /// Divides the logits of student and teacher in the loss
-    #[arg(long, default_value_t = 1.0)]
-    pub temperature: f32,
-    /// Times that every sample is seen
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    pub epochs: usize,
-    /// Samples a batch
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub batch_size: usize,
-    /// Batches a step
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub grad_accumulation: usize,
-    #[command(flatten)]
-    pub adapter: AdapterArguments,
-    /// Learning rate after the warm-up [default: 0.001; 0.003 with lora and dora, 0.01 with ia3]
-    #[arg(long)]
-    pub lr: Option<f64>,
-    /// Steps in which the learning rate rises to it
-    #[arg(long, default_value_t = 10, value_name = "STEPS")]
-    pub warmup: usize,
-    /// How the learning rate goes on
-    #[arg(long, value_enum, default_value_t = ScheduleArgument::Constant)]
-    pub schedule: ScheduleArgument,
-    /// Decoupled weight decay
-    #[arg(long, default_value_t = 0.01)]
-    pub weight_decay: f64,
-    /// Greatest norm of the gradient; 0 for no limit
-    #[arg(long, default_value_t = 1.0, value_name = "NORM")]
-    pub clip: f64,
-    /// Fixes the order of the samples
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AdapterArgument {
-    /// Train the weights themselves
-    None,
-    /// Low-rank updates of linear layers
-    Lora,
-    /// LoRA with the magnitude of each output trained apart
-    Dora,
-    /// Factors of keys, values and feed-forward activations
-    Ia3,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct AdapterArguments {
-    /// Train few values in place of the weights, and write them in the format of Python's PEFT
-    #[arg(long, value_enum, default_value_t = AdapterArgument::None)]
-    pub adapter: AdapterArgument,
-    /// Rank of the updates (lora, dora) [default: 8]
-    #[arg(long, value_name = "R")]
-    pub rank: Option<usize>,
-    /// Multiplies the updates, divided by the rank (lora, dora) [default: 16]
-    #[arg(long)]
-    pub alpha: Option<f64>,
-    /// Divide alpha by the root of the rank (rsLoRA; lora, dora)
-    #[arg(long)]
-    pub rslora: bool,
-    /// Share of a layer's input that does not reach its update in training (lora, dora) [default: 0]
-    #[arg(long, value_name = "SHARE")]
-    pub dropout: Option<f64>,
-    /// Linear layers to adapt, by the ends of their names [default: all; with ia3 k_proj,v_proj,down_proj]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub target_modules: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -275,104 +202,6 @@ pub struct DoctorArguments {
     /// Check also against the cases of a safetensors file of reference values
     #[arg(long, value_name = "FILE")]
     pub vectors: Option<PathBuf>,
-}
-
-impl TrainingArguments {
-    /// The settings that they mean.
-    pub fn settings(&self) -> Result<TrainSettings> {
-        let objective = match self.method {
-            MethodArgument::Mft => Objective {
-                tau: self.tau.unwrap_or(DEFAULT_TAU),
-                temperature: self.temperature,
-                scope: match self.scope {
-                    None | Some(ScopeArgument::All) => Scope::All,
-                    Some(ScopeArgument::Incorrect) => Scope::Incorrect,
-                },
-            },
-            MethodArgument::Ft => {
-                for (name, given) in [("tau", self.tau.is_some()), ("scope", self.scope.is_some())]
-                {
-                    if given {
-                        return Err(Error::setting(
-                            name,
-                            "given",
-                            "none with --method ft: only mft corrects targets",
-                        ));
-                    }
-                }
-                Objective {
-                    temperature: self.temperature,
-                    ..Objective::finetuning()
-                }
-            }
-        };
-        let adapter = self.adapter.settings()?;
-        let usual = adapter.as_ref().map_or(
-            TrainSettings::default().learning_rate,
-            AdapterSettings::learning_rate,
-        );
-        let settings = TrainSettings {
-            objective,
-            adapter,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            gradient_accumulation: self.grad_accumulation,
-            learning_rate: self.lr.unwrap_or(usual),
-            warmup_steps: self.warmup,
-            schedule: match self.schedule {
-                ScheduleArgument::Constant => Schedule::Constant,
-                ScheduleArgument::Linear => Schedule::Linear,
-                ScheduleArgument::Cosine => Schedule::Cosine,
-            },
-            weight_decay: self.weight_decay,
-            gradient_clip: self.clip,
-            seed: self.seed,
-            ..TrainSettings::default()
-        };
-        settings.validate()?;
-        Ok(settings)
-    }
-}
-
-impl AdapterArguments {
-    fn settings(&self) -> Result<Option<AdapterSettings>> {
-        let low_rank = matches!(self.adapter, AdapterArgument::Lora | AdapterArgument::Dora);
-        let given = [
-            ("rank", self.rank.is_some(), low_rank),
-            ("alpha", self.alpha.is_some(), low_rank),
-            ("rslora", self.rslora, low_rank),
-            ("dropout", self.dropout.is_some(), low_rank),
-            (
-                "target-modules",
-                !self.target_modules.is_empty(),
-                self.adapter != AdapterArgument::None,
-            ),
-        ];
-        if let Some((name, ..)) = given.into_iter().find(|&(_, given, fits)| given && !fits) {
-            let expected = if name == "target-modules" {
-                "none without --adapter lora, dora or ia3"
-            } else {
-                "none without --adapter lora or dora"
-            };
-            return Err(Error::setting(name, "given", expected));
-        }
-        let target_modules = self.target_modules.clone();
-        Ok(match self.adapter {
-            AdapterArgument::None => None,
-            AdapterArgument::Lora | AdapterArgument::Dora => {
-                let usual = LoraSettings::default();
-                Some(AdapterSettings::Lora(LoraSettings {
-                    rank: self.rank.unwrap_or(usual.rank),
-                    alpha: self.alpha.unwrap_or(usual.alpha),
-                    rank_stabilized: self.rslora,
-                    dropout: self.dropout.unwrap_or(usual.dropout),
-                    decomposed: self.adapter == AdapterArgument::Dora,
-                    target_modules,
-                }))
-            }
-            AdapterArgument::Ia3 => Some(AdapterSettings::Ia3(Ia3Settings { target_modules })),
-        })
-    }
 }
 
 impl GenerateArguments {

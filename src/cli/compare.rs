@@ -1,119 +1,312 @@
-//! The demonstration: the embedded model on the embedded texts, by finetuning and by minifinetuning.
+//! `minift compare`: methods, each over its own strength, by a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::args::DemoArguments;
-use super::output::Output;
-use super::{Ended, setup, summary};
-use crate::demo::{self, DOMAIN_PROMPT, GENERAL_PROMPT};
-use crate::device::DeviceChoice;
-use crate::error::Result;
-use crate::files::FolderWriter;
-use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{DeviceReport, Done, MethodReport, run_json};
-use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
+use serde_json::json;
+
+use super::args::CompareArguments;
+use super::output::{Output, thousands};
+use super::setup::{self, Set};
+use super::{Ended, summary};
+use crate::compare::{
+    Cell, Identity, Plan, Recipe, Record, Results, Source, Texts, report_html, write_csv,
+};
+use crate::data::Sample;
+use crate::demo;
+use crate::device::{Device, DeviceChoice};
+use crate::error::{Error, Result};
+use crate::eval::Perplexities;
+use crate::files::write_file;
+use crate::model::CausalLm;
+use crate::train::{Cancel, Ending, Run, drive, fingerprint};
+
+/// Texts that the model writes for replay.
+const WRITTEN_TEXTS: usize = 256;
+
+/// A comparison under way.
+struct Comparison<'a> {
+    out: &'a Path,
+    recipe: Recipe,
+    plan: Plan,
+    results: Results,
+    model: CausalLm,
+    model_name: String,
+    device: Device,
+    texts: Vec<Texts>,
+    /// What makes each training of the plan the same as another.
+    identities: Vec<Identity>,
+    /// Of the untouched model, a domain each, once they are known.
+    before: Vec<Option<Perplexities>>,
+}
 
 pub async fn run(
-    arguments: &DemoArguments,
+    arguments: &CompareArguments,
     device: DeviceChoice,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Ended> {
-    let out: PathBuf = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| setup::free_folder("minift-out"));
-    let folder = FolderWriter::new(&out, arguments.force)?;
-    let device = setup::device(device, output).await?;
-    let (model, name) = setup::model(None, &device, output)?;
-    let max_length = setup::max_length(None, &model)?;
-    let tickets = demo::tickets()?;
-    let origin = "tickets of a bicycle workshop (embedded)";
-    let (train, domain) = setup::Set::new(&tickets, &model, max_length, origin.to_string())?
-        .split(demo::TRAIN_TICKETS);
-    let general = setup::Set::tales(&model, max_length)?;
-    let sets = setup::Sets {
-        train,
-        domain,
-        general,
+    let (recipe, path) = match &arguments.recipe {
+        Some(path) => (Recipe::read(path)?, path.clone()),
+        None => (Recipe::embedded()?, PathBuf::from("recipes/embedded.toml")),
     };
-    let (data, setup) = sets.announce(&model, name, max_length, output);
-    let data = Arc::new(data);
-    output.text("");
+    let plan = Plan::new(&recipe, recipe.methods(&path)?)?;
+    let results = Results::open(&arguments.out)?;
+    let device = setup::device(device, output).await?;
+    let folder = match &recipe.model {
+        Source::Path(folder) => Some(folder.as_path()),
+        Source::Embedded | Source::Model => None,
+    };
+    let (model, model_name) = setup::model(folder, &device, output)?;
+    let texts = texts(&recipe, &plan, &model, output).await?;
+    // Budgets beyond the data are better known before the first training than after hours.
+    let identities = plan.cells.iter().map(|cell| {
+        let data = cell.data(&texts[cell.domain])?;
+        Ok(Identity {
+            fingerprint: fingerprint(&model, &data),
+            settings: cell.settings.clone(),
+        })
+    });
+    let mut comparison = Comparison {
+        identities: identities.collect::<Result<_>>()?,
+        out: &arguments.out,
+        before: vec![None; texts.len()],
+        recipe,
+        plan,
+        results,
+        model,
+        model_name,
+        device,
+        texts,
+    };
+    let ended = comparison.run(output, cancel).await?;
+    comparison.conclude(output)?;
+    Ok(ended)
+}
 
-    let prompts = [DOMAIN_PROMPT, GENERAL_PROMPT];
-    let untouched = setup::continuations(&model, &prompts).await?;
-    let methods = [
-        ("finetuning", "ft", Objective::finetuning()),
-        (
-            "minifinetuning, τ 0.25",
-            "mft",
-            Objective::minifinetuning(DEFAULT_TAU),
-        ),
-    ];
-    let mut before = None;
-    let mut reports: Vec<MethodReport> = Vec::new();
-    for (title, subfolder, objective) in methods {
-        let settings = TrainSettings {
-            objective,
-            seed: arguments.seed,
-            ..TrainSettings::default()
-        };
-        let mut run = Run::new(model.clone(), data.clone(), settings.clone())?;
-        if let Some(before) = before {
+impl Comparison<'_> {
+    /// Runs every training that is not done yet.
+    async fn run(&mut self, output: &Output, cancel: &Cancel) -> Result<Ended> {
+        let cells = self.plan.cells.clone();
+        let is_open =
+            |&(number, _): &(usize, &Cell)| self.results.find(&self.identities[number]).is_none();
+        let open: Vec<(usize, &Cell)> = cells.iter().enumerate().filter(is_open).collect();
+        let done = cells.len() - open.len();
+        output.text(format!(
+            "\n{} trainings{}",
+            cells.len(),
+            match done {
+                0 => String::new(),
+                done => format!(", of which {done} are done already"),
+            }
+        ));
+        if self.results.unread() > 0 {
+            let lines = self.results.unread();
+            output.text(format!(
+                "{lines} lines of results.jsonl are no results; they are kept"
+            ));
+        }
+        self.results.create_folder()?;
+        let began = Instant::now();
+        let mut cost_left: f64 = open.iter().map(|(_, cell)| cell.cost()).sum();
+        let mut cost_done = 0.0;
+        for (place, &(number, cell)) in open.iter().enumerate() {
+            let Some(record) = self.train(number, cell, output, cancel).await? else {
+                output.text("stopped; the same command goes on from here");
+                return Ok(Ended::Cancelled);
+            };
+            cost_done += cell.cost();
+            cost_left -= cell.cost();
+            let left = began.elapsed().as_secs_f64() * cost_left / cost_done;
+            let counter = (done + place + 1, cells.len());
+            output.text(line(counter, &record, left));
+            output.object(&json!({ "event": "cell", "number": number, "result": record }));
+            self.results.add(record)?;
+            self.write_reports()?;
+        }
+        Ok(Ended::Well)
+    }
+
+    async fn train(
+        &mut self,
+        number: usize,
+        cell: &Cell,
+        output: &Output,
+        cancel: &Cancel,
+    ) -> Result<Option<Record>> {
+        let data = cell.data(&self.texts[cell.domain])?;
+        let method = &self.plan.methods[cell.method];
+        let title = cell.settings.title();
+        let mut run = Run::new(self.model.clone(), Arc::new(data), cell.settings.clone())?;
+        if let Some(before) = self.before[cell.domain] {
             run.set_before(before);
         }
-        let ending = drive(&mut run, None, cancel, |event| output.event(title, event)).await?;
-        output.finish();
+        let ending = drive(&mut run, None, cancel, |event| {
+            output.glimpse(&title, event)
+        })
+        .await?;
+        output.clear();
         let Ending::Finished(outcome) = ending else {
-            break;
+            return Ok(None);
         };
-        before = Some(outcome.before);
-        let trained = run.trained_model();
-        trained.write(&folder, subfolder).await?;
-        let result = Done::new(
-            &settings,
-            &outcome,
-            out.join(subfolder).display().to_string(),
+        self.before[cell.domain] = Some(outcome.before);
+        Ok(Some(Record {
+            domain: self.recipe.domain[cell.domain].name.clone(),
+            method: method.name.clone(),
+            title,
+            strength: method.strength,
+            value: cell.value,
+            budget: cell.budget,
+            seed: cell.seed,
+            before: outcome.before,
+            after: outcome.after,
+            metrics: outcome.metrics,
+            steps: outcome.steps,
+            seconds: outcome.seconds,
+            tokens_per_second: outcome.tokens_per_second,
+            trainable_parameters: run.trained_model().trainable_count(),
+            evaluations: run.evaluations().to_vec(),
+            identity: self.identities[number].clone(),
+        }))
+    }
+
+    /// The cells that are done, with what came out.
+    fn records(&self) -> Vec<(&Cell, &Record)> {
+        let cells = self.plan.cells.iter().zip(&self.identities);
+        cells
+            .filter_map(|(cell, identity)| Some((cell, self.results.find(identity)?)))
+            .collect()
+    }
+
+    fn write_reports(&self) -> Result<()> {
+        let records = self.records();
+        write_csv(&self.out.join("results.csv"), &records)?;
+        let device = self.device.name();
+        let html = report_html(
+            &self.recipe,
+            &self.plan,
+            &self.model_name,
+            &device,
+            &records,
         );
-        output.object(&result);
-        reports.push(MethodReport {
-            trainable_parameters: trained.trainable_count(),
-            settings,
-            result,
-            losses: run.losses().to_vec(),
-            continuations: setup::continuations(&trained, &prompts).await?,
+        write_file(&self.out.join("report.html"), html.as_bytes())
+    }
+
+    fn conclude(&self, output: &Output) -> Result<()> {
+        self.write_reports()?;
+        let records = self.records();
+        summary::comparison(output, &self.plan, &records);
+        output.text(format!(
+            "\nresults.jsonl, results.csv and report.html, which has plots, are in {}",
+            self.out.display()
+        ));
+        Ok(())
+    }
+}
+
+/// A line about a finished training.
+fn line((number, of): (usize, usize), record: &Record, seconds_left: f64) -> String {
+    let method = format!(
+        "{} ({})",
+        record.method,
+        record.strength.describe(record.value)
+    );
+    let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
+    let left = match number == of {
+        true => String::new(),
+        false => format!("  {} left", indicatif::HumanDuration(left)),
+    };
+    format!(
+        "{number:>3}/{of}  {}, {} samples, seed {}: {method:<32} S {:>7.2}  DG {:>7.2}  S/DG {:>17}{left}",
+        record.domain,
+        thousands(record.budget as f64),
+        record.seed,
+        record.metrics.specialization,
+        record.metrics.degeneralization,
+        record.metrics.ratio_in_words(),
+    )
+}
+
+/// The samples of every domain.
+async fn texts(
+    recipe: &Recipe,
+    plan: &Plan,
+    model: &CausalLm,
+    output: &Output,
+) -> Result<Vec<Texts>> {
+    let max_length = setup::max_length(recipe.max_length, model)?;
+    let most = recipe.evaluation_samples.unwrap_or(usize::MAX);
+    let first = |set: Set| -> Vec<Sample> {
+        let mut samples = set.samples.samples;
+        samples.truncate(most);
+        samples
+    };
+    let (general, for_replay) = match &recipe.general {
+        Source::Path(path) => (Set::read(path, model, max_length)?, None),
+        Source::Embedded | Source::Model => {
+            let (general, rest) = Set::tales(model, max_length)?;
+            (general, Some(rest))
+        }
+    };
+    setup::describe(output, "General", &general.summary());
+    let general = Arc::new(first(general));
+    let mut settings = plan.cells.iter().map(|cell| &cell.settings);
+    let replays = settings.any(|settings| settings.replay_ratio > 0.0 || settings.ewc > 0.0);
+    let mut replay = Vec::new();
+    if replays {
+        let set = match &recipe.replay {
+            Source::Path(path) => Set::read(path, model, max_length)?,
+            Source::Model => Set::written(model, WRITTEN_TEXTS, max_length, 0, output).await?,
+            Source::Embedded => match for_replay {
+                Some(rest) => rest,
+                None => Set::tales(model, max_length)?.1,
+            },
+        };
+        setup::describe(output, "Replay", &set.summary());
+        // What measures forgetting is not trained on.
+        let mut samples = set.samples.samples;
+        samples.retain(|sample| !general.contains(sample));
+        if samples.is_empty() {
+            return Err(Error::NoSamples {
+                origin: "the text to replay, without what measures forgetting,".to_string(),
+                skipped: 0,
+            });
+        }
+        replay = samples;
+    }
+    let replay = Arc::new(replay);
+    let mut all = Vec::new();
+    for domain in &recipe.domain {
+        let (set, usual) = match &domain.data {
+            Source::Path(path) => (Set::read(path, model, max_length)?, None),
+            Source::Embedded | Source::Model => {
+                let origin = "tickets of a bicycle workshop (embedded)".to_string();
+                let set = Set::new(&demo::tickets()?, model, max_length, origin)?;
+                let held_out = set.len() - demo::TRAIN_TICKETS;
+                (set, Some(held_out))
+            }
+        };
+        setup::describe(output, "Domain", &set.summary());
+        let (pool, held_out) = match &domain.held_out {
+            Some(path) => (set, Set::read(path, model, max_length)?),
+            None => {
+                let available = set.len();
+                let count = domain.hold_out.or(usual).unwrap_or(available.div_ceil(10));
+                if count == 0 || count >= available {
+                    let expected = format!("1 to {} for domain {:?}", available - 1, domain.name);
+                    return Err(Error::setting("hold_out", count, expected));
+                }
+                set.split(available - count)
+            }
+        };
+        all.push(Texts {
+            domain: domain.name.clone(),
+            pool: pool.samples.samples,
+            held_out: first(held_out),
+            general: general.clone(),
+            replay: replay.clone(),
         });
     }
-
-    let json = run_json(&setup, &DeviceReport::new(&device), &untouched, &reports);
-    folder.write("run.json", format!("{json:#}\n").as_bytes())?;
-    if reports.is_empty() {
-        output.text("stopped before the first method was finished; nothing was written");
-        return Ok(Ended::Cancelled);
-    }
-    folder.finish()?;
-
-    let names = ["FT", "MFT, τ 0.25"];
-    let mut rows: Vec<summary::Row<'_>> = before.into_iter().map(summary::Row::untouched).collect();
-    let mut models = vec![("untouched", untouched.as_slice())];
-    for (name, report) in names.into_iter().zip(&reports) {
-        rows.push(summary::Row::trained(name.to_string(), &report.result));
-        models.push((name, report.continuations.as_slice()));
-    }
-    summary::table(output, &rows);
-    if let [finetuning, minifinetuning] = &reports[..] {
-        output.text(summary::verdict(&finetuning.result, &minifinetuning.result));
-    }
-    summary::continuations(output, &models);
-    output.text(format!("\nModels and run.json are in {}", out.display()));
-    for (name, report) in names.into_iter().zip(&reports) {
-        output.text(format!("{name}: {}", summary::speed(&report.result)));
-    }
-    Ok(if cancel.is_cancelled() {
-        Ended::Cancelled
-    } else {
-        Ended::Well
-    })
+    Ok(all)
 }

@@ -2,12 +2,15 @@
 
 mod args;
 mod compare;
+mod demo;
 mod doctor;
 mod output;
 mod setup;
 mod small;
 mod summary;
 mod train;
+mod training;
+mod within;
 
 use std::process::ExitCode;
 
@@ -62,8 +65,9 @@ fn quiet_mesa() {
 async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
     let device = arguments.device;
     match arguments.command {
-        None => compare::run(&args::DemoArguments::default(), device, output, &cancel()).await,
-        Some(Command::Demo(demo)) => compare::run(&demo, device, output, &cancel()).await,
+        None => demo::run(&args::DemoArguments::default(), device, output, &cancel()).await,
+        Some(Command::Demo(demo)) => demo::run(&demo, device, output, &cancel()).await,
+        Some(Command::Compare(compare)) => compare::run(&compare, device, output, &cancel()).await,
         Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
         Some(Command::Eval(eval)) => small::eval(&eval, device, output).await,
         Some(Command::Generate(generate)) => small::generate(&generate, device, output).await,

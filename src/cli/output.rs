@@ -95,6 +95,17 @@ impl Output {
     /// Progress of a run, and its events for programs.
     pub fn event(&self, method: &str, event: &Event) {
         self.object(event);
+        self.show(method, event);
+    }
+
+    /// Progress of one run among many, on a terminal only: [`Self::clear`] leaves nothing of it.
+    pub fn glimpse(&self, method: &str, event: &Event) {
+        if std::io::stderr().is_terminal() {
+            self.show(method, event);
+        }
+    }
+
+    fn show(&self, method: &str, event: &Event) {
         match event {
             Event::Evaluating {
                 moment,
@@ -113,6 +124,12 @@ impl Output {
                     bar.set_position(bar.length().unwrap_or_default());
                 }
                 self.finish();
+            }
+            Event::Consolidating { done, total } => {
+                self.progress("what matters for general text", *done, *total, "");
+                if done == total {
+                    self.finish();
+                }
             }
             Event::Step {
                 step,
@@ -160,6 +177,13 @@ impl Output {
         {
             progress.printed = Some(Instant::now());
             eprintln!("{title}: {done}/{total}  {message}");
+        }
+    }
+
+    /// Ends the progress of what was going on and leaves nothing of it.
+    pub fn clear(&self) {
+        if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
+            bar.finish_and_clear();
         }
     }
 

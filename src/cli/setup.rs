@@ -1,9 +1,10 @@
 //! What several commands begin with: model, lengths, samples, output folder.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::output::{Output, thousands};
-use crate::data::{Samples, read_texts};
+use crate::data::{Sample, Samples, read_texts};
 use crate::demo;
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
@@ -97,16 +98,34 @@ impl Set {
         Ok(Self { samples, origin })
     }
 
-    /// The embedded tales.
-    pub fn tales(model: &CausalLm, max_length: usize) -> Result<Self> {
-        let tales = demo::tales()?;
-        let tales = &tales[..demo::GENERAL_TALES.min(tales.len())];
-        Self::new(
-            tales,
-            model,
-            max_length,
-            "tiny stories (embedded)".to_string(),
-        )
+    /// The embedded tales that measure what is forgotten, and those that are for choosing.
+    pub fn tales(model: &CausalLm, max_length: usize) -> Result<(Self, Self)> {
+        let origin = "tiny stories (embedded)".to_string();
+        let tales = Self::new(&demo::tales()?, model, max_length, origin)?;
+        Ok(tales.split(demo::GENERAL_TALES))
+    }
+
+    /// Texts that the model writes by itself.
+    pub async fn written(
+        model: &CausalLm,
+        count: usize,
+        max_length: usize,
+        seed: u64,
+        output: &Output,
+    ) -> Result<Self> {
+        let progress = |done| output.progress("the untouched model writes", done, count, "");
+        let samples = model
+            .sample_texts(count, max_length, seed, progress)
+            .await?;
+        output.finish();
+        Ok(Self {
+            samples: Samples {
+                truncated: vec![false; samples.len()],
+                samples,
+                skipped: 0,
+            },
+            origin: "written by the untouched model".to_string(),
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -132,22 +151,29 @@ pub struct Sets {
     pub train: Set,
     pub domain: Set,
     pub general: Set,
+    pub replay: Option<Set>,
+    pub consolidation: Option<Set>,
+    pub validation: Option<Set>,
 }
 
 impl Sets {
-    /// Says what they are, and makes them a run's data and its description.
+    /// Says what they are, and makes them a run's data, the validation set, and a description.
     pub fn announce(
         self,
         model: &CausalLm,
         name: String,
         max_length: usize,
         output: &Output,
-    ) -> (RunData, Setup) {
+    ) -> (RunData, Vec<Sample>, Setup) {
         let Self {
             train,
             domain,
             general,
+            replay,
+            consolidation,
+            validation,
         } = self;
+        let optional = |set: &Option<Set>| set.as_ref().map(Set::summary);
         let setup = Setup {
             model: name,
             parameters: model.parameter_count(),
@@ -155,16 +181,48 @@ impl Sets {
             train: train.summary(),
             domain: domain.summary(),
             general: general.summary(),
+            replay: optional(&replay),
+            consolidation: optional(&consolidation),
+            validation: optional(&validation),
         };
-        describe(output, "Train", &setup.train);
-        describe(output, "Domain", &setup.domain);
-        describe(output, "General", &setup.general);
+        let described = [
+            ("Train", Some(&setup.train)),
+            ("Domain", Some(&setup.domain)),
+            ("General", Some(&setup.general)),
+            ("Replay", setup.replay.as_ref()),
+            ("EWC", setup.consolidation.as_ref()),
+            ("Choosing", setup.validation.as_ref()),
+        ];
+        for (title, summary) in described {
+            if let Some(summary) = summary {
+                describe(output, title, summary);
+            }
+        }
+        let samples = |set: Option<Set>| set.map_or_else(Vec::new, |set| set.samples.samples);
         let data = RunData {
             train: train.samples.samples,
             domain: domain.samples.samples,
             general: general.samples.samples,
+            replay: samples(replay),
+            consolidation: samples(consolidation),
         };
-        (data, setup)
+        for (seen, what) in [
+            (&data.replay, "replayed"),
+            (&data.consolidation, "used by EWC"),
+        ] {
+            let measures: HashSet<&Sample> = data.general.iter().collect();
+            let both = seen
+                .iter()
+                .filter(|sample| measures.contains(sample))
+                .count();
+            if both > 0 {
+                output.text(format!(
+                    "Note     {both} samples that measure what is forgotten are also {what}: what \
+                     comes out will look better than it is"
+                ));
+            }
+        }
+        (data, samples(validation), setup)
     }
 }
 

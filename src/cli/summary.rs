@@ -1,6 +1,7 @@
 //! What people read when a run is done: the table, what it says, and the continuations.
 
 use super::output::{Output, thousands};
+use crate::compare::{self, Cell, Plan, Ratio, Record};
 use crate::eval::{Metrics, Perplexities};
 use crate::report::{Continuation, Done};
 
@@ -83,6 +84,46 @@ pub fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
              for each point forgotten.",
             minifinetuning / finetuning
         ),
+    }
+}
+
+/// Every method of a comparison by what stands for it, on the largest budget of each domain, and what
+/// the figures say.
+pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
+    for summary in compare::summarize(records) {
+        let Some((budget, groups)) = summary.budgets.iter().next_back() else {
+            continue;
+        };
+        let shown: Vec<_> = groups.iter().filter(|group| group.cell.main).collect();
+        let titles = shown
+            .iter()
+            .map(|group| compare::title(group).chars().count());
+        let width = titles
+            .max()
+            .unwrap_or(0)
+            .max(summary.domain.chars().count() + 14);
+        let heading = format!("{}, {} samples", summary.domain, thousands(*budget as f64));
+        output.text(format!(
+            "\n{heading:width$}  {:>8}  {:>8}  {:>18}  {:>8}  {:>9}",
+            "S", "DG", "S/DG", "Δ domain", "Δ general"
+        ));
+        for group in shown {
+            let ratio = match group.ratio {
+                Ratio::NothingForgotten => "nothing forgotten".to_string(),
+                ratio => compare::figures(ratio.rank()),
+            };
+            output.text(format!(
+                "{:width$}  {:>8.2}  {:>8.2}  {ratio:>18}  {:>+8.2}  {:>+9.2}",
+                compare::title(group),
+                group.specialization.mean,
+                group.degeneralization.mean,
+                -group.gained.mean,
+                group.forgotten.mean,
+            ));
+        }
+        for sentence in compare::verdict(&summary, plan) {
+            output.text(sentence);
+        }
     }
 }
 

@@ -3,18 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::TrainArguments;
 use super::output::{Output, thousands};
 use super::setup::{self, Set, Sets};
-use super::{Ended, summary};
+use super::training::GeneralText;
+use super::{Ended, summary, within};
+use crate::data::Sample;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::files::FolderWriter;
 use crate::model::CausalLm;
 use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
-use crate::train::{Cancel, Checkpoints, Ending, Run, drive};
+use crate::train::{
+    Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, Trainer, drive,
+};
+
+/// Share of a batch that is replayed text where nobody says otherwise.
+const DEFAULT_REPLAY_RATIO: f64 = 0.25;
+/// Texts that the model writes for elastic weight consolidation, and the most that are taken of a file.
+const CONSOLIDATION_TEXTS: usize = 128;
+
+/// A model that came out of training.
+pub(super) struct Trained {
+    pub settings: TrainSettings,
+    pub outcome: Outcome,
+    pub model: CausalLm,
+    pub losses: Vec<f32>,
+    /// What `run.json` says of a search.
+    pub search: Option<Value>,
+}
 
 pub async fn run(
     arguments: &TrainArguments,
@@ -22,85 +41,83 @@ pub async fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Ended> {
-    let settings = arguments.training.settings()?;
+    let settings = settings(arguments)?;
     // A place that cannot be written to is better known before the training than after it.
     drop(FolderWriter::new(&arguments.out, arguments.force)?);
     let device = setup::device(device, output).await?;
     let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
     let max_length = setup::max_length(arguments.max_length, &model)?;
-    let sets = samples(arguments, &model, max_length)?;
-    let (data, setup) = sets.announce(&model, name, max_length, output);
-
-    let mut method = Method::of(&settings.objective).name().to_string();
-    let mut run = Run::new(model.clone(), Arc::new(data), settings.clone())?;
-    let trainable = run.trained_model().trainable_count();
+    // What does not fit the model is better known before any text is written or read.
+    let trainable = Trainer::new(model.clone(), settings.clone())?
+        .model()
+        .trainable_count();
+    let mut sets = samples(arguments, &model, max_length)?;
+    general_texts(&mut sets, arguments, &settings, &model, max_length, output).await?;
+    let (data, validation, setup) = sets.announce(&model, name, max_length, output);
+    let data = Arc::new(data);
     if let Some(adapter) = &settings.adapter {
-        method = format!("{method} on {}", adapter.name());
         output.text(format!(
             "Adapter  {}, {} trainable parameters",
             adapter.name(),
             thousands(trainable as f64)
         ));
     }
-    let checkpoints = Checkpoints {
-        path: checkpoint_path(&arguments.out),
-        every: arguments.checkpoint_every,
-    };
-    if !arguments.resume && !arguments.force && checkpoints.path.exists() {
-        return Err(Error::Checkpoint {
-            path: checkpoints.path,
-            message:
-                "a stopped run left this checkpoint: go on from it with --resume, or begin anew \
-                      with --force"
-                    .to_string(),
-        });
-    }
-    if arguments.resume {
-        checkpoints.restore(&mut run)?;
-        let (done, steps) = (run.steps_done(), run.steps());
-        output.text(format!("Resume   after step {done} of {steps}"));
-    }
-    output.object(&json!({
+
+    let checkpoints = checkpoints(arguments)?;
+    let mut started = json!({
         "event": "started",
         "method": Method::of(&settings.objective),
         "trainable_parameters": trainable,
         "settings": settings,
-        "steps": run.steps(),
-        "steps_done": run.steps_done(),
+        "steps": settings.steps(data.train.len())?,
+        "steps_done": 0,
         "setup": setup,
         "device": device.name(),
-    }));
-    output.text("");
+    });
     let prompts: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
-    let untouched = setup::continuations(&model, &prompts).await?;
-
-    let ending = drive(&mut run, Some(&checkpoints), cancel, |event| {
-        output.event(&method, event);
-    })
-    .await?;
-    output.finish();
-    let Ending::Finished(outcome) = ending else {
-        output.object(&json!({
-            "event": "cancelled",
-            "step": run.steps_done(),
-            "checkpoint": checkpoints.path.display().to_string(),
-        }));
-        output.text(format!(
-            "stopped after step {} of {}; the same command with --resume goes on from {}",
-            run.steps_done(),
-            run.steps(),
-            checkpoints.path.display()
-        ));
+    let trained = match arguments.max_degeneralization {
+        None => {
+            let mut run = Run::new(model.clone(), data, settings.clone())?;
+            if arguments.resume {
+                checkpoints.restore(&mut run)?;
+                let (done, steps) = (run.steps_done(), run.steps());
+                output.text(format!("Resume   after step {done} of {steps}"));
+            }
+            started["steps_done"] = run.steps_done().into();
+            output.object(&started);
+            output.text("");
+            let untouched = setup::continuations(&model, &prompts).await?;
+            let trained = train(run, settings, &checkpoints, output, cancel).await?;
+            trained.map(|trained| (trained, untouched))
+        }
+        Some(bound) => {
+            output.object(&started);
+            output.text("");
+            let untouched = setup::continuations(&model, &prompts).await?;
+            let sets = (data, validation);
+            let found = within::search(bound.0, &model, sets, &settings, output, cancel).await?;
+            found.map(|trained| (trained, untouched))
+        }
+    };
+    let Some((trained, untouched)) = trained else {
         return Ok(Ended::Cancelled);
     };
 
-    let trained = run.trained_model();
+    let Trained {
+        settings,
+        outcome,
+        model: trained,
+        losses,
+        search,
+    } = trained;
+    let title = settings.title();
     let report = MethodReport {
         result: Done::new(&settings, &outcome, arguments.out.display().to_string()),
         settings,
         trainable_parameters: trainable,
-        losses: run.losses().to_vec(),
+        losses,
         continuations: setup::continuations(&trained, &prompts).await?,
+        search,
     };
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     trained.write(&folder, "").await?;
@@ -116,12 +133,12 @@ pub async fn run(
 
     let rows = [
         summary::Row::untouched(outcome.before),
-        summary::Row::trained(method.clone(), &report.result),
+        summary::Row::trained(title.clone(), &report.result),
     ];
     summary::table(output, &rows);
     let models = [
         ("untouched", untouched.as_slice()),
-        (method.as_str(), report.continuations.as_slice()),
+        (title.as_str(), report.continuations.as_slice()),
     ];
     summary::continuations(output, &models);
     output.text(format!(
@@ -136,6 +153,77 @@ pub async fn run(
     output.text(summary::speed(&report.result));
     output.object(&report.result);
     Ok(Ended::Well)
+}
+
+/// The settings that the arguments mean together.
+fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
+    let replays = arguments.replay.is_some();
+    let usual = if replays { DEFAULT_REPLAY_RATIO } else { 0.0 };
+    let settings = TrainSettings {
+        replay_ratio: arguments.replay_ratio.unwrap_or(usual),
+        ..arguments.training.settings()?
+    };
+    settings.validate()?;
+    if arguments.max_degeneralization.is_some() && arguments.resume {
+        let expected = "none with --max-degeneralization, which tries several trainings";
+        return Err(Error::setting("resume", "given", expected));
+    }
+    Ok(settings)
+}
+
+/// Trains from where the run is; `None` if cancelled.
+async fn train(
+    mut run: Run,
+    settings: TrainSettings,
+    checkpoints: &Checkpoints,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Option<Trained>> {
+    let title = settings.title();
+    let ending = drive(&mut run, Some(checkpoints), cancel, |event| {
+        output.event(&title, event);
+    })
+    .await?;
+    output.finish();
+    let Ending::Finished(outcome) = ending else {
+        output.object(&json!({
+            "event": "cancelled",
+            "step": run.steps_done(),
+            "checkpoint": checkpoints.path.display().to_string(),
+        }));
+        output.text(format!(
+            "stopped after step {} of {}; the same command with --resume goes on from {}",
+            run.steps_done(),
+            run.steps(),
+            checkpoints.path.display()
+        ));
+        return Ok(None);
+    };
+    Ok(Some(Trained {
+        settings,
+        outcome,
+        model: run.trained_model(),
+        losses: run.losses().to_vec(),
+        search: None,
+    }))
+}
+
+/// Where checkpoints go, if no stopped run would lose its own by that.
+fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
+    let checkpoints = Checkpoints {
+        path: checkpoint_path(&arguments.out),
+        every: arguments.checkpoint_every,
+    };
+    if !arguments.resume && !arguments.force && checkpoints.path.exists() {
+        return Err(Error::Checkpoint {
+            path: checkpoints.path,
+            message:
+                "a stopped run left this checkpoint: go on from it with --resume, or begin anew \
+                      with --force"
+                    .to_string(),
+        });
+    }
+    Ok(checkpoints)
 }
 
 /// `OUT.checkpoint`, beside the folder that it becomes.
@@ -182,13 +270,80 @@ fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> R
         Some(path) => Set::read(path, model, max_length)?,
         None => rest,
     };
-    let general = match &arguments.general {
-        Some(path) => Set::read(path, model, max_length)?,
-        None => Set::tales(model, max_length)?,
+    let (general, validation) = match &arguments.general {
+        Some(path) => (Set::read(path, model, max_length)?, None),
+        None => {
+            let (general, validation) = Set::tales(model, max_length)?;
+            (general, Some(validation))
+        }
+    };
+    let searches = arguments.max_degeneralization.is_some();
+    let (general, validation) = match (&arguments.validation, validation) {
+        _ if !searches => (general, None),
+        (Some(path), _) => (general, Some(Set::read(path, model, max_length)?)),
+        (None, Some(validation)) => (general, Some(validation)),
+        (None, None) => {
+            let count = general.len();
+            if count < 2 {
+                return Err(Error::TooFewSamples {
+                    origin: format!("{}, of which a fifth is for choosing,", general.origin),
+                    requested: 2,
+                    available: count,
+                });
+            }
+            let (general, validation) = general.split(count - count.div_ceil(5));
+            (general, Some(validation))
+        }
     };
     Ok(Sets {
         train,
         domain,
         general,
+        replay: None,
+        consolidation: None,
+        validation,
     })
 }
+
+/// Adds the general text that the method trains with: read, or written by the untouched model.
+async fn general_texts(
+    sets: &mut Sets,
+    arguments: &TrainArguments,
+    settings: &TrainSettings,
+    model: &CausalLm,
+    max_length: usize,
+    output: &Output,
+) -> Result<()> {
+    if let Some(text) = &arguments.replay {
+        let count = settings.replayed(sets.train.len())?.max(1);
+        sets.replay =
+            Some(general_text(text, count, settings.seed, model, max_length, output).await?);
+    }
+    if settings.ewc > 0.0 {
+        let text = arguments.ewc_text.as_ref().unwrap_or(&GeneralText::Model);
+        let count = CONSOLIDATION_TEXTS;
+        // Another text than what is replayed.
+        let seed = settings.seed ^ (1 << 32);
+        let set = general_text(text, count, seed, model, max_length, output).await?;
+        let count = count.min(set.len());
+        sets.consolidation = Some(set.split(count).0);
+    }
+    Ok(())
+}
+
+async fn general_text(
+    text: &GeneralText,
+    count: usize,
+    seed: u64,
+    model: &CausalLm,
+    max_length: usize,
+    output: &Output,
+) -> Result<Set> {
+    match text {
+        GeneralText::File(path) => Set::read(path, model, max_length),
+        GeneralText::Model => Set::written(model, count, max_length, seed, output).await,
+    }
+}
+
+/// A run's data and the validation set.
+pub(super) type DataAndValidation = (Arc<RunData>, Vec<Sample>);

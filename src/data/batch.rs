@@ -1,5 +1,7 @@
 //! Batches of samples of about the same length, padded on the right.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -67,22 +69,66 @@ impl Batch {
 
 /// The batches of an epoch, as positions in the list: a random order that `seed` and `epoch` fix,
 /// in which samples of about the same length come together.
+///
+/// The first `train` samples of the list come once each. The others are for replay: `replayed` of
+/// them are mixed in evenly, so that every batch has its share, each of them as often as any other
+/// over the epochs.
 pub fn epoch_batches(
     list: &[Sample],
+    train: usize,
+    replayed: usize,
     batch_size: usize,
     seed: u64,
     epoch: usize,
 ) -> Vec<Vec<usize>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(epoch as u64);
-    let mut order: Vec<usize> = (0..list.len()).collect();
-    order.shuffle(&mut random);
+    let mut samples: Vec<usize> = (0..train).collect();
+    samples.shuffle(&mut random);
+    let replay = replayed_in_epoch(train..list.len(), replayed, seed, epoch);
+    let mut order = mixed(samples, replay);
     for window in order.chunks_mut(batch_size.saturating_mul(WINDOW)) {
-        window.sort_by_key(|&index| list[index].len());
+        // By length among their own kind: the places of replayed samples stay theirs.
+        for replays in [false, true] {
+            let places: Vec<usize> = (0..window.len())
+                .filter(|&place| (window[place] >= train) == replays)
+                .collect();
+            let mut sorted: Vec<usize> = places.iter().map(|&place| window[place]).collect();
+            sorted.sort_by_key(|&index| list[index].len());
+            for (place, index) in places.into_iter().zip(sorted) {
+                window[place] = index;
+            }
+        }
     }
     let mut batches: Vec<Vec<usize>> = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
     batches.shuffle(&mut random);
     batches
+}
+
+/// Samples out of a pool, taken in turn in an order that `seed` fixes: each epoch goes on where the
+/// one before ended.
+fn replayed_in_epoch(pool: Range<usize>, count: usize, seed: u64, epoch: usize) -> Vec<usize> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(u64::MAX);
+    let mut order: Vec<usize> = pool.collect();
+    order.shuffle(&mut random);
+    let in_turn = order.iter().copied().cycle();
+    let first = match order.len() {
+        0 => 0,
+        length => epoch.wrapping_mul(count) % length,
+    };
+    in_turn.skip(first).take(count).collect()
+}
+
+/// Two lists as one, each in its order, evenly mixed.
+fn mixed(samples: Vec<usize>, replay: Vec<usize>) -> Vec<usize> {
+    let (count, total) = (replay.len(), samples.len() + replay.len());
+    let [mut samples, mut replay] = [samples, replay].map(Vec::into_iter);
+    let mixed = (0..total).filter_map(|place| {
+        let is_replay = (place + 1) * count / total > place * count / total;
+        if is_replay { &mut replay } else { &mut samples }.next()
+    });
+    mixed.collect()
 }
 
 /// Batches that cover the list once, by length: for evaluation, where the order does not matter.
@@ -103,14 +149,44 @@ mod tests {
     #[test]
     fn an_epoch_takes_every_sample_once_in_an_order_of_its_own() {
         let list = list();
-        let first = epoch_batches(&list, 8, 7, 0);
+        let first = epoch_batches(&list, 103, 0, 8, 7, 0);
         assert_eq!(first.len(), 13);
         let mut all: Vec<usize> = first.concat();
         all.sort_unstable();
         assert_eq!(all, (0..103).collect::<Vec<_>>());
-        assert_eq!(first, epoch_batches(&list, 8, 7, 0));
-        assert_ne!(first, epoch_batches(&list, 8, 7, 1));
-        assert_ne!(first, epoch_batches(&list, 8, 8, 0));
+        assert_eq!(first, epoch_batches(&list, 103, 0, 8, 7, 0));
+        assert_ne!(first, epoch_batches(&list, 103, 0, 8, 7, 1));
+        assert_ne!(first, epoch_batches(&list, 103, 0, 8, 8, 0));
+    }
+
+    #[test]
+    fn replay_has_its_share_of_every_batch_and_takes_all_samples_in_turn() {
+        let list = list();
+        // 72 to train on, 31 to replay, of which 24 an epoch: a quarter of the 96.
+        let mut replayed = vec![0; list.len()];
+        for epoch in 0..31 {
+            let batches = epoch_batches(&list, 72, 24, 8, 7, epoch);
+            assert_eq!(batches.len(), 12);
+            for batch in &batches {
+                assert_eq!(batch.iter().filter(|&&index| index >= 72).count(), 2);
+            }
+            for index in batches.concat() {
+                replayed[index] += 1;
+            }
+        }
+        assert!(replayed[..72].iter().all(|&times| times == 31));
+        assert!(replayed[72..].iter().all(|&times| times == 24));
+    }
+
+    #[test]
+    fn replay_that_is_smaller_than_its_share_is_repeated() {
+        let list = list();
+        let batches = epoch_batches(&list, 100, 50, 8, 7, 0).concat();
+        assert_eq!(batches.len(), 150);
+        for replayed in 100..103 {
+            let times = batches.iter().filter(|&&index| index == replayed).count();
+            assert!((16..=17).contains(&times), "{times}");
+        }
     }
 
     #[test]
@@ -125,7 +201,7 @@ mod tests {
     #[test]
     fn batches_waste_little_on_padding() {
         let list = list();
-        let padded: usize = epoch_batches(&list, 8, 1, 0)
+        let padded: usize = epoch_batches(&list, 103, 0, 8, 1, 0)
             .into_iter()
             .map(|samples| Batch::new(&list, samples))
             .map(|batch| batch.length * batch.samples.len())

@@ -161,6 +161,13 @@ pub(super) fn cases() -> Vec<Case> {
             &mut random,
         ),
         case(
+            "random, V = 4,099, constant mixture",
+            Objective::constant_mixture(0.3),
+            [17, 4099],
+            3.0,
+            &mut random,
+        ),
+        case(
             "random, V = 32,000",
             mft(0.25),
             [16, 32_000],

@@ -73,6 +73,7 @@ pub(super) fn read_vectors(path: &Path, bytes: &[u8]) -> Result<Vec<(Case, Resul
                 return Err(fault(format!("{name}.labels do not fit its logits")));
             }
             let objective = Objective {
+                alpha: None,
                 tau: settings.tau,
                 temperature: settings.temperature,
                 scope: settings.scope,

@@ -124,7 +124,7 @@ impl CausalLm {
 }
 
 /// The next token by the sampling's rules. NaN logits are never chosen while there are others.
-fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
+pub(super) fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     let order = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
     let most_likely = |tokens: &[usize]| {
@@ -139,25 +139,26 @@ fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
         return most_likely(&tokens) as u32;
     }
     tokens.retain(|&token| !logits[token].is_nan());
-    tokens.sort_unstable_by(order);
-    if sampling.top_k > 0 {
-        tokens.truncate(sampling.top_k);
-    }
-    let Some(&first) = tokens.first() else {
-        return 0;
-    };
+    let first = most_likely(&tokens);
     let weight =
         |token: usize| f64::from((logits[token] - logits[first]) / sampling.temperature).exp();
-    let total: f64 = tokens.iter().map(|&token| weight(token)).sum();
-    let mut sum = 0.0;
-    let kept = tokens
-        .iter()
-        .position(|&token| {
-            sum += weight(token);
-            sum >= f64::from(sampling.top_p) * total
-        })
-        .map_or(tokens.len(), |last| last + 1);
-    tokens.truncate(kept);
+    // Without limits the order does not matter, and sorting a vocabulary takes its time.
+    if sampling.top_k > 0 || sampling.top_p < 1.0 {
+        tokens.sort_unstable_by(order);
+        if sampling.top_k > 0 {
+            tokens.truncate(sampling.top_k);
+        }
+        let total: f64 = tokens.iter().map(|&token| weight(token)).sum();
+        let mut sum = 0.0;
+        let kept = tokens
+            .iter()
+            .position(|&token| {
+                sum += weight(token);
+                sum >= f64::from(sampling.top_p) * total
+            })
+            .map_or(tokens.len(), |last| last + 1);
+        tokens.truncate(kept);
+    }
     let total: f64 = tokens.iter().map(|&token| weight(token)).sum();
     let mut target = random.random::<f64>() * total;
     for &token in &tokens {

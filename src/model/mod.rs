@@ -10,6 +10,7 @@ mod generate;
 pub mod linear;
 pub mod ops;
 mod parameters;
+mod sample;
 pub mod weights;
 
 pub use causal_lm::CausalLm;

@@ -11,7 +11,8 @@
 //! L = T² KL(q ‖ softmax(s / T))       the loss, without gradient through q
 //! ```
 //!
-//! τ = 1 makes q one-hot, so plain finetuning is the same loss. Three forms compute it and must
+//! τ = 1 makes q one-hot, so plain finetuning is the same loss. A constant mixture has one α for
+//! every token in place of that rule. Three forms compute it and must
 //! agree: the shaders ([`crate::shader`]), their twin in plain Rust ([`twin`], which is what the CPU device
 //! runs), and burn's tensor operations ([`mod@reference`]).
 

@@ -25,6 +25,9 @@ pub fn corrected_target(
         .equal(labels.clone().expand([rows, vocabulary]));
 
     let p = log_softmax(teacher_logits.clone() / objective.temperature, 1).exp();
+    if let Some(alpha) = objective.alpha {
+        return p * (1.0 - alpha) + is_label.float() * alpha;
+    }
     let p_label = p.clone().gather(1, labels.clone());
     let largest = teacher_logits.clone().max_dim(1);
     let argmax = columns

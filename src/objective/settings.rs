@@ -21,7 +21,8 @@ pub enum Scope {
 }
 
 /// What the student is trained towards: the teacher's distribution, corrected until the label wins
-/// by a margin (minifinetuning), or the label alone (finetuning).
+/// by a margin (minifinetuning) or by the same share everywhere (a constant mixture), or the label
+/// alone (finetuning).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Objective {
@@ -32,6 +33,10 @@ pub struct Objective {
     pub temperature: f32,
     /// Which tokens are corrected.
     pub scope: Scope,
+    /// Share α in \[0, 1\] of the label in a constant mixture, q = (1 − α) p + α e_y for every
+    /// token. It takes the place of τ and scope; none for minifinetuning.
+    #[serde(default)]
+    pub alpha: Option<f32>,
 }
 
 impl Default for Objective {
@@ -48,6 +53,17 @@ impl Objective {
             tau,
             temperature: 1.0,
             scope: Scope::All,
+            alpha: None,
+        }
+    }
+
+    /// A constant mixture with share `alpha` of the label, temperature 1: the usual way to mix a
+    /// teacher's distribution with labels (Hinton et al., arXiv:1503.02531), a rival of
+    /// minifinetuning.
+    pub const fn constant_mixture(alpha: f32) -> Self {
+        Self {
+            alpha: Some(alpha),
+            ..Self::finetuning()
         }
     }
 
@@ -56,19 +72,27 @@ impl Objective {
         Self::minifinetuning(1.0)
     }
 
-    /// Whether the target depends on the teacher. With τ = 1 on all tokens it is one-hot and no
-    /// teacher is needed.
+    /// Whether the target depends on the teacher. With τ = 1 on all tokens, or α = 1, it is one-hot
+    /// and no teacher is needed.
     pub fn needs_teacher(&self) -> bool {
-        self.tau < 1.0 || self.scope == Scope::Incorrect
+        match self.alpha {
+            Some(alpha) => alpha < 1.0,
+            None => self.tau < 1.0 || self.scope == Scope::Incorrect,
+        }
     }
 
-    /// Checks the ranges of τ and temperature.
+    /// Checks the ranges of τ, α and temperature.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for τ outside \[0, 1\] and for a temperature that is not positive
-    /// and finite.
+    /// [`Error::InvalidSetting`] for τ or α outside \[0, 1\] and for a temperature that is not
+    /// positive and finite.
     pub fn validate(&self) -> Result<()> {
+        if let Some(alpha) = self.alpha
+            && !(0.0..=1.0).contains(&alpha)
+        {
+            return Err(Error::setting("alpha", alpha, "a number from 0 to 1"));
+        }
         if !(0.0..=1.0).contains(&self.tau) {
             return Err(Error::setting("tau", self.tau, "a number from 0 to 1"));
         }

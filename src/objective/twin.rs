@@ -55,6 +55,9 @@ impl Correction {
 
 /// 1 − α, see `shaders/correction.wgsl`; computed as such it loses no digits where α is near 1.
 fn one_minus_alpha(p_label: f64, p_max: f64, label_is_argmax: bool, objective: &Objective) -> f64 {
+    if let Some(alpha) = objective.alpha {
+        return 1.0 - f64::from(alpha);
+    }
     let tau = f64::from(objective.tau);
     if !label_is_argmax {
         return (1.0 - tau) / (1.0 + p_max - p_label);

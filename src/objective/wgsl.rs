@@ -68,6 +68,7 @@ struct Parameters {
     inverse_temperature: f32,
     loss_scale: f32,
     gradient_scale: f32,
+    constant_kept: f32,
 }
 
 impl Parameters {
@@ -84,6 +85,7 @@ impl Parameters {
             inverse_temperature: 1.0 / objective.temperature,
             loss_scale: objective.temperature * objective.temperature,
             gradient_scale: gradient_scale * objective.temperature,
+            constant_kept: objective.alpha.map_or(-1.0, |alpha| 1.0 - alpha),
         }
     }
 }

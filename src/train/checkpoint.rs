@@ -158,10 +158,16 @@ fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
 }
 
 /// The model and every token of the data, in a few digits.
-pub(super) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
+pub(crate) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(model.weight_bytes());
-    for list in [&data.train, &data.domain, &data.general] {
+    for list in [
+        &data.train,
+        &data.domain,
+        &data.general,
+        &data.replay,
+        &data.consolidation,
+    ] {
         hasher.update(&list.len().to_le_bytes());
         for sample in list {
             hasher.update(&sample.len().to_le_bytes());

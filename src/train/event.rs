@@ -41,6 +41,13 @@ pub enum Event {
         #[serde(flatten)]
         perplexities: Perplexities,
     },
+    /// A text is taken into the weights' importance, for elastic weight consolidation.
+    Consolidating {
+        /// Texts done.
+        done: usize,
+        /// Texts in all.
+        total: usize,
+    },
     /// A training step is done.
     Step {
         /// Steps done.

@@ -51,8 +51,11 @@ impl MemoryEstimate {
             let inputs = samples.iter().map(|sample| sample.len() as u64 - 1);
             inputs.max().unwrap_or(0)
         };
-        let length = inputs(&data.train);
-        let batch = settings.batch_size.min(data.train.len()) as u64;
+        let replays = settings.replay_ratio > 0.0;
+        let replay: &[Sample] = if replays { &data.replay } else { &[] };
+        let samples = data.train.len() + settings.replayed(data.train.len())?;
+        let length = inputs(&data.train).max(inputs(replay));
+        let batch = settings.batch_size.min(samples) as u64;
         let rows = batch * length;
         let evaluated = inputs(&data.domain).max(inputs(&data.general));
         let evaluated_rows = settings.batch_size as u64 * evaluated;
@@ -98,7 +101,8 @@ impl MemoryEstimate {
         let tile = logits
             .min(settings.tile_bytes as u64)
             .max(vocabulary * FLOAT);
-        let states = crate::data::positions(&data.train) as u64 * hidden * FLOAT;
+        let seen = crate::data::positions(&data.train) + crate::data::positions(replay);
+        let states = seen as u64 * hidden * FLOAT;
         let parts = [
             ("weights", parameters),
             // With an adapter the weights stay what they are.
@@ -112,6 +116,10 @@ impl MemoryEstimate {
             ),
             ("gradients", trained),
             ("optimiser moments", 2 * trained),
+            (
+                "importance of weights (EWC)",
+                if settings.ewc > 0.0 { trained } else { 0 },
+            ),
             ("activations", activations.max(evaluation)),
             (
                 "teacher's hidden states",

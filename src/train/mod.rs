@@ -1,6 +1,9 @@
 //! Training: the loop, the optimiser, the schedule, the teacher, checkpoints and events.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod bound;
 mod checkpoint;
+mod consolidation;
 #[cfg(not(target_arch = "wasm32"))]
 mod drive;
 mod event;
@@ -9,9 +12,14 @@ mod optimizer;
 mod pace;
 mod run;
 mod settings;
+mod strength;
 mod teacher;
 mod trainer;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use bound::{Strongest, Trial, strongest_within};
+#[cfg(feature = "compare")]
+pub(crate) use checkpoint::fingerprint;
 #[cfg(not(target_arch = "wasm32"))]
 pub use drive::{Cancel, Checkpoints, Ending, drive};
 pub use event::{Event, Moment};
@@ -19,4 +27,5 @@ pub use memory::{MemoryEstimate, MemoryPart};
 pub use pace::{Budget, Pace, Wanted, budget};
 pub use run::{Evaluated, Outcome, Run, RunData};
 pub use settings::{Schedule, TrainSettings};
+pub use strength::Strength;
 pub use trainer::{Measured, Trainer};

@@ -16,7 +16,7 @@ use crate::eval::{Evaluation, Metrics, Perplexities};
 use crate::model::CausalLm;
 
 /// The samples of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunData {
     /// Trained on.
     pub train: Vec<Sample>,
@@ -24,6 +24,11 @@ pub struct RunData {
     pub domain: Vec<Sample>,
     /// What the model should not forget.
     pub general: Vec<Sample>,
+    /// General text that is trained on again, where the settings ask for replay.
+    pub replay: Vec<Sample>,
+    /// General text that says how much each weight matters, where the settings ask for elastic
+    /// weight consolidation.
+    pub consolidation: Vec<Sample>,
 }
 
 /// What a model was worth at a step of its training.
@@ -59,6 +64,8 @@ pub struct Outcome {
 pub struct Run {
     model: CausalLm,
     data: Arc<RunData>,
+    /// What is trained on: the training set, and what is replayed after it.
+    samples: Vec<Sample>,
     trainer: Trainer,
     steps: usize,
     /// Predicted tokens of the whole run.
@@ -81,24 +88,39 @@ impl Run {
     /// samples.
     pub fn new(model: CausalLm, data: Arc<RunData>, settings: TrainSettings) -> Result<Self> {
         let trainer = Trainer::new(model.clone(), settings)?;
-        for (list, origin) in [
-            (&data.train, "the training set"),
-            (&data.domain, "the held-out domain set"),
-            (&data.general, "the general set"),
+        let settings = trainer.settings();
+        let (replays, consolidates) = (settings.replay_ratio > 0.0, settings.ewc > 0.0);
+        for (list, origin, needed) in [
+            (&data.train, "the training set", true),
+            (&data.domain, "the held-out domain set", true),
+            (&data.general, "the general set", true),
+            (&data.replay, "the text to replay", replays),
+            (
+                &data.consolidation,
+                "the text for elastic weight consolidation",
+                consolidates,
+            ),
         ] {
-            if list.is_empty() {
+            if needed && list.is_empty() {
                 return Err(Error::NoSamples {
                     origin: origin.to_string(),
                     skipped: 0,
                 });
             }
         }
-        let settings = trainer.settings();
+        let mut samples = data.train.clone();
+        let mut tokens = positions(&samples);
+        if replays {
+            let replayed = settings.replayed(data.train.len())?;
+            tokens += replayed.saturating_mul(positions(&data.replay)) / data.replay.len();
+            samples.extend_from_slice(&data.replay);
+        }
         let steps = settings.steps(data.train.len())?;
-        let tokens = positions(&data.train).saturating_mul(settings.epochs);
+        let tokens = tokens.saturating_mul(settings.epochs);
         Ok(Self {
             model,
             data,
+            samples,
             trainer,
             steps,
             tokens,
@@ -155,6 +177,9 @@ impl Run {
             return self.evaluate().await.map(Some);
         }
         if self.progress.step < self.steps {
+            if let Some(event) = self.consolidate().await? {
+                return Ok(Some(event));
+            }
             return self.train_step().await.map(Some);
         }
         Ok(None)
@@ -162,9 +187,15 @@ impl Run {
 
     /// The results, when all is done.
     pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome_so_far()
+            .filter(|outcome| outcome.steps == self.steps)
+    }
+
+    /// The results if the run ended here; `None` where the model was not just evaluated.
+    pub fn outcome_so_far(&self) -> Option<Outcome> {
         let evaluations = &self.progress.evaluations;
         let (before, after) = (evaluations.first()?, evaluations.last()?);
-        (before.step == 0 && after.step == self.steps).then(|| Outcome {
+        (before.step == 0 && after.step == self.progress.step).then(|| Outcome {
             before: before.perplexities,
             after: after.perplexities,
             metrics: Metrics::new(before.perplexities, after.perplexities),
@@ -181,9 +212,28 @@ impl Run {
         wanted && self.progress.evaluations.last().map(|last| last.step) != Some(step)
     }
 
+    /// Takes the next text into the weights' importance, where that is still to be done.
+    async fn consolidate(&mut self) -> Result<Option<Event>> {
+        let texts = &self.data.consolidation;
+        let Some(done) = self
+            .trainer
+            .consolidated()
+            .filter(|&done| done < texts.len())
+        else {
+            return Ok(None);
+        };
+        let text = Batch::new(texts, vec![done]);
+        self.trainer.consolidate(&text).await?;
+        self.model.device().check()?;
+        Ok(Some(Event::Consolidating {
+            done: done + 1,
+            total: texts.len(),
+        }))
+    }
+
     async fn train_step(&mut self) -> Result<Event> {
         let began = Instant::now();
-        let batches = self.next_batches();
+        let batches = self.next_batches()?;
         let at = self.progress.step;
         let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
         let measured = self.trainer.step(&batches, learning_rate).await?;
@@ -220,7 +270,7 @@ impl Run {
     }
 
     /// The batches of the next step. They depend on seed and step alone.
-    fn next_batches(&mut self) -> Vec<Batch> {
+    fn next_batches(&mut self) -> Result<Vec<Batch>> {
         let settings = self.trainer.settings();
         let steps_an_epoch = self.steps / settings.epochs;
         let (epoch, step) = (
@@ -228,16 +278,23 @@ impl Run {
             self.progress.step % steps_an_epoch,
         );
         if self.epoch.as_ref().map(|(epoch, _)| *epoch) != Some(epoch) {
-            let batches =
-                epoch_batches(&self.data.train, settings.batch_size, settings.seed, epoch);
+            let train = self.data.train.len();
+            let batches = epoch_batches(
+                &self.samples,
+                train,
+                settings.replayed(train)?,
+                settings.batch_size,
+                settings.seed,
+                epoch,
+            );
             self.epoch = Some((epoch, batches));
         }
         let batches = self.epoch.iter().flat_map(|(_, batches)| batches);
-        batches
+        let batches = batches
             .skip(step * settings.gradient_accumulation)
             .take(settings.gradient_accumulation)
-            .map(|samples| Batch::new(&self.data.train, samples.clone()))
-            .collect()
+            .map(|samples| Batch::new(&self.samples, samples.clone()));
+        Ok(batches.collect())
     }
 
     /// A batch of the evaluation on the domain set, then on the general set.

@@ -8,6 +8,8 @@ use crate::objective::{DEFAULT_TILE_BYTES, Objective};
 
 /// Beyond every use, and far below where products of counts overflow.
 const LARGEST_COUNT: usize = 1_000_000;
+/// As many as an epoch of any use; a ratio near 1 asks for more than a list can hold.
+const MOST_REPLAYED: f64 = 1e8;
 
 /// How the learning rate goes on after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,14 @@ pub struct TrainSettings {
     /// What is trained in place of the weights; none for the weights themselves.
     #[serde(default)]
     pub adapter: Option<AdapterSettings>,
+    /// Share of the samples in every batch that are replayed general text, in \[0, 1).
+    #[serde(default)]
+    pub replay_ratio: f64,
+    /// Strength λ of elastic weight consolidation, which holds weights the more the more they matter
+    /// for general text (Kirkpatrick et al., arXiv:1612.00796); 0 for none. At 1 the penalty is the
+    /// quadratic approximation of KL(untouched ‖ trained) per token of that text.
+    #[serde(default)]
+    pub ewc: f64,
     /// Times that every sample is seen.
     pub epochs: usize,
     /// Samples a batch.
@@ -64,6 +74,8 @@ impl Default for TrainSettings {
         Self {
             objective: Objective::default(),
             adapter: None,
+            replay_ratio: 0.0,
+            ewc: 0.0,
             epochs: 3,
             batch_size: 8,
             gradient_accumulation: 1,
@@ -108,6 +120,7 @@ impl TrainSettings {
             ));
         }
         for (name, value) in [
+            ("ewc", self.ewc),
             ("weight-decay", self.weight_decay),
             ("clip", self.gradient_clip),
         ] {
@@ -115,15 +128,37 @@ impl TrainSettings {
                 return Err(Error::setting(name, value, "a finite number from 0"));
             }
         }
+        if !(0.0..1.0).contains(&self.replay_ratio) {
+            return Err(Error::setting(
+                "replay-ratio",
+                self.replay_ratio,
+                "0 or more, below 1",
+            ));
+        }
         Ok(())
     }
 
-    /// Steps of a training on so many samples.
+    /// Samples that are replayed in an epoch of so many others, to be their share of all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] if they cannot be counted.
+    pub fn replayed(&self, samples: usize) -> Result<usize> {
+        let replayed = (samples as f64 * self.replay_ratio / (1.0 - self.replay_ratio)).round();
+        if replayed > MOST_REPLAYED {
+            let expected = "less, for so many samples";
+            return Err(Error::setting("replay-ratio", self.replay_ratio, expected));
+        }
+        Ok(replayed as usize)
+    }
+
+    /// Steps of a training on so many samples, and those replayed beside them.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] if they cannot be counted.
     pub fn steps(&self, samples: usize) -> Result<usize> {
+        let samples = samples.saturating_add(self.replayed(samples)?);
         let batches = samples.div_ceil(self.batch_size);
         let steps_an_epoch = batches.div_ceil(self.gradient_accumulation);
         let steps = self.epochs.checked_mul(steps_an_epoch);
@@ -171,8 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn replayed_samples_are_their_share_of_all() {
+        let settings = |replay_ratio| TrainSettings {
+            replay_ratio,
+            ..TrainSettings::default()
+        };
+        assert_eq!(settings(0.0).replayed(500).ok(), Some(0));
+        assert_eq!(settings(0.25).replayed(300).ok(), Some(100));
+        assert_eq!(settings(0.5).replayed(300).ok(), Some(300));
+        assert_eq!(settings(0.25).steps(300).ok(), Some(150));
+        assert!(settings(1.0 - f64::EPSILON).replayed(500).is_err());
+    }
+
+    #[test]
     fn ranges_are_checked() {
-        let broken: [fn(&mut TrainSettings); 8] = [
+        let broken: [fn(&mut TrainSettings); 13] = [
             |s| s.objective.tau = 1.5,
             |s| s.objective.tau = f32::NAN,
             |s| s.objective.temperature = 0.0,
@@ -181,6 +229,11 @@ mod tests {
             |s| s.learning_rate = -1.0,
             |s| s.learning_rate = f64::INFINITY,
             |s| s.gradient_clip = f64::NAN,
+            |s| s.objective.alpha = Some(1.5),
+            |s| s.replay_ratio = 1.0,
+            |s| s.replay_ratio = -0.1,
+            |s| s.replay_ratio = f64::NAN,
+            |s| s.ewc = -1.0,
         ];
         assert!(TrainSettings::default().validate().is_ok());
         for (number, breaks) in broken.iter().enumerate() {

@@ -1,8 +1,9 @@
 //! The training step, from batches to moved parameters: gradients of the mean loss, one look at the
 //! device, then the optimiser.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
+use super::consolidation::Consolidation;
 use super::optimizer::{self, AdamW};
 use super::settings::TrainSettings;
 use super::teacher::Teacher;
@@ -10,13 +11,14 @@ use crate::data::Batch;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::{CausalLm, ParameterSpec, Parameters};
-use crate::objective::distillation_loss;
+use crate::objective::{Objective, Predictions, distillation_loss};
 
 /// A model in training: its trainable values, the optimiser's moments, and the frozen teacher.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     model: CausalLm,
     teacher: Option<Teacher>,
+    consolidation: Option<Consolidation>,
     settings: TrainSettings,
     pub(super) state: State,
 }
@@ -70,6 +72,7 @@ impl Trainer {
         };
         let parameters = model.trainable_values().clone();
         Ok(Self {
+            consolidation: (settings.ewc > 0.0).then(|| Consolidation::new(&parameters)),
             model,
             teacher,
             settings,
@@ -96,14 +99,49 @@ impl Trainer {
             .with_trainable_values(self.state.parameters.clone())
     }
 
+    /// Texts that went into the weights' importance, or `None` without elastic weight consolidation.
+    pub fn consolidated(&self) -> Option<usize> {
+        self.consolidation.as_ref().map(Consolidation::texts)
+    }
+
+    /// Takes a text into the weights' importance for elastic weight consolidation, if that is asked
+    /// for: the untouched model's gradient on a batch of this one text.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Device`] if the device fails.
+    pub async fn consolidate(&mut self, text: &Batch) -> Result<()> {
+        if let Some(consolidation) = &mut self.consolidation {
+            let predict = |model: &CausalLm, tokens| model.predictions(tokens);
+            let objective = Objective::finetuning();
+            let tile_bytes = self.settings.tile_bytes;
+            let (loss, gradients) = loss_and_gradients(
+                &self.model,
+                predict,
+                None,
+                text,
+                (&objective, text.positions, tile_bytes),
+            );
+            consolidation.include(gradients, text.positions);
+            // Work is done before more is asked for, so that memory stays bounded.
+            device::read(loss).await?;
+        }
+        Ok(())
+    }
+
     /// Takes one step on the batches, whose gradients are summed: the loss is the mean over all
-    /// their positions. Where loss or gradient is not finite, nothing moves.
+    /// their positions, and the penalty of elastic weight consolidation where that is asked for.
+    /// Where loss or gradient is not finite, nothing moves.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Device`] if the device fails.
     pub async fn step(&mut self, batches: &[Batch], learning_rate: f64) -> Result<Measured> {
-        let (loss, gradients) = self.gradients(batches);
+        let (mut loss, mut gradients) = self.gradients(batches);
+        if let Some(consolidation) = &self.consolidation {
+            let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
+            (loss, gradients) = consolidation.hold(strength, parameters, loss, gradients);
+        }
 
         let norm = optimizer::norm(&gradients);
         let read = device::read(Tensor::cat(vec![loss, norm.clone().reshape([1])], 0)).await?;
@@ -159,31 +197,54 @@ impl Trainer {
 
     /// A batch's share of the mean over `positions`.
     fn gradients_of_batch(&mut self, batch: &Batch, positions: usize) -> (Tensor<1>, Parameters) {
-        let device = self.model.tensor_device();
         let teacher = self
             .teacher
             .as_mut()
             .map(|teacher| teacher.predictions(batch));
-        let (student, parameters) = self.model().tracked();
         // Another draw for each batch, the same each time.
         let first = batch.samples.first().copied().unwrap_or(0) as u64;
         let seed = self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first;
-        let loss = distillation_loss(
-            student.training_predictions(batch.tokens(&device), seed),
+        let TrainSettings {
+            objective,
+            tile_bytes,
+            ..
+        } = &self.settings;
+        loss_and_gradients(
+            &self.model(),
+            |student, tokens| student.training_predictions(tokens, seed),
             teacher,
-            batch.labels(&device),
-            &self.settings.objective,
-            positions,
-            self.settings.tile_bytes,
-        );
-        let mut gradients = loss.backward();
-        let of_parameters = parameters
-            .into_iter()
-            .map(|parameter| match parameter.grad_remove(&mut gradients) {
-                Some(gradient) => gradient,
-                None => parameter.inner().zeros_like(),
-            })
-            .collect();
-        (loss.inner(), of_parameters)
+            batch,
+            (objective, positions, *tile_bytes),
+        )
     }
+}
+
+/// The loss \[1\] of a model's predictions of a batch, and its gradient with respect to the model's
+/// trainable values.
+fn loss_and_gradients(
+    model: &CausalLm,
+    predict: impl FnOnce(&CausalLm, Tensor<2, Int>) -> Predictions,
+    teacher: Option<Predictions>,
+    batch: &Batch,
+    (objective, positions, tile_bytes): (&Objective, usize, usize),
+) -> (Tensor<1>, Parameters) {
+    let device = model.tensor_device();
+    let (student, parameters) = model.tracked();
+    let loss = distillation_loss(
+        predict(&student, batch.tokens(&device)),
+        teacher,
+        batch.labels(&device),
+        objective,
+        positions,
+        tile_bytes,
+    );
+    let mut gradients = loss.backward();
+    let of_parameters = parameters
+        .into_iter()
+        .map(|parameter| match parameter.grad_remove(&mut gradients) {
+            Some(gradient) => gradient,
+            None => parameter.inner().zeros_like(),
+        })
+        .collect();
+    (loss.inner(), of_parameters)
 }

@@ -143,6 +143,7 @@ impl Data {
             train,
             domain,
             general,
+            ..RunData::default()
         }))
     }
 }

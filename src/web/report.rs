@@ -27,6 +27,9 @@ pub fn describe_setup(
         train,
         domain,
         general,
+        replay: None,
+        consolidation: None,
+        validation: None,
     };
     serde_json::to_string(&setup).map_err(not_as_declared)
 }

@@ -105,6 +105,7 @@ impl Run {
             settings: self.settings.clone(),
             trainable_parameters: self.run.trained_model().trainable_count(),
             result: Done::new(&self.settings, &outcome, out),
+            search: None,
             losses: self.run.losses().to_vec(),
             continuations: vec![Continuation {
                 prompt,

@@ -1,0 +1,123 @@
+//! The demonstration: the embedded model on the embedded texts, by finetuning and by minifinetuning.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::DemoArguments;
+use super::output::Output;
+use super::{Ended, setup, summary};
+use crate::demo::{self, DOMAIN_PROMPT, GENERAL_PROMPT};
+use crate::device::DeviceChoice;
+use crate::error::Result;
+use crate::files::FolderWriter;
+use crate::objective::{DEFAULT_TAU, Objective};
+use crate::report::{DeviceReport, Done, MethodReport, run_json};
+use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
+
+pub async fn run(
+    arguments: &DemoArguments,
+    device: DeviceChoice,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Ended> {
+    let out: PathBuf = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| setup::free_folder("minift-out"));
+    let folder = FolderWriter::new(&out, arguments.force)?;
+    let device = setup::device(device, output).await?;
+    let (model, name) = setup::model(None, &device, output)?;
+    let max_length = setup::max_length(None, &model)?;
+    let tickets = demo::tickets()?;
+    let origin = "tickets of a bicycle workshop (embedded)";
+    let (train, domain) = setup::Set::new(&tickets, &model, max_length, origin.to_string())?
+        .split(demo::TRAIN_TICKETS);
+    let (general, _) = setup::Set::tales(&model, max_length)?;
+    let sets = setup::Sets {
+        train,
+        domain,
+        general,
+        replay: None,
+        consolidation: None,
+        validation: None,
+    };
+    let (data, _, setup) = sets.announce(&model, name, max_length, output);
+    let data = Arc::new(data);
+    output.text("");
+
+    let prompts = [DOMAIN_PROMPT, GENERAL_PROMPT];
+    let untouched = setup::continuations(&model, &prompts).await?;
+    let methods = [
+        ("finetuning", "ft", Objective::finetuning()),
+        (
+            "minifinetuning, τ 0.25",
+            "mft",
+            Objective::minifinetuning(DEFAULT_TAU),
+        ),
+    ];
+    let mut before = None;
+    let mut reports: Vec<MethodReport> = Vec::new();
+    for (title, subfolder, objective) in methods {
+        let settings = TrainSettings {
+            objective,
+            seed: arguments.seed,
+            ..TrainSettings::default()
+        };
+        let mut run = Run::new(model.clone(), data.clone(), settings.clone())?;
+        if let Some(before) = before {
+            run.set_before(before);
+        }
+        let ending = drive(&mut run, None, cancel, |event| output.event(title, event)).await?;
+        output.finish();
+        let Ending::Finished(outcome) = ending else {
+            break;
+        };
+        before = Some(outcome.before);
+        let trained = run.trained_model();
+        trained.write(&folder, subfolder).await?;
+        let result = Done::new(
+            &settings,
+            &outcome,
+            out.join(subfolder).display().to_string(),
+        );
+        output.object(&result);
+        reports.push(MethodReport {
+            trainable_parameters: trained.trainable_count(),
+            settings,
+            result,
+            search: None,
+            losses: run.losses().to_vec(),
+            continuations: setup::continuations(&trained, &prompts).await?,
+        });
+    }
+
+    let json = run_json(&setup, &DeviceReport::new(&device), &untouched, &reports);
+    folder.write("run.json", format!("{json:#}\n").as_bytes())?;
+    if reports.is_empty() {
+        output.text("stopped before the first method was finished; nothing was written");
+        return Ok(Ended::Cancelled);
+    }
+    folder.finish()?;
+
+    let names = ["FT", "MFT, τ 0.25"];
+    let mut rows: Vec<summary::Row<'_>> = before.into_iter().map(summary::Row::untouched).collect();
+    let mut models = vec![("untouched", untouched.as_slice())];
+    for (name, report) in names.into_iter().zip(&reports) {
+        rows.push(summary::Row::trained(name.to_string(), &report.result));
+        models.push((name, report.continuations.as_slice()));
+    }
+    summary::table(output, &rows);
+    if let [finetuning, minifinetuning] = &reports[..] {
+        output.text(summary::verdict(&finetuning.result, &minifinetuning.result));
+    }
+    summary::continuations(output, &models);
+    output.text(format!("\nModels and run.json are in {}", out.display()));
+    for (name, report) in names.into_iter().zip(&reports) {
+        output.text(format!("{name}: {}", summary::speed(&report.result)));
+    }
+    Ok(if cancel.is_cancelled() {
+        Ended::Cancelled
+    } else {
+        Ended::Well
+    })
+}

@@ -1,0 +1,108 @@
+//! `minift train --max-degeneralization`: the strongest training within a bound on what is forgotten.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::output::Output;
+use super::train::{DataAndValidation, Trained};
+use crate::error::Result;
+use crate::eval::evaluate;
+use crate::model::CausalLm;
+use crate::train::{Cancel, RunData, Strength, TrainSettings, Trial, strongest_within};
+
+/// Searches on the validation set, and measures what was found on the general set; `None` if
+/// cancelled.
+pub async fn search(
+    bound: f64,
+    model: &CausalLm,
+    (data, validation): DataAndValidation,
+    settings: &TrainSettings,
+    output: &Output,
+    cancel: &Cancel,
+) -> Result<Option<Trained>> {
+    let strength = Strength::of(settings);
+    output.text(format!(
+        "looking for the strongest training, by its {}, that makes general text at most {} harder\n",
+        strength.name(),
+        percent(bound)
+    ));
+    let choosing = Arc::new(RunData {
+        general: validation,
+        ..(*data).clone()
+    });
+    let on_event = |settings: &TrainSettings, event: &_| output.event(&settings.title(), event);
+    let on_trial = |strength: Strength, trial: &Trial| {
+        output.finish();
+        output.object(&json!({ "event": "trial", "strength": strength, "trial": trial }));
+        output.text(line(strength, trial));
+    };
+    let found = strongest_within(
+        bound, model, &choosing, settings, cancel, on_event, on_trial,
+    );
+    let Some(strongest) = found.await? else {
+        output.finish();
+        output.text("stopped; nothing was written");
+        return Ok(None);
+    };
+
+    let [before, after] = [
+        evaluate(model, &data.general, settings.batch_size).await?,
+        evaluate(&strongest.model, &data.general, settings.batch_size).await?,
+    ];
+    let outcome = strongest.outcome_on(before.perplexity, after.perplexity);
+    output.text(verdict(
+        bound,
+        strength,
+        &strongest.taken,
+        &strongest.trials,
+    ));
+    Ok(Some(Trained {
+        search: Some(json!({
+            "strength": strength,
+            "bound": bound,
+            "trials": strongest.trials,
+            "taken": strongest.taken,
+        })),
+        settings: strongest.settings,
+        outcome,
+        model: strongest.model,
+        losses: strongest.losses,
+    }))
+}
+
+fn line(strength: Strength, trial: &Trial) -> String {
+    format!(
+        "{:<24} general {:>9} ({:.2}), domain {:.2}: {}",
+        strength.describe(trial.value),
+        percent(trial.degeneralization),
+        trial.perplexities.general,
+        trial.perplexities.domain,
+        if trial.within { "within" } else { "too much" }
+    )
+}
+
+fn verdict(bound: f64, strength: Strength, taken: &Trial, trials: &[Trial]) -> String {
+    let value = strength.describe(taken.value);
+    let early = trials
+        .iter()
+        .any(|trial| trial.value == taken.value && trial.steps > taken.steps);
+    let stopped = match early {
+        true => format!(", stopped after {} steps,", taken.steps),
+        false => String::new(),
+    };
+    let (found, bound) = (percent(taken.degeneralization), percent(bound));
+    if taken.within {
+        format!("\nTaken: {value}{stopped} with {found} on the validation set (bound {bound})")
+    } else {
+        format!(
+            "\nNo setting stays within {bound} on the validation set. Taken is the best that was \
+             found: {value}{stopped} with {found}. A smaller learning rate (--lr) or fewer --epochs \
+             may get there"
+        )
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}

@@ -1,0 +1,159 @@
+//! The cells of a comparison: every training that a recipe asks for.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::recipe::{Method, Recipe};
+use crate::data::Sample;
+use crate::error::{Error, Result};
+use crate::train::{RunData, TrainSettings};
+
+/// Looks at a training whose course is shown.
+const LOOKS: usize = 6;
+/// Texts that say how much weights matter.
+const CONSOLIDATION_TEXTS: usize = 128;
+
+/// A domain's samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// What the report calls it.
+    pub domain: String,
+    /// To draw from.
+    pub pool: Vec<Sample>,
+    /// Measures what is learnt.
+    pub held_out: Vec<Sample>,
+    /// Measures what is forgotten.
+    pub general: Arc<Vec<Sample>>,
+    /// For replay and elastic weight consolidation.
+    pub replay: Arc<Vec<Sample>>,
+}
+
+/// A training of the comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The method's number in the recipe.
+    pub method: usize,
+    /// The domain's number in the recipe.
+    pub domain: usize,
+    /// Value of the method's strength.
+    pub value: f64,
+    /// Whether that is the one that stands for the method.
+    pub main: bool,
+    /// Samples to train on.
+    pub budget: usize,
+    /// Draws them.
+    pub seed: u64,
+    /// All settings.
+    pub settings: TrainSettings,
+}
+
+/// Every training that a recipe asks for, in the order in which they are done: what stands for the
+/// methods first, so that an early report already compares.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The methods.
+    pub methods: Vec<Method>,
+    /// The trainings.
+    pub cells: Vec<Cell>,
+}
+
+impl Plan {
+    /// Of a recipe's methods.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted.
+    pub fn new(recipe: &Recipe, methods: Vec<Method>) -> Result<Self> {
+        let mut cells = Vec::new();
+        let everywhere = (&recipe.budgets, &recipe.seeds);
+        let swept = recipe
+            .sweep
+            .as_ref()
+            .map_or(everywhere, |sweep| (&sweep.budgets, &sweep.seeds));
+        for main in [true, false] {
+            let (budgets, seeds) = if main { everywhere } else { swept };
+            for domain in 0..recipe.domain.len() {
+                for &seed in seeds {
+                    for &budget in budgets {
+                        for (number, method) in methods.iter().enumerate() {
+                            let usual = method.strength.value(&method.settings);
+                            let others = method.sweep.iter().copied().filter(|&v| v != usual);
+                            let values = if main { vec![usual] } else { others.collect() };
+                            for value in values {
+                                cells.push(Cell {
+                                    method: number,
+                                    domain,
+                                    value,
+                                    main,
+                                    budget,
+                                    seed,
+                                    settings: TrainSettings {
+                                        seed,
+                                        ..method.strength.with(&method.settings, value)
+                                    },
+                                });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        // The course of a training is shown for one seed, where it is longest.
+        let longest = recipe.budgets.iter().max().copied();
+        for cell in &mut cells {
+            if cell.main && Some(cell.budget) == longest && cell.seed == recipe.seeds[0] {
+                cell.settings.evaluate_every = cell.settings.steps(cell.budget)?.div_ceil(LOOKS);
+            }
+        }
+        Ok(Self { methods, cells })
+    }
+}
+
+impl Cell {
+    /// Samples that it sees over all epochs: what its time is proportional to.
+    pub fn cost(&self) -> f64 {
+        let Self {
+            settings, budget, ..
+        } = self;
+        let shared = 1.0 - settings.replay_ratio;
+        *budget as f64 * settings.epochs as f64 / shared
+    }
+
+    /// Its samples: as many of the pool as the budget says, drawn by the seed; larger budgets hold the
+    /// smaller ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooFewSamples`] for a budget beyond the pool.
+    pub fn data(&self, texts: &Texts) -> Result<RunData> {
+        let available = texts.pool.len();
+        if self.budget > available {
+            return Err(Error::TooFewSamples {
+                origin: format!("domain {:?}, without what is held out,", texts.domain),
+                requested: self.budget,
+                available,
+            });
+        }
+        let mut order: Vec<usize> = (0..available).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
+        order.truncate(self.budget);
+        let wanted = |wanted: bool, most: usize| {
+            let count = if wanted {
+                most.min(texts.replay.len())
+            } else {
+                0
+            };
+            texts.replay[..count].to_vec()
+        };
+        Ok(RunData {
+            train: order.iter().map(|&i| texts.pool[i].clone()).collect(),
+            domain: texts.held_out.clone(),
+            general: (*texts.general).clone(),
+            replay: wanted(self.settings.replay_ratio > 0.0, usize::MAX),
+            consolidation: wanted(self.settings.ewc > 0.0, CONSOLIDATION_TEXTS),
+        })
+    }
+}

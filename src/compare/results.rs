@@ -1,0 +1,228 @@
+//! What came out, a line a training: a finished training is never run again.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cells::Cell;
+use crate::error::{Error, Result};
+use crate::eval::{Metrics, Perplexities};
+use crate::files::write_file;
+use crate::train::{Evaluated, Strength, TrainSettings};
+
+/// What makes a training the same as another: everything that its result depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Model and samples, in a few digits.
+    pub fingerprint: String,
+    /// All settings.
+    pub settings: TrainSettings,
+}
+
+/// What came out of a training: a line of `results.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Name of the domain.
+    pub domain: String,
+    /// Name of the method.
+    pub method: String,
+    /// What people call the settings.
+    pub title: String,
+    /// What the method's strength is.
+    pub strength: Strength,
+    /// Its value.
+    pub value: f64,
+    /// Samples trained on.
+    pub budget: usize,
+    /// What drew them.
+    pub seed: u64,
+    /// Of the untouched model.
+    pub before: Perplexities,
+    /// Of the trained model.
+    pub after: Perplexities,
+    /// S, DG, S/DG.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Steps taken.
+    pub steps: usize,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Predicted tokens trained on, a second.
+    pub tokens_per_second: f64,
+    /// Values that were trained.
+    pub trainable_parameters: usize,
+    /// Every evaluation, the untouched model's first.
+    pub evaluations: Vec<Evaluated>,
+    /// What makes it the same as another.
+    pub identity: Identity,
+}
+
+impl Record {
+    /// Loss gained on the domain, nats a token.
+    pub fn gained(&self) -> f64 {
+        (self.before.domain / self.after.domain).ln()
+    }
+
+    /// Loss lost on general text, nats a token.
+    pub fn forgotten(&self) -> f64 {
+        (self.after.general / self.before.general).ln()
+    }
+}
+
+/// The records of a folder.
+#[derive(Clone, Debug)]
+pub struct Results {
+    path: PathBuf,
+    records: Vec<Record>,
+    /// Lines that could not be read, and are kept as they are.
+    others: Vec<String>,
+}
+
+/// The file of the records.
+const RECORDS: &str = "results.jsonl";
+
+impl Results {
+    /// Those in a folder; none where there is no such folder. A line that was cut off is no record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a folder with other things and no records, [`Error::Io`] for one
+    /// that cannot be read.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(RECORDS);
+        let mut results = Self {
+            path,
+            records: Vec::new(),
+            others: Vec::new(),
+        };
+        if !results.path.exists() {
+            if crate::files::is_occupied(folder) {
+                let expected = "a new folder, or one with the results.jsonl of a comparison";
+                return Err(Error::setting("out", folder.display(), expected));
+            }
+            return Ok(results);
+        }
+        let text = std::fs::read_to_string(&results.path)
+            .map_err(Error::io("read the results", &results.path))?;
+        for line in text.lines() {
+            match serde_json::from_str(line) {
+                Ok(record) => results.records.push(record),
+                Err(_) => results.others.push(line.to_string()),
+            }
+        }
+        Ok(results)
+    }
+
+    /// Makes the folder, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn create_folder(&self) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        self.save()
+    }
+
+    /// Lines that are no records.
+    pub fn unread(&self) -> usize {
+        self.others.len()
+    }
+
+    /// The record of a training, if it was done.
+    pub fn find(&self, identity: &Identity) -> Option<&Record> {
+        self.records
+            .iter()
+            .find(|record| record.identity == *identity)
+    }
+
+    /// Adds a record, on disk too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn add(&mut self, record: Record) -> Result<()> {
+        self.records.push(record);
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        let mut text = String::new();
+        for line in &self.others {
+            text.push_str(line);
+            text.push('\n');
+        }
+        for record in &self.records {
+            let line = serde_json::to_string(record);
+            text.push_str(&line.unwrap_or_else(|error| {
+                unreachable!("figures can always be written as JSON: {error}")
+            }));
+            text.push('\n');
+        }
+        write_file(&self.path, text.as_bytes())
+    }
+}
+
+/// Records as a table, a line each.
+///
+/// # Errors
+///
+/// [`Error::Io`] if it cannot be written; what was there is then kept.
+pub fn write_csv(path: &Path, records: &[(&Cell, &Record)]) -> Result<()> {
+    #[derive(Serialize)]
+    struct Row<'a> {
+        domain: &'a str,
+        method: &'a str,
+        title: &'a str,
+        strength: Strength,
+        value: f64,
+        main: bool,
+        budget: usize,
+        seed: u64,
+        domain_perplexity_before: f64,
+        domain_perplexity_after: f64,
+        general_perplexity_before: f64,
+        general_perplexity_after: f64,
+        specialization: f64,
+        degeneralization: f64,
+        ratio: Option<f64>,
+        gained_nats: f64,
+        forgotten_nats: f64,
+        steps: usize,
+        seconds: f64,
+        tokens_per_second: f64,
+        trainable_parameters: usize,
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let fault = |error: csv::Error| Error::io("write", path)(error.into());
+    for (cell, record) in records {
+        let row = Row {
+            domain: &record.domain,
+            method: &record.method,
+            title: &record.title,
+            strength: record.strength,
+            value: record.value,
+            main: cell.main,
+            budget: record.budget,
+            seed: record.seed,
+            domain_perplexity_before: record.before.domain,
+            domain_perplexity_after: record.after.domain,
+            general_perplexity_before: record.before.general,
+            general_perplexity_after: record.after.general,
+            specialization: record.metrics.specialization,
+            degeneralization: record.metrics.degeneralization,
+            ratio: record.metrics.ratio,
+            gained_nats: record.gained(),
+            forgotten_nats: record.forgotten(),
+            steps: record.steps,
+            seconds: record.seconds,
+            tokens_per_second: record.tokens_per_second,
+            trainable_parameters: record.trainable_parameters,
+        };
+        writer.serialize(row).map_err(fault)?;
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| Error::io("write", path)(error.into_error()))?;
+    write_file(path, &bytes)
+}

@@ -1,0 +1,333 @@
+//! What the records say: mean and standard deviation over seeds, the best setting, a sentence.
+
+use std::collections::BTreeMap;
+
+use super::cells::{Cell, Plan};
+use super::results::Record;
+use crate::objective::Objective;
+use crate::train::TrainSettings;
+
+/// Mean and standard deviation over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation; `None` of one value.
+    pub deviation: Option<f64>,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares = values.iter().map(|value| (value - mean).powi(2));
+        Self {
+            mean,
+            deviation: (values.len() > 1).then(|| (squares.sum::<f64>() / (count - 1.0)).sqrt()),
+        }
+    }
+}
+
+/// S/DG over seeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ratio {
+    /// Every seed has one.
+    Number(Spread),
+    /// Some seeds forgot nothing and have none: that of the means.
+    OfMeans {
+        /// Mean S over mean DG.
+        ratio: f64,
+        /// Seeds that forgot nothing.
+        nothing_forgotten: usize,
+    },
+    /// On average nothing was forgotten.
+    NothingForgotten,
+}
+
+impl Ratio {
+    fn of(records: &[&Record]) -> Self {
+        let ratios: Vec<f64> = records.iter().filter_map(|r| r.metrics.ratio).collect();
+        let mean = |value: fn(&Record) -> f64| records.iter().map(|r| value(r)).sum::<f64>();
+        let cost = mean(|record| record.metrics.degeneralization);
+        if ratios.len() == records.len() {
+            Self::Number(Spread::of(&ratios))
+        } else if cost > 0.0 {
+            Self::OfMeans {
+                ratio: mean(|record| record.metrics.specialization) / cost,
+                nothing_forgotten: records.len() - ratios.len(),
+            }
+        } else {
+            Self::NothingForgotten
+        }
+    }
+
+    /// To order by: nothing forgotten is more than every number.
+    pub fn rank(&self) -> f64 {
+        match self {
+            Self::Number(spread) => spread.mean,
+            Self::OfMeans { ratio, .. } => *ratio,
+            Self::NothingForgotten => f64::INFINITY,
+        }
+    }
+}
+
+/// A setting on a budget of a domain, over its seeds.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// A cell of it.
+    pub cell: &'a Cell,
+    /// A record of it.
+    pub record: &'a Record,
+    /// How many seeds.
+    pub seeds: usize,
+    /// S.
+    pub specialization: Spread,
+    /// DG.
+    pub degeneralization: Spread,
+    /// S/DG.
+    pub ratio: Ratio,
+    /// Loss gained on the domain, nats a token.
+    pub gained: Spread,
+    /// Loss lost on general text, nats a token.
+    pub forgotten: Spread,
+}
+
+impl Group<'_> {
+    /// Growth of the general perplexity as a share of what it was.
+    pub fn degeneralization_share(&self) -> f64 {
+        self.forgotten.mean.exp() - 1.0
+    }
+}
+
+/// The groups of a domain, by budget.
+#[derive(Clone, Debug)]
+pub struct Summary<'a> {
+    /// Name of the domain.
+    pub domain: &'a str,
+    /// Groups of each budget, in the order of methods and from weak to strong values.
+    pub budgets: BTreeMap<usize, Vec<Group<'a>>>,
+}
+
+/// Growth of the general perplexity up to which methods are compared at their best.
+pub const BOUND: f64 = 0.05;
+/// Share of the largest gain that a setting needs to count as having learnt the domain.
+const LEARNT: f64 = 0.5;
+
+/// Puts the records of a plan together, a summary a domain.
+pub fn summarize<'a>(records: &[(&'a Cell, &'a Record)]) -> Vec<Summary<'a>> {
+    let mut domains: BTreeMap<usize, Summary<'a>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(usize, usize, usize, u64), Vec<(&'a Cell, &'a Record)>> =
+        BTreeMap::new();
+    for &(cell, record) in records {
+        // The bits of positive numbers are in their order.
+        let key = (cell.domain, cell.budget, cell.method, cell.value.to_bits());
+        grouped.entry(key).or_default().push((cell, record));
+    }
+    for ((domain, budget, ..), members) in grouped {
+        let records: Vec<&Record> = members.iter().map(|&(_, record)| record).collect();
+        let spread = |value: fn(&Record) -> f64| {
+            let values: Vec<f64> = records.iter().map(|record| value(record)).collect();
+            Spread::of(&values)
+        };
+        let (cell, record) = members[0];
+        let group = Group {
+            cell,
+            record,
+            seeds: members.len(),
+            specialization: spread(|record| record.metrics.specialization),
+            degeneralization: spread(|record| record.metrics.degeneralization),
+            ratio: Ratio::of(&records),
+            gained: spread(Record::gained),
+            forgotten: spread(Record::forgotten),
+        };
+        let summary = domains.entry(domain).or_insert_with(|| Summary {
+            domain: &record.domain,
+            budgets: BTreeMap::new(),
+        });
+        summary.budgets.entry(budget).or_default().push(group);
+    }
+    domains.into_values().collect()
+}
+
+/// The settings that are best at something, by their place in a list of groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Best {
+    /// Greatest S.
+    pub specialization: Option<usize>,
+    /// Least DG among those that learnt the domain.
+    pub degeneralization: Option<usize>,
+    /// Greatest S/DG among those.
+    pub ratio: Option<usize>,
+}
+
+impl Best {
+    /// Of groups on one budget.
+    pub fn of(groups: &[Group<'_>]) -> Self {
+        let most = groups.iter().map(|g| g.gained.mean).fold(0.0, f64::max);
+        let best = |value: &dyn Fn(&Group<'_>) -> f64, all: bool| {
+            let learnt = |&place: &usize| all || groups[place].gained.mean >= LEARNT * most;
+            let order = |&a: &usize, &b: &usize| {
+                let by_value = value(&groups[a]).total_cmp(&value(&groups[b]));
+                by_value.then(groups[a].gained.mean.total_cmp(&groups[b].gained.mean))
+            };
+            (0..groups.len())
+                .filter(learnt)
+                .max_by(order)
+                .filter(|_| most > 0.0)
+        };
+        Self {
+            specialization: best(&|group| group.specialization.mean, true),
+            degeneralization: best(&|group| -group.degeneralization.mean, false),
+            ratio: best(&|group| group.ratio.rank(), false),
+        }
+    }
+}
+
+/// Of each method the setting that gains most while general text gets at most [`BOUND`] harder, best
+/// first.
+pub fn best_within_bound<'a, 'b>(groups: &'b [Group<'a>]) -> Vec<&'b Group<'a>> {
+    let mut best: BTreeMap<usize, &Group<'a>> = BTreeMap::new();
+    for group in groups {
+        if group.degeneralization_share() <= BOUND {
+            let place = best.entry(group.cell.method).or_insert(group);
+            if group.gained.mean > place.gained.mean {
+                *place = group;
+            }
+        }
+    }
+    let mut best: Vec<_> = best.into_values().collect();
+    best.sort_by(|a, b| b.gained.mean.total_cmp(&a.gained.mean));
+    best
+}
+
+/// What a domain's figures say, in sentences.
+pub fn verdict(summary: &Summary<'_>, plan: &Plan) -> Vec<String> {
+    let mut sentences = Vec::new();
+    sentences.extend(minifinetuning_against_finetuning(summary, plan));
+    if let Some((budget, groups)) = summary.budgets.iter().next_back() {
+        let best = Best::of(groups);
+        if let Some(best) = best.ratio.map(|place| &groups[place]) {
+            let ratio = match best.ratio {
+                Ratio::NothingForgotten => "it forgot nothing".to_string(),
+                _ => format!("S/DG is {}", figures(best.ratio.rank())),
+            };
+            sentences.push(format!(
+                "With {budget} samples, of all settings that learnt at least half of what the best \
+                 learnt, {} gains most for what it forgets: {ratio}.",
+                title(best)
+            ));
+        }
+        let within = best_within_bound(groups);
+        let bound = BOUND * 100.0;
+        match &within[..] {
+            [] => sentences.push(format!(
+                "With {budget} samples no setting kept general text within {bound} % of what it was."
+            )),
+            [best, rest @ ..] => sentences.push(format!(
+                "Where general text may get at most {bound} % harder, each method at its best, {} \
+                 gains most: {:.2} nats a token{}.",
+                title(best),
+                best.gained.mean,
+                rest.first().map_or_else(String::new, |next| format!(
+                    ", before {} with {:.2}",
+                    title(next),
+                    next.gained.mean
+                ))
+            )),
+        }
+    }
+    sentences
+}
+
+/// How much more minifinetuning gains for each point forgotten than finetuning, at equal steps.
+fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Option<String> {
+    let plain = |wanted: &dyn Fn(&Objective) -> bool| {
+        plan.methods.iter().position(|method| {
+            let TrainSettings {
+                objective,
+                adapter,
+                replay_ratio,
+                ewc,
+                ..
+            } = &method.settings;
+            adapter.is_none() && *replay_ratio == 0.0 && *ewc == 0.0 && wanted(objective)
+        })
+    };
+    let finetuning = plain(&|objective| !objective.needs_teacher())?;
+    let minifinetuning =
+        plain(&|objective| objective.needs_teacher() && objective.alpha.is_none())?;
+    let mut parts = Vec::new();
+    let mut below = 0;
+    let mut name = None;
+    for (budget, groups) in &summary.budgets {
+        let main = |method: usize| {
+            let mut groups = groups.iter();
+            groups.find(|group| group.cell.main && group.cell.method == method)
+        };
+        let (Some(ft), Some(mft)) = (main(finetuning), main(minifinetuning)) else {
+            continue;
+        };
+        name = Some(title(mft));
+        let times = mft.ratio.rank() / ft.ratio.rank();
+        let compares = ft.ratio != Ratio::NothingForgotten;
+        below += usize::from(compares && times < 2.0);
+        parts.push(match (ft.ratio, mft.ratio) {
+            (Ratio::NothingForgotten, _) => format!("finetuning forgot nothing with {budget}"),
+            (_, Ratio::NothingForgotten) => format!("nothing forgotten with {budget}"),
+            _ => format!("{} times with {budget}", figures(times)),
+        });
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let holds = match below {
+        0 => "at least twice as much everywhere".to_string(),
+        _ => format!(
+            "less than twice as much on {below} of {} budgets",
+            parts.len()
+        ),
+    };
+    Some(format!(
+        "For each point of general perplexity lost, {} gains {holds} as finetuning with the same \
+         steps: {} samples.",
+        name?,
+        parts.join(", ")
+    ))
+}
+
+/// Method and strength.
+pub fn title(group: &Group<'_>) -> String {
+    let record = group.record;
+    format!(
+        "{} ({})",
+        record.method,
+        record.strength.describe(record.value)
+    )
+}
+
+/// A number with three digits at least.
+pub fn figures(number: f64) -> String {
+    let text = match number.abs() {
+        size if size >= 100.0 => format!("{number:.0}"),
+        size if size >= 10.0 => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
+    };
+    // What rounds to nothing has no sign.
+    match text.as_str() {
+        "-0.00" => "0.00".to_string(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_mean_and_sample_deviation() {
+        let spread = Spread::of(&[1.0, 2.0, 6.0]);
+        assert_eq!(spread.mean, 3.0);
+        assert!((spread.deviation.unwrap() - 7.0_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(Spread::of(&[4.0]).deviation, None);
+    }
+}
