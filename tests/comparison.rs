@@ -154,15 +154,23 @@ fn finished_trainings_are_not_run_again_and_changed_ones_are() {
     assert_eq!(scratch.trainings(RECIPE), 0);
     assert!(files.map(|name| scratch.read(name)) == before);
 
-    // A name changes no training; a setting changes those of its method.
-    assert_eq!(
-        scratch.trainings(&RECIPE.replace("\"FT\"", "\"finetuning\"")),
-        0
+    // A name changes no training, but what it is called; a setting changes those of its method.
+    let renamed = RECIPE.replace("\"FT\"", "\"plain & simple\"");
+    assert_eq!(scratch.trainings(&renamed), 0);
+    assert!(
+        scratch
+            .read("out/report.html")
+            .contains("plain &amp; simple")
     );
+    assert!(scratch.read("out/results.csv").contains("plain & simple"));
     let lower = RECIPE.replace("method = \"ft\"", "method = \"ft\"\nlr = 5e-4");
     assert_eq!(scratch.trainings(&lower), 4);
     assert_eq!(scratch.trainings(RECIPE), 0);
-    // One more seed.
+    // Another budget, larger than those that there are; one more seed.
+    assert_eq!(
+        scratch.trainings(&RECIPE.replace("[8, 16]", "[8, 16, 24]")),
+        4
+    );
     assert_eq!(scratch.trainings(&RECIPE.replace("[0, 1]", "[0, 1, 2]")), 4);
     // Other data.
     let tickets = scratch.read("tickets.jsonl");

@@ -63,10 +63,7 @@ pub async fn run(
     // Budgets beyond the data are better known before the first training than after hours.
     let identities = plan.cells.iter().map(|cell| {
         let data = cell.data(&texts[cell.domain])?;
-        Ok(Identity {
-            fingerprint: fingerprint(&model, &data),
-            settings: cell.settings.clone(),
-        })
+        Ok(Identity::new(cell, fingerprint(&model, &data)))
     });
     let mut comparison = Comparison {
         identities: identities.collect::<Result<_>>()?,
@@ -181,7 +178,7 @@ impl Comparison<'_> {
 
     fn write_reports(&self) -> Result<()> {
         let records = self.records();
-        write_csv(&self.out.join("results.csv"), &records)?;
+        write_csv(&self.out.join("results.csv"), &self.plan, &records)?;
         let device = self.device.name();
         let html = report_html(
             &self.recipe,
@@ -207,24 +204,22 @@ impl Comparison<'_> {
 
 /// A line about a finished training.
 fn line((number, of): (usize, usize), record: &Record, seconds_left: f64) -> String {
-    let method = format!(
-        "{} ({})",
-        record.method,
-        record.strength.describe(record.value)
-    );
+    let strength = record.strength.describe(record.value);
+    let method = format!("{} ({strength})", record.method);
     let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
     let left = match number == of {
-        true => String::new(),
-        false => format!("  {} left", indicatif::HumanDuration(left)),
+        true => "done".to_string(),
+        false => format!("{:#} left", indicatif::HumanDuration(left)),
     };
     format!(
-        "{number:>3}/{of}  {}, {} samples, seed {}: {method:<32} S {:>7.2}  DG {:>7.2}  S/DG {:>17}{left}",
-        record.domain,
-        thousands(record.budget as f64),
-        record.seed,
+        "{number:>3}/{of}  {left:<8}  {method:<30}  S {:>7.2}  DG {:>6.2}  S/DG {:<17}  {}, {} \
+         samples, seed {}",
         record.metrics.specialization,
         record.metrics.degeneralization,
         record.metrics.ratio_in_words(),
+        record.domain,
+        thousands(record.budget as f64),
+        record.seed,
     )
 }
 

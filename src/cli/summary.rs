@@ -90,7 +90,7 @@ pub fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
 /// Every method of a comparison by what stands for it, on the largest budget of each domain, and what
 /// the figures say.
 pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
-    for summary in compare::summarize(records) {
+    for summary in compare::summarize(plan, records) {
         let Some((budget, groups)) = summary.budgets.iter().next_back() else {
             continue;
         };

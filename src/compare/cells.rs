@@ -1,5 +1,6 @@
 //! The cells of a comparison: every training that a recipe asks for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -56,7 +57,9 @@ pub struct Cell {
 pub struct Plan {
     /// The methods.
     pub methods: Vec<Method>,
-    /// The trainings.
+    /// Names of the domains.
+    pub domains: Vec<String>,
+    /// The trainings, each once.
     pub cells: Vec<Cell>,
 }
 
@@ -67,33 +70,47 @@ impl Plan {
     ///
     /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted.
     pub fn new(recipe: &Recipe, methods: Vec<Method>) -> Result<Self> {
-        let mut cells = Vec::new();
         let everywhere = (&recipe.budgets, &recipe.seeds);
         let swept = recipe
             .sweep
             .as_ref()
             .map_or(everywhere, |sweep| (&sweep.budgets, &sweep.seeds));
-        for main in [true, false] {
-            let (budgets, seeds) = if main { everywhere } else { swept };
+        // The course of a training is shown for one seed, where it is longest.
+        let longest = recipe.budgets.iter().max().copied();
+        let shows_course = |budget, seed| Some(budget) == longest && seed == recipe.seeds[0];
+        let mut plan = Self {
+            domains: recipe.domain.iter().map(|d| d.name.clone()).collect(),
+            cells: Vec::new(),
+            methods,
+        };
+        let mut planned = HashSet::new();
+        for (sweeps, (budgets, seeds)) in [(false, everywhere), (true, swept)] {
             for domain in 0..recipe.domain.len() {
                 for &seed in seeds {
                     for &budget in budgets {
-                        for (number, method) in methods.iter().enumerate() {
+                        for (number, method) in plan.methods.iter().enumerate() {
                             let usual = method.strength.value(&method.settings);
-                            let others = method.sweep.iter().copied().filter(|&v| v != usual);
-                            let values = if main { vec![usual] } else { others.collect() };
-                            for value in values {
-                                cells.push(Cell {
+                            let others: &[f64] = if sweeps { &method.sweep } else { &[] };
+                            for &value in [usual].iter().chain(others) {
+                                let key = (domain, seed, budget, number, value.to_bits());
+                                if !planned.insert(key) {
+                                    continue;
+                                }
+                                let mut settings = method.strength.with(&method.settings, value);
+                                settings.seed = seed;
+                                let main = value == usual;
+                                if main && shows_course(budget, seed) {
+                                    settings.evaluate_every =
+                                        settings.steps(budget)?.div_ceil(LOOKS);
+                                }
+                                plan.cells.push(Cell {
                                     method: number,
                                     domain,
                                     value,
                                     main,
                                     budget,
                                     seed,
-                                    settings: TrainSettings {
-                                        seed,
-                                        ..method.strength.with(&method.settings, value)
-                                    },
+                                    settings,
                                 });
                             }
                         }
@@ -101,14 +118,7 @@ impl Plan {
                 }
             }
         }
-        // The course of a training is shown for one seed, where it is longest.
-        let longest = recipe.budgets.iter().max().copied();
-        for cell in &mut cells {
-            if cell.main && Some(cell.budget) == longest && cell.seed == recipe.seeds[0] {
-                cell.settings.evaluate_every = cell.settings.steps(cell.budget)?.div_ceil(LOOKS);
-            }
-        }
-        Ok(Self { methods, cells })
+        Ok(plan)
     }
 }
 

@@ -21,7 +21,7 @@ pub fn report_html(
     device: &str,
     records: &[(&Cell, &Record)],
 ) -> String {
-    let summaries = summarize(records);
+    let summaries = summarize(plan, records);
     let (done, all) = (records.len(), plan.cells.len());
     let page = html! {
         (DOCTYPE)
@@ -59,9 +59,9 @@ fn domain(
 ) -> Markup {
     let of_domain = records
         .iter()
-        .filter(|(_, record)| record.domain == summary.domain);
+        .filter(|(cell, _)| cell.domain == summary.number);
     let courses: Vec<(&Cell, &Record)> = of_domain
-        .filter(|(cell, record)| cell.main && record.evaluations.len() > 2)
+        .filter(|(cell, record)| cell.settings.evaluate_every > 0 && record.evaluations.len() > 2)
         .copied()
         .collect();
     // The largest budget on which strengths were swept.

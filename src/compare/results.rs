@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cells::Cell;
+use super::cells::{Cell, Plan};
 use crate::error::{Error, Result};
 use crate::eval::{Metrics, Perplexities};
 use crate::files::write_file;
@@ -15,16 +15,29 @@ use crate::train::{Evaluated, Strength, TrainSettings};
 pub struct Identity {
     /// Model and samples, in a few digits.
     pub fingerprint: String,
-    /// All settings.
+    /// All settings but how often it is looked at on the way.
     pub settings: TrainSettings,
+}
+
+impl Identity {
+    /// Of a cell on a model and samples that have this fingerprint.
+    pub fn new(cell: &Cell, fingerprint: String) -> Self {
+        Self {
+            fingerprint,
+            settings: TrainSettings {
+                evaluate_every: 0,
+                ..cell.settings.clone()
+            },
+        }
+    }
 }
 
 /// What came out of a training: a line of `results.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Name of the domain.
+    /// Name of the domain when it was trained.
     pub domain: String,
-    /// Name of the method.
+    /// Name of the method when it was trained.
     pub method: String,
     /// What people call the settings.
     pub title: String,
@@ -163,12 +176,12 @@ impl Results {
     }
 }
 
-/// Records as a table, a line each.
+/// Records as a table, a line each, by the names that domains and methods have now.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] if it cannot be written; what was there is then kept.
-pub fn write_csv(path: &Path, records: &[(&Cell, &Record)]) -> Result<()> {
+pub fn write_csv(path: &Path, plan: &Plan, records: &[(&Cell, &Record)]) -> Result<()> {
     #[derive(Serialize)]
     struct Row<'a> {
         domain: &'a str,
@@ -197,8 +210,8 @@ pub fn write_csv(path: &Path, records: &[(&Cell, &Record)]) -> Result<()> {
     let fault = |error: csv::Error| Error::io("write", path)(error.into());
     for (cell, record) in records {
         let row = Row {
-            domain: &record.domain,
-            method: &record.method,
+            domain: &plan.domains[cell.domain],
+            method: &plan.methods[cell.method].name,
             title: &record.title,
             strength: record.strength,
             value: record.value,

@@ -74,6 +74,8 @@ impl Ratio {
 /// A setting on a budget of a domain, over its seeds.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
+    /// Its method's name.
+    pub method: &'a str,
     /// A cell of it.
     pub cell: &'a Cell,
     /// A record of it.
@@ -102,7 +104,9 @@ impl Group<'_> {
 /// The groups of a domain, by budget.
 #[derive(Clone, Debug)]
 pub struct Summary<'a> {
-    /// Name of the domain.
+    /// The domain's number in the recipe.
+    pub number: usize,
+    /// Its name.
     pub domain: &'a str,
     /// Groups of each budget, in the order of methods and from weak to strong values.
     pub budgets: BTreeMap<usize, Vec<Group<'a>>>,
@@ -113,13 +117,15 @@ pub const BOUND: f64 = 0.05;
 /// Share of the largest gain that a setting needs to count as having learnt the domain.
 const LEARNT: f64 = 0.5;
 
+/// What makes cells a group: domain, budget, method and the bits of its strength's value, which for
+/// positive numbers are in their order.
+type GroupKey = (usize, usize, usize, u64);
+
 /// Puts the records of a plan together, a summary a domain.
-pub fn summarize<'a>(records: &[(&'a Cell, &'a Record)]) -> Vec<Summary<'a>> {
+pub fn summarize<'a>(plan: &'a Plan, records: &[(&'a Cell, &'a Record)]) -> Vec<Summary<'a>> {
     let mut domains: BTreeMap<usize, Summary<'a>> = BTreeMap::new();
-    let mut grouped: BTreeMap<(usize, usize, usize, u64), Vec<(&'a Cell, &'a Record)>> =
-        BTreeMap::new();
+    let mut grouped: BTreeMap<GroupKey, Vec<(&'a Cell, &'a Record)>> = BTreeMap::new();
     for &(cell, record) in records {
-        // The bits of positive numbers are in their order.
         let key = (cell.domain, cell.budget, cell.method, cell.value.to_bits());
         grouped.entry(key).or_default().push((cell, record));
     }
@@ -131,6 +137,7 @@ pub fn summarize<'a>(records: &[(&'a Cell, &'a Record)]) -> Vec<Summary<'a>> {
         };
         let (cell, record) = members[0];
         let group = Group {
+            method: &plan.methods[cell.method].name,
             cell,
             record,
             seeds: members.len(),
@@ -141,7 +148,8 @@ pub fn summarize<'a>(records: &[(&'a Cell, &'a Record)]) -> Vec<Summary<'a>> {
             forgotten: spread(Record::forgotten),
         };
         let summary = domains.entry(domain).or_insert_with(|| Summary {
-            domain: &record.domain,
+            number: domain,
+            domain: &plan.domains[domain],
             budgets: BTreeMap::new(),
         });
         summary.budgets.entry(budget).or_default().push(group);
@@ -297,12 +305,8 @@ fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Opti
 
 /// Method and strength.
 pub fn title(group: &Group<'_>) -> String {
-    let record = group.record;
-    format!(
-        "{} ({})",
-        record.method,
-        record.strength.describe(record.value)
-    )
+    let strength = group.record.strength.describe(group.record.value);
+    format!("{} ({strength})", group.method)
 }
 
 /// A number with three digits at least.
@@ -321,7 +325,80 @@ pub fn figures(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::recipe::Recipe;
+    use super::super::results::Identity;
     use super::*;
+    use crate::eval::{Metrics, Perplexities};
+
+    const RECIPE: &str = r#"
+budgets = [10]
+seeds = [0, 1]
+[[domain]]
+name = "a"
+data = "a.txt"
+[[method]]
+name = "FT"
+method = "ft"
+[[method]]
+name = "MFT"
+method = "mft"
+sweep = [0.01]
+"#;
+
+    /// Perplexities after, of domain and general text, where they were 100 and 20 before.
+    fn record(cell: &Cell, plan: &Plan, [domain, general]: [f64; 2]) -> Record {
+        let before = Perplexities {
+            domain: 100.0,
+            general: 20.0,
+        };
+        let after = Perplexities { domain, general };
+        Record {
+            domain: "a".to_string(),
+            method: String::new(),
+            title: cell.settings.title(),
+            strength: plan.methods[cell.method].strength,
+            value: cell.value,
+            budget: cell.budget,
+            seed: cell.seed,
+            before,
+            after,
+            metrics: Metrics::new(before, after),
+            steps: 1,
+            seconds: 1.0,
+            tokens_per_second: 1.0,
+            trainable_parameters: 1,
+            evaluations: Vec::new(),
+            identity: Identity::new(cell, String::new()),
+        }
+    }
+
+    fn plan() -> Plan {
+        let recipe = Recipe::parse(RECIPE, Path::new("")).unwrap();
+        Plan::new(&recipe, recipe.methods(Path::new("")).unwrap()).unwrap()
+    }
+
+    /// Of FT, MFT 0.25 and MFT 0.01, with seeds 0 and 1.
+    fn with_summary(after: [[[f64; 2]; 2]; 3], check: impl FnOnce(&Plan, &Summary<'_>)) {
+        let plan = plan();
+        let find = |cell: &Cell| match (cell.method, cell.main) {
+            (0, _) => after[0][cell.seed as usize],
+            (_, true) => after[1][cell.seed as usize],
+            (_, false) => after[2][cell.seed as usize],
+        };
+        let records: Vec<Record> = plan
+            .cells
+            .iter()
+            .map(|cell| record(cell, &plan, find(cell)))
+            .collect();
+        let pairs: Vec<(&Cell, &Record)> = plan.cells.iter().zip(&records).collect();
+        check(&plan, &summarize(&plan, &pairs)[0]);
+    }
+
+    const FT: [[f64; 2]; 2] = [[40.0, 26.0], [40.0, 30.0]];
+    const MFT: [[f64; 2]; 2] = [[50.0, 20.4], [50.0, 20.6]];
+    const TIMID: [[f64; 2]; 2] = [[95.0, 19.9], [95.0, 20.0]];
 
     #[test]
     fn a_spread_is_mean_and_sample_deviation() {
@@ -329,5 +406,59 @@ mod tests {
         assert_eq!(spread.mean, 3.0);
         assert!((spread.deviation.unwrap() - 7.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!(Spread::of(&[4.0]).deviation, None);
+    }
+
+    #[test]
+    fn the_best_has_learnt_something_and_each_method_is_judged_at_its_best() {
+        with_summary([FT, MFT, TIMID], |plan, summary| {
+            let groups = &summary.budgets[&10];
+            let titles: Vec<String> = groups.iter().map(title).collect();
+            assert_eq!(titles, ["FT (lr 1e-3)", "MFT (τ 0.01)", "MFT (τ 0.25)"]);
+            // The timid one forgot nothing, and learnt nothing.
+            assert_eq!(groups[1].ratio, Ratio::NothingForgotten);
+            let best = Best::of(groups);
+            assert_eq!(best.specialization, Some(0));
+            assert_eq!((best.degeneralization, best.ratio), (Some(2), Some(2)));
+            let Ratio::Number(ratio) = groups[0].ratio else {
+                panic!("{:?}", groups[0].ratio);
+            };
+            assert!((ratio.mean - (60.0 / 6.0 + 60.0 / 10.0) / 2.0).abs() < 1e-12);
+
+            let within: Vec<String> = best_within_bound(groups).into_iter().map(title).collect();
+            assert_eq!(within, ["MFT (τ 0.25)"]);
+            let text = verdict(summary, plan).join(" ");
+            for part in [
+                "at least twice as much everywhere",
+                "13.0 times",
+                "MFT (τ 0.25) gains most",
+            ] {
+                assert!(text.contains(part), "{part:?} in {text}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_speaks_against_minifinetuning_is_said_as_it_is() {
+        with_summary([FT, FT, FT], |plan, summary| {
+            let text = verdict(summary, plan).join(" ");
+            assert!(text.contains("less than twice as much on 1 of 1"), "{text}");
+            assert!(
+                text.contains("no setting kept general text within 5 %"),
+                "{text}"
+            );
+        });
+        let unforgetting = [[40.0, 19.0], [40.0, 20.0]];
+        with_summary([unforgetting, MFT, TIMID], |plan, summary| {
+            let text = verdict(summary, plan).join(" ");
+            assert!(text.contains("finetuning forgot nothing with 10"), "{text}");
+        });
+        let half = [[40.0, 19.0], [40.0, 23.0]];
+        with_summary([half, MFT, TIMID], |_, summary| {
+            let expected = Ratio::OfMeans {
+                ratio: 60.0,
+                nothing_forgotten: 1,
+            };
+            assert_eq!(summary.budgets[&10][0].ratio, expected);
+        });
     }
 }
