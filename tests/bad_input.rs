@@ -273,7 +273,39 @@ fn a_configuration_that_cannot_be_used_is_refused() {
             (
                 "another architecture",
                 |config| config["architectures"] = json!(["MambaForCausalLM"]),
-                &["MambaForCausalLM", "LlamaForCausalLM"],
+                &["MambaForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM"],
+            ),
+            (
+                "another RoPE scaling",
+                |config| config["rope_scaling"] = json!({"type": "yarn", "factor": 4.0}),
+                &["config.json", "yarn", "default, linear and llama3"],
+            ),
+            (
+                "a RoPE scaling without its factor",
+                |config| config["rope_scaling"] = json!({"type": "linear"}),
+                &["config.json", "rope_scaling.factor is missing"],
+            ),
+            (
+                "a RoPE scaling by 0",
+                |config| config["rope_scaling"] = json!({"type": "linear", "factor": 0.0}),
+                &["config.json", "RoPE scaling", "above 0"],
+            ),
+            (
+                "a window of nothing",
+                |config| {
+                    config["architectures"] = json!(["MistralForCausalLM"]);
+                    config["sliding_window"] = json!(0);
+                },
+                &["config.json", "sliding_window is 0"],
+            ),
+            (
+                "windows in some layers",
+                |config| {
+                    config["architectures"] = json!(["Qwen2ForCausalLM"]);
+                    config["use_sliding_window"] = json!(true);
+                    config["sliding_window"] = json!(16);
+                },
+                &["config.json", "use_sliding_window", "16"],
             ),
         ],
     );
@@ -503,6 +535,57 @@ fn a_damaged_weights_file_is_refused() {
 }
 
 // The data.
+
+#[test]
+fn an_index_of_weights_that_leads_nowhere_is_refused() {
+    let index = |map: Value, fragments: &[&str]| {
+        let scratch = Scratch::with_model();
+        let part = "model/model-00001-of-00001.safetensors";
+        fs::rename(scratch.path("model/model.safetensors"), scratch.path(part)).unwrap();
+        scratch.write("model/model.safetensors.index.json", map.to_string());
+        scratch.model_fault(fragments)
+    };
+    let map = |name: &str| json!({ "weight_map": { "model.norm.weight": name } });
+    no_faults(
+        [
+            ("no map", json!({}), &["index.json", "weight_map"][..]),
+            (
+                "an empty map",
+                json!({"weight_map": {}}),
+                &["names no file"],
+            ),
+            (
+                "a part that is not there",
+                map("model-2.safetensors"),
+                &["model-2", "not there"],
+            ),
+            (
+                "a way out",
+                map("../model-2.safetensors"),
+                &["../model-2", "expected the name"],
+            ),
+            (
+                "an absolute path",
+                map("/etc/passwd"),
+                &["/etc/passwd", "expected the name"],
+            ),
+            (
+                "another kind of file",
+                map("config.json"),
+                &["config.json", ".safetensors"],
+            ),
+        ]
+        .map(|(name, map, fragments)| (name.to_string(), index(map, fragments))),
+    );
+    // With a map of what is there it is a model like any other.
+    let scratch = Scratch::with_model();
+    let part = "model-00001-of-00001.safetensors";
+    let place = scratch.path(&format!("model/{part}"));
+    fs::rename(scratch.path("model/model.safetensors"), place).unwrap();
+    scratch.write("model/model.safetensors.index.json", map(part).to_string());
+    let output = scratch.minift(&["eval", "--data", "domain.txt", "--model", "model"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
 
 #[test]
 fn data_that_cannot_be_used_is_refused_by_file_and_line() {

@@ -116,15 +116,20 @@ fn rotary_embedding() {
 
 #[test]
 fn attention() {
-    for ([batch, length, heads, size], key_length, key_heads) in [
-        ([1, 1, 1, 4], 1, 1),
-        ([2, 37, 8, 8], 37, 4),
-        ([1, 66, 6, 6], 66, 2),
-        ([3, 5, 4, 16], 12, 1),
-        ([1, 1, 4, 8], 9, 4),
+    for ([batch, length, heads, size], key_length, key_heads, window) in [
+        ([1, 1, 1, 4], 1, 1, usize::MAX),
+        ([2, 37, 8, 8], 37, 4, usize::MAX),
+        ([1, 66, 6, 6], 66, 2, usize::MAX),
+        ([3, 5, 4, 16], 12, 1, usize::MAX),
+        ([1, 1, 4, 8], 9, 4, usize::MAX),
+        ([2, 37, 4, 8], 37, 2, 16),
+        ([1, 9, 2, 8], 30, 1, 5),
+        ([1, 7, 2, 8], 7, 2, 1),
     ] {
         let keys = [batch, key_length, key_heads, size];
-        let name = format!("{length} of {key_length}, {heads} over {key_heads} heads of {size}");
+        let name = format!(
+            "{length} of {key_length}, {heads} over {key_heads} heads of {size}, window {window}"
+        );
         check(
             &name,
             &[[batch, length, heads, size], keys, keys],
@@ -135,6 +140,7 @@ fn attention() {
                     inputs[1].clone(),
                     inputs[2].clone(),
                     0.35,
+                    window,
                 )
             },
         );

@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::model::linear::{Dropout, LinearChange, LowRank, merged, row_norms};
+use crate::model::linear::{Dropout, LinearChange, LowRank, merged, merged_bias, row_norms};
 use crate::model::{Decoder, LinearLayer, LinearRole, ParameterSpec, Parameters};
 
 pub use settings::{AdapterSettings, Ia3Settings, LoraSettings};
@@ -42,6 +42,8 @@ struct Layout {
 struct AdaptedLayer {
     /// Its weight's place in the decoder's list.
     parameter: usize,
+    /// Its bias's, if it has one.
+    bias: Option<usize>,
     /// Its name without `.weight`, such as `model.layers.0.self_attn.q_proj`.
     module: String,
     role: Role,
@@ -180,14 +182,16 @@ impl Adapter {
     /// The decoder's weights with the adapter folded in.
     pub fn merge(&self, parameters: &[Tensor<2>]) -> Parameters {
         let changes = self.changes(parameters.len(), None);
-        parameters
-            .iter()
-            .zip(changes)
-            .map(|(weight, change)| match change {
-                Some(change) => merged(weight, &change),
-                None => weight.clone(),
-            })
-            .collect()
+        let mut values = parameters.to_vec();
+        for layer in &self.layout.layers {
+            if let Some(change) = &changes[layer.parameter] {
+                values[layer.parameter] = merged(&parameters[layer.parameter], change);
+                if let Some(bias) = layer.bias {
+                    values[bias] = merged_bias(&parameters[bias], change);
+                }
+            }
+        }
+        values
     }
 }
 
@@ -255,6 +259,7 @@ impl Layout {
     fn add_layer(&mut self, layer: LinearLayer, rank: usize, on_inputs: bool) {
         let LinearLayer {
             parameter,
+            bias,
             module,
             outputs,
             inputs,
@@ -282,6 +287,7 @@ impl Layout {
         };
         self.layers.push(AdaptedLayer {
             parameter,
+            bias,
             module,
             role,
         });

@@ -176,7 +176,8 @@ impl Adapter {
         }
         let specs: Vec<ParameterSpec> = layout.specs.iter().map(prefixed).collect();
         let path = folder.join(WEIGHTS);
-        let values = weights::read_parameters(values, &path, &specs, |_| false, device);
+        let values =
+            weights::read_parameters(&[(path.clone(), values)], &path, &specs, |_| false, device);
         let values = values.map_err(|error| match error {
             Error::TensorShape {
                 name,

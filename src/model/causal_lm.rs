@@ -67,7 +67,7 @@ impl CausalLm {
         let names = config.decoder.family.names();
         let tied_copy = config.decoder.tied_head.then_some(names.head);
         let parameters = weights::read_parameters(
-            &files.weights,
+            &files.weights(),
             &files.weights_path(),
             decoder.parameters(),
             |name| {
@@ -240,9 +240,9 @@ impl CausalLm {
         name.to_string_lossy().replace(" (embedded)", "")
     }
 
-    /// The weights file that it was read from.
-    pub(crate) fn weight_bytes(&self) -> &[u8] {
-        &self.files.weights
+    /// The weights files that it was read from.
+    pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.weights.iter().map(|(_, bytes)| &**bytes)
     }
 
     /// The device that it was loaded onto.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::family::{self, Family};
+use super::rotary::RopeScaling;
 use crate::error::{Error, Result};
 
 /// The sizes and choices of a decoder-only transformer.
@@ -33,12 +34,31 @@ pub struct DecoderConfig {
     pub norm_epsilon: f32,
     /// Base of the rotary embedding's wavelengths.
     pub rope_theta: f64,
+    /// How they are stretched.
+    pub rope_scaling: RopeScaling,
+    /// Positions that a query sees, its own and those before it.
+    pub window: usize,
+    /// Which linear layers have biases.
+    pub biases: Biases,
+    /// Whether queries and keys of each head are normalised before they turn.
+    pub norms_of_heads: bool,
     /// Whether the head is the embedding.
     pub tied_head: bool,
     /// Token that begins a text, if the model has one.
     pub begin_token: Option<u32>,
     /// Tokens that end a text.
     pub end_tokens: Vec<u32>,
+}
+
+/// Which linear layers have biases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Those that make queries, keys and values.
+    pub attention: bool,
+    /// The one that mixes heads.
+    pub attention_output: bool,
+    /// Those of the feed-forward block.
+    pub feed_forward: bool,
 }
 
 /// `config.json`, the parsed fields beside the whole text.
@@ -128,6 +148,33 @@ impl DecoderConfig {
             return fault(format!(
                 "rope_theta is {}: expected more than 0",
                 self.rope_theta
+            ));
+        }
+        if self.window == 0 {
+            return fault("sliding_window is 0: expected 1 or more, or null".to_string());
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let scaling = match self.rope_scaling {
+            RopeScaling::None => true,
+            RopeScaling::Linear { factor } => positive(factor),
+            RopeScaling::Llama3 {
+                factor,
+                low_frequency,
+                high_frequency,
+                original_length,
+            } => {
+                [factor, low_frequency, original_length]
+                    .into_iter()
+                    .all(positive)
+                    && high_frequency.is_finite()
+                    && high_frequency > low_frequency
+            }
+        };
+        if !scaling {
+            return fault(format!(
+                "the RoPE scaling {:?} is not valid: expected numbers above 0, and a high frequency \
+                 factor above the low one",
+                self.rope_scaling
             ));
         }
         let begin = self.begin_token.iter().map(|id| ("bos_token_id", id));

@@ -2,12 +2,13 @@
 //! with each call, so that student and teacher are one decoder with two lists of parameters.
 
 use burn::tensor::module::embedding;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
 use super::config::DecoderConfig;
 use super::linear::{LinearChange, linear};
 use super::ops::{Way, causal_attention, rms_norm, rotate, silu_multiply};
-use super::parameters::{LayerIndex, LinearLayer, ParameterIndex, ParameterSpec};
+use super::parameters::{LayerIndex, LinearIndex, LinearLayer, ParameterIndex, ParameterSpec};
+use super::rotary::RotaryTables;
 
 /// A decoder of some configuration.
 #[derive(Clone, Debug)]
@@ -26,9 +27,10 @@ pub struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    fn linear(&self, x: Tensor<2>, weight: usize) -> Tensor<2> {
-        let change = self.changes.get(weight).and_then(Option::as_ref);
-        linear(x, &self.parameters[weight], change)
+    fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
+        let change = self.changes.get(layer.weight).and_then(Option::as_ref);
+        let bias = layer.bias.map(|bias| &self.parameters[bias]);
+        linear(x, &self.parameters[layer.weight], bias, change)
     }
 }
 
@@ -43,12 +45,6 @@ impl KeyValueCache {
     pub fn length(&self) -> usize {
         self.layers.first().map_or(0, |(key, _)| key.dims()[1])
     }
-}
-
-/// Cosines and sines \[length, head size / 2\] of the positions of a batch.
-struct RotaryTables {
-    cosine: Tensor<2>,
-    sine: Tensor<2>,
 }
 
 impl Decoder {
@@ -104,7 +100,7 @@ impl Decoder {
         let device = parameters[0].device().inner();
         let way = Way::for_device(&device);
         let first = cache.as_ref().map_or(0, |cache| cache.length());
-        let rotary = self.rotary_tables(first, length, &device);
+        let rotary = RotaryTables::new(&self.config, first, length, &device);
         let rows = batch * length;
         let norm = |x: Tensor<2>, weight: usize| {
             rms_norm(way, x, parameters[weight].clone(), self.config.norm_epsilon)
@@ -148,15 +144,32 @@ impl Decoder {
             heads,
             key_heads,
             head_size,
+            norm_epsilon,
+            window,
             ..
         } = self.config;
-        let heads_of = |weight: usize, heads: usize| {
-            let x = weights.linear(input.clone(), weight);
+        let heads_of = |linear: LinearIndex, heads: usize| {
+            let x = weights.linear(input.clone(), linear);
             x.reshape([batch, length, heads, head_size])
         };
+        let norm_of_heads = |x: Tensor<4>, weight: Option<usize>| match weight {
+            None => x,
+            Some(weight) => {
+                let shape = x.dims();
+                let rows = x.reshape([batch * length * shape[2], head_size]);
+                let weight = weights.parameters[weight].clone();
+                rms_norm(way, rows, weight, norm_epsilon).reshape(shape)
+            }
+        };
         let turn = |x: Tensor<4>| rotate(way, x, rotary.cosine.clone(), rotary.sine.clone());
-        let query = turn(heads_of(layer.query, heads));
-        let mut key = turn(heads_of(layer.key, key_heads));
+        let query = turn(norm_of_heads(
+            heads_of(layer.query, heads),
+            layer.query_norm,
+        ));
+        let mut key = turn(norm_of_heads(
+            heads_of(layer.key, key_heads),
+            layer.key_norm,
+        ));
         let mut value = heads_of(layer.value, key_heads);
         if let Some((cache, number)) = cache {
             match cache.layers.get_mut(number) {
@@ -169,33 +182,7 @@ impl Decoder {
             }
         }
         let scale = 1.0 / (head_size as f32).sqrt();
-        causal_attention(way, query, key, value, scale).reshape([batch * length, heads * head_size])
-    }
-
-    /// Angle of pair i at position p: p · theta^(−2i / head size).
-    fn rotary_tables(
-        &self,
-        first: usize,
-        length: usize,
-        device: &burn::tensor::Device,
-    ) -> RotaryTables {
-        let half = self.config.head_size / 2;
-        let angle = |position: usize, pair: usize| {
-            let exponent = -2.0 * pair as f64 / self.config.head_size as f64;
-            // The frequency is a float32 in the models' own training, the product too.
-            let frequency = self.config.rope_theta.powf(exponent) as f32;
-            f64::from(position as f32 * frequency)
-        };
-        let table = |f: fn(f64) -> f64| {
-            let values: Vec<f32> = (first..first + length)
-                .flat_map(|position| (0..half).map(move |pair| (position, pair)))
-                .map(|(position, pair)| f(angle(position, pair)) as f32)
-                .collect();
-            Tensor::from_data(TensorData::new(values, [length, half]), device)
-        };
-        RotaryTables {
-            cosine: table(f64::cos),
-            sine: table(f64::sin),
-        }
+        causal_attention(way, query, key, value, scale, window)
+            .reshape([batch * length, heads * head_size])
     }
 }

@@ -2,6 +2,7 @@
 //! or the bytes that a page was given.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::config::ModelConfig;
@@ -38,8 +39,8 @@ pub struct ModelFiles {
     pub folder: PathBuf,
     /// `config.json`.
     pub config: FileBytes,
-    /// `model.safetensors`.
-    pub weights: FileBytes,
+    /// `model.safetensors`, or the files that its index names, each with its name.
+    pub weights: Vec<(String, FileBytes)>,
     /// `tokenizer.json`.
     pub tokenizer: FileBytes,
     /// Small files that are copied along into what is written: generation settings, chat templates.
@@ -49,6 +50,7 @@ pub struct ModelFiles {
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
+const WEIGHTS_ENDING: &str = ".safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Files that belong to a model but are not needed to run it.
@@ -86,7 +88,7 @@ impl ModelFiles {
             let path = folder.join(file);
             if !path.exists() {
                 Ok(None)
-            } else if file == WEIGHTS {
+            } else if file.ends_with(WEIGHTS_ENDING) {
                 map(&path).map(Some)
             } else {
                 let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -115,11 +117,11 @@ impl ModelFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFile`] if a needed file is not there, [`Error::Weights`] for weights in
-    /// several files, and the errors of `find`.
+    /// [`Error::MissingFile`] if a needed file is not there, [`Error::Weights`] for an index that
+    /// cannot be followed, and the errors of `find`.
     pub fn collect(
         folder: PathBuf,
-        mut find: impl FnMut(&'static str) -> Result<Option<FileBytes>>,
+        mut find: impl FnMut(&str) -> Result<Option<FileBytes>>,
     ) -> Result<Self> {
         let missing = |file| Error::MissingFile {
             folder: folder.clone(),
@@ -127,16 +129,11 @@ impl ModelFiles {
         };
         let config = find(CONFIG)?.ok_or_else(|| missing(CONFIG))?;
         let weights = match find(WEIGHTS)? {
-            Some(weights) => weights,
-            None if find(INDEX)?.is_some() => {
-                return Err(Error::Weights {
-                    path: folder.join(INDEX),
-                    message: "weights in several files are not supported yet: join them into one \
-                              model.safetensors"
-                        .to_string(),
-                });
-            }
-            None => return Err(missing(WEIGHTS)),
+            Some(weights) => vec![(WEIGHTS.to_string(), weights)],
+            None => match find(INDEX)? {
+                Some(index) => parts(&index, &folder.join(INDEX), &mut find)?,
+                None => return Err(missing(WEIGHTS)),
+            },
         };
         let tokenizer = find(TOKENIZER)?.ok_or_else(|| missing(TOKENIZER))?;
         let mut companions = Vec::new();
@@ -168,7 +165,7 @@ impl ModelFiles {
         Self {
             folder: PathBuf::from("minift-tales-360k (embedded)"),
             config: asset!("config.json"),
-            weights: asset!("model.safetensors"),
+            weights: vec![(WEIGHTS.to_string(), asset!("model.safetensors"))],
             tokenizer: asset!("tokenizer.json"),
             companions: vec![
                 ("generation_config.json", asset!("generation_config.json")),
@@ -182,15 +179,63 @@ impl ModelFiles {
         self.folder.join(CONFIG)
     }
 
-    /// Path of `model.safetensors`, for messages.
+    /// Path of `model.safetensors`, or of its index, for messages.
     pub fn weights_path(&self) -> PathBuf {
-        self.folder.join(WEIGHTS)
+        let whole = self.weights.iter().any(|(name, _)| name == WEIGHTS);
+        self.folder.join(if whole { WEIGHTS } else { INDEX })
+    }
+
+    /// Path and bytes of each file of weights.
+    pub(super) fn weights(&self) -> Vec<(PathBuf, &[u8])> {
+        let files = self.weights.iter();
+        files
+            .map(|(name, bytes)| (self.folder.join(name), &**bytes))
+            .collect()
     }
 
     /// Path of `tokenizer.json`, for messages.
     pub fn tokenizer_path(&self) -> PathBuf {
         self.folder.join(TOKENIZER)
     }
+}
+
+/// The files of weights that an index names, in the order of their names.
+fn parts(
+    index: &[u8],
+    path: &Path,
+    mut find: impl FnMut(&str) -> Result<Option<FileBytes>>,
+) -> Result<Vec<(String, FileBytes)>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let fault = |message: String| Error::Weights {
+        path: path.to_path_buf(),
+        message,
+    };
+    let index: Index = serde_json::from_slice(index)
+        .map_err(|error| fault(format!("not an index of weights: {error}")))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(fault("its weight_map names no file".to_string()));
+    }
+    let mut files = Vec::new();
+    for name in names {
+        // A name, and not a way out of the folder.
+        let is_name = Path::new(&name).file_name() == Some(name.as_ref());
+        if !is_name || !name.ends_with(WEIGHTS_ENDING) {
+            return Err(fault(format!(
+                "its weight_map names {name:?}: expected the name of a {WEIGHTS_ENDING} file"
+            )));
+        }
+        let Some(bytes) = find(&name)? else {
+            return Err(fault(format!(
+                "its weight_map names {name}, which is not there: download the model again"
+            )));
+        };
+        files.push((name, bytes));
+    }
+    Ok(files)
 }
 
 /// Maps a file into memory.

@@ -98,13 +98,31 @@ impl Dropout {
     }
 }
 
-/// `x · weightᵀ` for x \[rows, in\] and weight \[out, in\], with what an adapter changes about it.
-pub fn linear(x: Tensor<2>, weight: &Tensor<2>, change: Option<&LinearChange>) -> Tensor<2> {
+/// `x · weightᵀ + bias` for x \[rows, in\], weight \[out, in\] and bias \[1, out\], with what an
+/// adapter changes about it. IA³ scales the bias too, as PEFT does; LoRA and DoRA leave it alone.
+pub fn linear(
+    x: Tensor<2>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<2>>,
+    change: Option<&LinearChange>,
+) -> Tensor<2> {
+    let biased = |x: Tensor<2>| match bias {
+        Some(bias) => x + bias.clone(),
+        None => x,
+    };
     match change {
-        None => times(x, weight),
-        Some(LinearChange::ScaleOutput(factors)) => times(x, weight) * factors.clone(),
-        Some(LinearChange::ScaleInput(factors)) => times(x * factors.clone(), weight),
-        Some(LinearChange::LowRank(low_rank)) => low_rank.apply(x, weight),
+        None => biased(times(x, weight)),
+        Some(LinearChange::ScaleOutput(factors)) => biased(times(x, weight)) * factors.clone(),
+        Some(LinearChange::ScaleInput(factors)) => biased(times(x * factors.clone(), weight)),
+        Some(LinearChange::LowRank(low_rank)) => biased(low_rank.apply(x, weight)),
+    }
+}
+
+/// The bias of that weight; only factors of outputs change it.
+pub fn merged_bias(bias: &Tensor<2>, change: &LinearChange) -> Tensor<2> {
+    match change {
+        LinearChange::ScaleOutput(factors) => bias.clone() * factors.clone(),
+        LinearChange::ScaleInput(_) | LinearChange::LowRank(_) => bias.clone(),
     }
 }
 

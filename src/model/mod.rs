@@ -10,13 +10,15 @@ mod generate;
 pub mod linear;
 pub mod ops;
 mod parameters;
+mod rotary;
 mod sample;
 pub mod weights;
 
 pub use causal_lm::CausalLm;
-pub use config::{DecoderConfig, ModelConfig};
+pub use config::{Biases, DecoderConfig, ModelConfig};
 pub use decoder::{Decoder, KeyValueCache, Weights};
 pub use family::Family;
 pub use files::{FileBytes, ModelFiles};
 pub use generate::Sampling;
 pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};
+pub use rotary::RopeScaling;

@@ -86,12 +86,14 @@ pub fn silu_multiply(way: Way, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// Causal attention of query \[batch, length, heads, size\] over key and value
 /// \[batch, key length, key heads, size\]. The queries are the last of the keys' positions; each key
 /// head serves `heads / key heads` query heads in a row (grouped-query attention, arXiv:2305.13245).
+/// A query sees its own position and those before it, `window` in all.
 pub fn causal_attention(
     way: Way,
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
     scale: f32,
+    window: usize,
 ) -> Tensor<4> {
     match way {
         Way::Fused => Tensor::from_dispatch(Dispatch::causal_attention(
@@ -99,6 +101,7 @@ pub fn causal_attention(
             key.into_dispatch(),
             value.into_dispatch(),
             scale,
+            window,
         )),
         Way::Composed => {
             let [batch, length, heads, size] = query.dims();
@@ -109,7 +112,7 @@ pub fn causal_attention(
                 .reshape([batch, key_heads, group * length, size]);
             let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
             let scores = matrix_product(query, key.swap_dims(2, 3)) * scale;
-            let hidden = hidden_keys(length, key_length, &scores.device())
+            let hidden = hidden_keys(length, key_length, window, &scores.device())
                 .reshape([1, 1, 1, length, key_length])
                 .expand([batch, key_heads, group, length, key_length])
                 .reshape([batch, key_heads, group * length, key_length]);
@@ -122,12 +125,20 @@ pub fn causal_attention(
 }
 
 /// True where a query must not see a key: \[length, key length\].
-fn hidden_keys(length: usize, key_length: usize, device: &burn::tensor::Device) -> Tensor<2, Bool> {
+fn hidden_keys(
+    length: usize,
+    key_length: usize,
+    window: usize,
+    device: &burn::tensor::Device,
+) -> Tensor<2, Bool> {
     let first = key_length - length;
     let queries = Tensor::<1, Int>::arange(first as i64..key_length as i64, device);
     let keys = Tensor::<1, Int>::arange(0..key_length as i64, device);
     let queries: Tensor<2, Int> = queries.reshape([length, 1]).expand([length, key_length]);
-    keys.reshape([1, key_length])
-        .expand([length, key_length])
-        .greater(queries)
+    let keys: Tensor<2, Int> = keys.reshape([1, key_length]).expand([length, key_length]);
+    let later = keys.clone().greater(queries.clone());
+    if window >= key_length {
+        return later;
+    }
+    later.bool_or(keys.lower_equal(queries - window as i64))
 }

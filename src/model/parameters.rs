@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 
 use super::config::DecoderConfig;
 
-/// What a family calls its tensors. Those of a layer come after `layer`, a dot and its number.
+/// What a family calls its tensors. Those of a layer come after `layer`, a dot and its number; linear
+/// layers are named without the `.weight` or `.bias` that follows.
 #[derive(Debug)]
 pub(super) struct ParameterNames {
     pub embedding: &'static str,
@@ -14,6 +15,8 @@ pub(super) struct ParameterNames {
     pub key: &'static str,
     pub value: &'static str,
     pub attention_output: &'static str,
+    pub query_norm: &'static str,
+    pub key_norm: &'static str,
     pub feed_forward_norm: &'static str,
     pub gate: &'static str,
     pub up: &'static str,
@@ -73,6 +76,8 @@ pub enum LinearRole {
 pub struct LinearLayer {
     /// Its weight's place in the decoder's list of parameters.
     pub parameter: usize,
+    /// Its bias's place, if it has one.
+    pub bias: Option<usize>,
     /// Its name, such as `model.layers.0.self_attn.q_proj`.
     pub module: String,
     /// What it is for.
@@ -86,18 +91,27 @@ pub struct LinearLayer {
 /// The values of a model's parameters, in the order of their specs; vectors are matrices of one row.
 pub type Parameters = Vec<Tensor<2>>;
 
+/// Where the parameters of a linear layer stand in the list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinearIndex {
+    pub weight: usize,
+    pub bias: Option<usize>,
+}
+
 /// Where the parameters of a layer stand in the list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LayerIndex {
     pub attention_norm: usize,
-    pub query: usize,
-    pub key: usize,
-    pub value: usize,
-    pub attention_output: usize,
+    pub query: LinearIndex,
+    pub query_norm: Option<usize>,
+    pub key: LinearIndex,
+    pub key_norm: Option<usize>,
+    pub value: LinearIndex,
+    pub attention_output: LinearIndex,
     pub feed_forward_norm: usize,
-    pub gate: usize,
-    pub up: usize,
-    pub down: usize,
+    pub gate: LinearIndex,
+    pub up: LinearIndex,
+    pub down: LinearIndex,
 }
 
 /// Where each parameter stands in the list.
@@ -109,6 +123,19 @@ pub(super) struct ParameterIndex {
     pub norm: usize,
     /// The embedding's where the head is tied.
     pub head: usize,
+}
+
+/// Adds a linear layer's weight \[out, in\] and, if it has one, its bias.
+fn linear(
+    add: &mut impl FnMut(&str, &[usize]) -> usize,
+    name: &str,
+    shape: [usize; 2],
+    biased: bool,
+) -> LinearIndex {
+    LinearIndex {
+        weight: add(&format!("{name}.weight"), &shape),
+        bias: biased.then(|| add(&format!("{name}.bias"), &shape[..1])),
+    }
 }
 
 impl ParameterIndex {
@@ -132,16 +159,33 @@ impl ParameterIndex {
                 let mut add = |name: &str, shape: &[usize]| {
                     add(format!("{}.{layer}.{name}", names.layer), shape)
                 };
+                let add = &mut add;
+                let DecoderConfig {
+                    biases,
+                    intermediate_size: inner,
+                    norms_of_heads,
+                    head_size,
+                    ..
+                } = *config;
+                let [query, key] = [query_width, key_width].map(|width| [width, hidden]);
+                let output = [hidden, query_width];
                 LayerIndex {
                     attention_norm: add(names.attention_norm, &[hidden]),
-                    query: add(names.query, &[query_width, hidden]),
-                    key: add(names.key, &[key_width, hidden]),
-                    value: add(names.value, &[key_width, hidden]),
-                    attention_output: add(names.attention_output, &[hidden, query_width]),
+                    query: linear(add, names.query, query, biases.attention),
+                    query_norm: norms_of_heads.then(|| add(names.query_norm, &[head_size])),
+                    key: linear(add, names.key, key, biases.attention),
+                    key_norm: norms_of_heads.then(|| add(names.key_norm, &[head_size])),
+                    value: linear(add, names.value, key, biases.attention),
+                    attention_output: linear(
+                        add,
+                        names.attention_output,
+                        output,
+                        biases.attention_output,
+                    ),
                     feed_forward_norm: add(names.feed_forward_norm, &[hidden]),
-                    gate: add(names.gate, &[config.intermediate_size, hidden]),
-                    up: add(names.up, &[config.intermediate_size, hidden]),
-                    down: add(names.down, &[hidden, config.intermediate_size]),
+                    gate: linear(add, names.gate, [inner, hidden], biases.feed_forward),
+                    up: linear(add, names.up, [inner, hidden], biases.feed_forward),
+                    down: linear(add, names.down, [hidden, inner], biases.feed_forward),
                 }
             })
             .collect();
@@ -172,11 +216,12 @@ impl ParameterIndex {
                 (layer.down, LinearRole::Down),
             ]
         };
-        let layer = |(parameter, role): (usize, LinearRole)| {
-            let spec = &self.specs[parameter];
+        let layer = |(index, role): (LinearIndex, LinearRole)| {
+            let spec = &self.specs[index.weight];
             let [outputs, inputs] = spec.matrix_shape();
             LinearLayer {
-                parameter,
+                parameter: index.weight,
+                bias: index.bias,
                 module: spec.name.trim_end_matches(".weight").to_string(),
                 role,
                 outputs,

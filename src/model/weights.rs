@@ -1,8 +1,8 @@
-//! Reading and writing `model.safetensors`.
+//! Reading and writing `model.safetensors`, whole or in parts.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use half::{bf16, f16};
@@ -12,23 +12,35 @@ use safetensors::{Dtype, SafeTensors};
 use super::parameters::{ParameterSpec, Parameters};
 use crate::error::{Error, Result};
 
-/// The parameters of that description in the bytes of a safetensors file, as float32 on a device.
+/// The parameters of that description in the bytes of safetensors files, as float32 on a device.
 ///
-/// `may_ignore` says which tensors the file may hold beside them.
+/// `may_ignore` says which tensors the files may hold beside them.
 ///
 /// # Errors
 ///
-/// Errors for a damaged file, and for tensors that are missing, extra, of another shape or type, or
-/// not finite, each by name. `path` is for messages.
+/// Errors for a damaged file, and for tensors that are missing, extra, there twice, of another shape
+/// or type, or not finite, each by name. Paths are for messages; `path` is that of the whole.
 pub fn read_parameters(
-    bytes: &[u8],
+    files: &[(PathBuf, &[u8])],
     path: &Path,
     specs: &[ParameterSpec],
     may_ignore: impl Fn(&str) -> bool,
     device: &burn::tensor::Device,
 ) -> Result<Parameters> {
-    let file = open(bytes, path)?;
-    let tensors: HashMap<&str, TensorView<'_>> = file.iter().collect();
+    let opened = files.iter().map(|(path, bytes)| open(bytes, path));
+    let opened: Vec<SafeTensors<'_>> = opened.collect::<Result<_>>()?;
+    let mut tensors: HashMap<&str, (&Path, TensorView<'_>)> = HashMap::new();
+    for ((path, _), file) in files.iter().zip(&opened) {
+        for (name, view) in file.iter() {
+            if let Some((other, _)) = tensors.insert(name, (path, view)) {
+                let other = other.display();
+                return Err(Error::Weights {
+                    path: path.clone(),
+                    message: format!("tensor {name} is in {other} too: download the model again"),
+                });
+            }
+        }
+    }
     let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     let missing: Vec<String> = specs
         .iter()
@@ -56,7 +68,8 @@ pub fn read_parameters(
     specs
         .iter()
         .map(|spec| {
-            let values = read_tensor(&tensors[spec.name.as_str()], spec, path)?;
+            let (path, view) = &tensors[spec.name.as_str()];
+            let values = read_tensor(view, spec, path)?;
             Ok(Tensor::from_data(
                 TensorData::new(values, spec.matrix_shape()),
                 device,

@@ -125,8 +125,14 @@ impl Checkpoint<'_> {
                 })
                 .collect();
             groups.push(
-                weights::read_parameters(bytes, path, &specs, |_| true, device)
-                    .map_err(|error| damaged(&error))?,
+                weights::read_parameters(
+                    &[(path.to_path_buf(), bytes)],
+                    path,
+                    &specs,
+                    |_| true,
+                    device,
+                )
+                .map_err(|error| damaged(&error))?,
             );
         }
         let mut next = || groups.remove(0);
@@ -160,7 +166,9 @@ fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
 /// The model and every token of the data, in a few digits.
 pub(crate) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(model.weight_bytes());
+    for bytes in model.weight_bytes() {
+        hasher.update(bytes);
+    }
     for list in [
         &data.train,
         &data.domain,

@@ -2,6 +2,9 @@
 //! are called.
 
 mod llama;
+mod mistral;
+mod qwen2;
+mod qwen3;
 
 use super::config::{DecoderConfig, Fields};
 use super::parameters::ParameterNames;
@@ -10,21 +13,30 @@ use crate::error::{Error, Result};
 /// The supported families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum Family {
-    /// Llama 1 to 3, and models that share its architecture to the letter.
+    /// Llama 1 to 3, SmolLM2, and models that share their architecture to the letter.
     Llama,
+    /// Mistral.
+    Mistral,
+    /// Qwen2 and Qwen2.5.
+    Qwen2,
+    /// Qwen3.
+    Qwen3,
 }
 
-/// Architectures by the name that `config.json` gives them.
-const ARCHITECTURES: [(&str, Family); 1] = [("LlamaForCausalLM", Family::Llama)];
-
-/// Families by `model_type`, for files that name no architecture.
-const MODEL_TYPES: [(&str, Family); 1] = [("llama", Family::Llama)];
+/// Families by the architecture that `config.json` names, and by `model_type` for files that name
+/// none.
+const FAMILIES: [(&str, &str, Family); 4] = [
+    ("LlamaForCausalLM", "llama", Family::Llama),
+    ("MistralForCausalLM", "mistral", Family::Mistral),
+    ("Qwen2ForCausalLM", "qwen2", Family::Qwen2),
+    ("Qwen3ForCausalLM", "qwen3", Family::Qwen3),
+];
 
 impl Family {
     /// What its tensors are called.
     pub(super) fn names(self) -> &'static ParameterNames {
         match self {
-            Self::Llama => &llama::NAMES,
+            Self::Llama | Self::Mistral | Self::Qwen2 | Self::Qwen3 => &llama::NAMES,
         }
     }
 }
@@ -33,27 +45,24 @@ impl Family {
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let architectures: Vec<String> = fields.optional("architectures")?.unwrap_or_default();
     let model_type: Option<String> = fields.optional("model_type")?;
+    let mut families = FAMILIES.iter();
     let (known, name) = match (architectures.first(), &model_type) {
-        (Some(name), _) => (find(&ARCHITECTURES, name), name.clone()),
-        (None, Some(name)) => (find(&MODEL_TYPES, name), name.clone()),
+        (Some(name), _) => (families.find(|family| family.0 == name), name.clone()),
+        (None, Some(name)) => (families.find(|family| family.1 == name), name.clone()),
         (None, None) => {
             return Err(fields.fault(
                 "names neither architectures nor model_type: not the config.json of a model".into(),
             ));
         }
     };
-    match known {
+    match known.map(|&(.., family)| family) {
         Some(Family::Llama) => llama::describe(fields),
+        Some(Family::Mistral) => mistral::describe(fields),
+        Some(Family::Qwen2) => qwen2::describe(fields),
+        Some(Family::Qwen3) => qwen3::describe(fields),
         None => Err(Error::UnsupportedArchitecture {
             found: name,
-            supported: ARCHITECTURES.map(|(name, _)| name).join(", "),
+            supported: FAMILIES.map(|(name, ..)| name).join(", "),
         }),
     }
-}
-
-fn find(table: &[(&str, Family)], name: &str) -> Option<Family> {
-    table
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|&(_, family)| family)
 }

@@ -47,12 +47,13 @@ pub trait FusedBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Causal attention of query \[batch, length, heads, size\] over key and value
-    /// \[batch, key length, key heads, size\].
+    /// \[batch, key length, key heads, size\]; each query sees `window` positions.
     fn causal_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
+        window: usize,
     ) -> FloatTensor<Self>;
 
     /// Gradients with respect to query, key and value.
@@ -61,6 +62,7 @@ pub trait FusedBackend: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
+        window: usize,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -148,8 +150,9 @@ impl FusedBackend for Flex {
         key: FlexTensor,
         value: FlexTensor,
         scale: f32,
+        window: usize,
     ) -> FlexTensor {
-        let heads = heads(&query, &key);
+        let heads = heads(&query, &key, window);
         let shape = query.shape();
         let (query, key, value) = (
             query.to_contiguous(),
@@ -171,9 +174,10 @@ impl FusedBackend for Flex {
         key: FlexTensor,
         value: FlexTensor,
         scale: f32,
+        window: usize,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let heads = heads(&query, &key);
+        let heads = heads(&query, &key, window);
         let (query, key, value, upstream) = (
             query.to_contiguous(),
             key.to_contiguous(),
@@ -196,7 +200,7 @@ impl FusedBackend for Flex {
     }
 }
 
-fn heads(query: &FlexTensor, key: &FlexTensor) -> Heads {
+fn heads(query: &FlexTensor, key: &FlexTensor, window: usize) -> Heads {
     let [batch, length, heads, size] = query.shape().dims();
     let [_, key_length, key_heads, _] = key.shape().dims();
     Heads {
@@ -206,6 +210,7 @@ fn heads(query: &FlexTensor, key: &FlexTensor) -> Heads {
         heads,
         key_heads,
         size,
+        window,
     }
 }
 
@@ -292,18 +297,19 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
+        window: usize,
     ) -> FloatTensor<Self> {
         let (query, query_node) = query.into_parts();
         let (key, key_node) = key.into_parts();
         let (value, value_node) = value.into_parts();
-        let out = B::causal_attention(query.clone(), key.clone(), value.clone(), scale);
+        let out = B::causal_attention(query.clone(), key.clone(), value.clone(), scale, window);
         let nodes = [query_node, key_node, value_node];
         match CausalAttention
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((query, key, value, scale), out),
+            OpsKind::Tracked(prep) => prep.finish((query, key, value, scale, window), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -313,6 +319,7 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
+        window: usize,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (of_query, of_key, of_value) = B::causal_attention_backward(
@@ -320,6 +327,7 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
             key.into_primitive(),
             value.into_primitive(),
             scale,
+            window,
             upstream.into_primitive(),
         );
         (
@@ -397,13 +405,13 @@ impl<B: FusedBackend> Backward<B, 2> for SiluMultiply {
 struct CausalAttention;
 
 impl<B: FusedBackend> Backward<B, 3> for CausalAttention {
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32);
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, usize);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let upstream = grads.consume::<B>(&ops.node);
-        let (query, key, value, scale) = ops.state;
+        let (query, key, value, scale, window) = ops.state;
         let (of_query, of_key, of_value) =
-            B::causal_attention_backward(query, key, value, scale, upstream);
+            B::causal_attention_backward(query, key, value, scale, window, upstream);
         let parents = ops.parents.map(|node| node.map(|node| node.id));
         register::<B, 3>(grads, parents, [of_query, of_key, of_value]);
     }

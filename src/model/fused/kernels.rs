@@ -207,6 +207,8 @@ pub(super) struct Heads {
     /// Heads of keys and values; each serves `heads / key_heads` query heads in a row.
     pub key_heads: usize,
     pub size: usize,
+    /// Positions that a query sees, its own and those before it.
+    pub window: usize,
 }
 
 impl Heads {
@@ -278,7 +280,7 @@ impl Heads {
     }
 }
 
-/// Causal attention: each query sees the keys up to its own position. `query` is
+/// Causal attention: each query sees the keys up to its own position, as far as the window reaches. `query` is
 /// \[batch, length, heads, size\], `key` and `value` \[batch, key_length, key_heads, size\]; the
 /// result has the query's shape. Scores exist one row at a time.
 pub(super) fn attention(
@@ -312,6 +314,7 @@ fn attention_of_head(
         length,
         key_length,
         size,
+        window,
         ..
     } = heads;
     let mut out = vec![0.0; heads.group() * length * size];
@@ -319,11 +322,13 @@ fn attention_of_head(
     for (row, out) in out.chunks_exact_mut(size).enumerate() {
         let (head, position) = (key_head * heads.group() + row / length, row % length);
         let at = heads.query(batch, position, head);
-        let weights = &mut weights[..key_length - length + position + 1];
-        combine_rows(&query[at..at + size], key, key_length, weights);
+        let seen = key_length - length + position + 1;
+        let start = seen.saturating_sub(window);
+        let weights = &mut weights[..seen - start];
+        combine_rows(&query[at..at + size], &key[start..], key_length, weights);
         let inverse = softmax_weights(weights, scale);
         for (out, value) in out.iter_mut().zip(value.chunks_exact(key_length)) {
-            *out = inverse * dot(weights, value);
+            *out = inverse * dot(weights, &value[start..seen]);
         }
     }
     out
@@ -384,6 +389,7 @@ fn attention_of_head_backward(
         length,
         key_length,
         size,
+        window,
         ..
     } = heads;
     let mut of_query = vec![0.0; heads.group() * length * size];
@@ -396,7 +402,7 @@ fn attention_of_head_backward(
         for (block, of_query) in of_query.chunks_mut(QUERIES * size).enumerate() {
             let first = block * QUERIES;
             let count = of_query.len() / size;
-            // Keys that the block's last query sees; for the others the rest has weight 0.
+            // Keys up to the block's last query; what a query does not see of them has weight 0.
             let width = key_length - length + first + count;
             let weights = &mut weights[..QUERIES * width];
             let of_scores = &mut of_scores[..QUERIES * width];
@@ -408,14 +414,15 @@ fn attention_of_head_backward(
             };
             for i in 0..count {
                 let seen = width + 1 + i - count;
-                let weights = &mut weights[i * width..][..seen];
-                let of_scores = &mut of_scores[i * width..][..seen];
-                combine_rows(&query[row(i)], key, key_length, weights);
+                let start = seen.saturating_sub(window);
+                let weights = &mut weights[i * width..][start..seen];
+                let of_scores = &mut of_scores[i * width..][start..seen];
+                combine_rows(&query[row(i)], &key[start..], key_length, weights);
                 let inverse = softmax_weights(weights, scale);
                 for weight in weights.iter_mut() {
                     *weight *= inverse;
                 }
-                combine_rows(&upstream[row(i)], value, key_length, of_scores);
+                combine_rows(&upstream[row(i)], &value[start..], key_length, of_scores);
                 // Softmax: a score's gradient is its weight times what its own exceeds the mean.
                 let mean = dot(weights, of_scores);
                 for (of_score, &weight) in of_scores.iter_mut().zip(weights.iter()) {
