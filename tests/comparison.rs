@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use minift::compare::{Plan, Recipe};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -143,6 +144,20 @@ fn a_comparison_is_complete_and_its_report_says_what_the_records_say() {
     };
     let cell = format!("{} ± {}", figures(mean), figures(deviation));
     assert!(report.contains(&cell), "{cell}");
+}
+
+#[test]
+fn the_recipes_that_ship_can_be_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let recipe = Recipe::read(&path).unwrap();
+        let plan = Plan::new(&recipe, recipe.methods(&path).unwrap()).unwrap();
+        assert!(plan.cells.len() > 50, "{}", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 2);
 }
 
 #[test]

@@ -180,13 +180,7 @@ impl Comparison<'_> {
         let records = self.records();
         write_csv(&self.out.join("results.csv"), &self.plan, &records)?;
         let device = self.device.name();
-        let html = report_html(
-            &self.recipe,
-            &self.plan,
-            &self.model_name,
-            &device,
-            &records,
-        );
+        let html = report_html(&self.plan, &self.model_name, &device, &records);
         write_file(&self.out.join("report.html"), html.as_bytes())
     }
 

@@ -4,7 +4,6 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::cells::{Cell, Plan};
 use super::plots;
-use super::recipe::Recipe;
 use super::results::Record;
 use super::statistics::{
     BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, figures, summarize, title,
@@ -14,13 +13,7 @@ use super::statistics::{
 const STYLE: &str = include_str!("report.css");
 
 /// The report of what is done so far.
-pub fn report_html(
-    recipe: &Recipe,
-    plan: &Plan,
-    model: &str,
-    device: &str,
-    records: &[(&Cell, &Record)],
-) -> String {
+pub fn report_html(plan: &Plan, model: &str, device: &str, records: &[(&Cell, &Record)]) -> String {
     let summaries = summarize(plan, records);
     let (done, all) = (records.len(), plan.cells.len());
     let page = html! {
@@ -43,7 +36,7 @@ pub fn report_html(
                         a href={ "#" (anchor(summary.domain)) } { (summary.domain) } " "
                     } }
                 }
-                @for summary in &summaries { (domain(recipe, plan, summary, records)) }
+                @for summary in &summaries { (domain(plan, summary, records)) }
                 (explanation())
             }
         }
@@ -51,12 +44,7 @@ pub fn report_html(
     page.into_string()
 }
 
-fn domain(
-    recipe: &Recipe,
-    plan: &Plan,
-    summary: &Summary<'_>,
-    records: &[(&Cell, &Record)],
-) -> Markup {
+fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> Markup {
     let of_domain = records
         .iter()
         .filter(|(cell, _)| cell.domain == summary.number);
@@ -64,12 +52,7 @@ fn domain(
         .filter(|(cell, record)| cell.settings.evaluate_every > 0 && record.evaluations.len() > 2)
         .copied()
         .collect();
-    // The largest budget on which strengths were swept.
-    let swept = match &recipe.sweep {
-        Some(sweep) => sweep.budgets.iter().max(),
-        None => recipe.budgets.iter().max(),
-    };
-    let swept = swept.copied().unwrap_or_default();
+    let swept = summary.swept().unwrap_or_default();
     let before = summary
         .budgets
         .values()
