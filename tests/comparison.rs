@@ -202,3 +202,21 @@ fn a_record_that_was_cut_off_is_made_again() {
     fs::write(scratch.path("out/results.jsonl"), &text[..text.len() - 50]).unwrap();
     assert_eq!(scratch.trainings(RECIPE), 1);
 }
+
+/// A learning rate that blows the model up is no reason to lose the rest, and no axis reaches there.
+#[test]
+fn trainings_that_go_wrong_are_left_out() {
+    let scratch = Scratch::new();
+    let recipe = RECIPE.replace(
+        "method = \"ft\"",
+        "method = \"ft\"\nsweep = [0.5, 10.0, 1e30]",
+    );
+    let output = scratch.compare(&recipe);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("left out"), "{text}");
+    for record in scratch.records() {
+        assert!(record["after"]["domain"].is_f64(), "{record}");
+    }
+    assert!(scratch.records().len() >= 10);
+    assert!(scratch.read("out/report.html").contains("S against DG"));
+}

@@ -12,6 +12,7 @@ use common::{devices, values};
 use minift::data::{Batch, Sample, Samples};
 use minift::demo;
 use minift::device::Device;
+use minift::error::Error;
 use minift::eval::evaluate;
 use minift::model::CausalLm;
 use minift::objective::Objective;
@@ -304,6 +305,19 @@ fn a_bound_that_nothing_meets_stops_the_weakest_training_early() {
     assert!(!found.taken.within);
     assert!(found.taken.steps < 12, "{:?}", found.taken);
     assert_eq!(found.losses.len(), found.taken.steps);
+    // A training that goes wrong is one that forgets too much.
+    let settings = TrainSettings {
+        learning_rate: 1e30,
+        warmup_steps: 0,
+        gradient_clip: 0.0,
+        ..finetuning()
+    };
+    let none = Cancel::default();
+    let found = strongest_within(0.1, &model, &data, &settings, &none, |_, _| (), |_, _| ());
+    match block_on(found) {
+        Ok(found) => assert!(!found.unwrap().taken.within),
+        Err(error) => assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error}"),
+    }
     let cancelled = Cancel::default();
     cancelled.cancel();
     assert!(search(-0.5, &cancelled).is_none());

@@ -41,6 +41,14 @@ struct Comparison<'a> {
     before: Vec<Option<Perplexities>>,
 }
 
+/// How a training of a comparison ended.
+enum Trained {
+    Finished(Box<Record>),
+    /// Loss or perplexity is no longer a number.
+    Diverged,
+    Cancelled,
+}
+
 pub async fn run(
     arguments: &CompareArguments,
     device: DeviceChoice,
@@ -108,19 +116,41 @@ impl Comparison<'_> {
         let began = Instant::now();
         let mut cost_left: f64 = open.iter().map(|(_, cell)| cell.cost()).sum();
         let mut cost_done = 0.0;
+        let mut diverged = 0;
         for (place, &(number, cell)) in open.iter().enumerate() {
-            let Some(record) = self.train(number, cell, output, cancel).await? else {
-                output.text("stopped; the same command goes on from here");
-                return Ok(Ended::Cancelled);
-            };
+            let trained = self.train(number, cell, output, cancel).await?;
             cost_done += cell.cost();
             cost_left -= cell.cost();
             let left = began.elapsed().as_secs_f64() * cost_left / cost_done;
             let counter = (done + place + 1, cells.len());
-            output.text(line(counter, &record, left));
-            output.object(&json!({ "event": "cell", "number": number, "result": record }));
-            self.results.add(record)?;
-            self.write_reports()?;
+            match trained {
+                Trained::Finished(record) => {
+                    output.text(line(counter, &record, left));
+                    output.object(&json!({ "event": "cell", "number": number, "result": record }));
+                    self.results.add(*record)?;
+                    self.write_reports()?;
+                }
+                Trained::Diverged => {
+                    diverged += 1;
+                    let name = &self.plan.methods[cell.method].name;
+                    let title = cell.settings.title();
+                    output.text(format!(
+                        "{:>3}/{}  {name}, {title}: the loss is no longer a number; left out",
+                        counter.0, counter.1
+                    ));
+                    output
+                        .object(&json!({ "event": "diverged", "number": number, "title": title }));
+                }
+                Trained::Cancelled => {
+                    output.text("stopped; the same command goes on from here");
+                    return Ok(Ended::Cancelled);
+                }
+            }
+        }
+        if diverged > 0 {
+            output.text(format!(
+                "{diverged} trainings went wrong and are left out: give them a smaller learning rate"
+            ));
         }
         Ok(Ended::Well)
     }
@@ -131,7 +161,7 @@ impl Comparison<'_> {
         cell: &Cell,
         output: &Output,
         cancel: &Cancel,
-    ) -> Result<Option<Record>> {
+    ) -> Result<Trained> {
         let data = cell.data(&self.texts[cell.domain])?;
         let method = &self.plan.methods[cell.method];
         let title = cell.settings.title();
@@ -139,16 +169,21 @@ impl Comparison<'_> {
         if let Some(before) = self.before[cell.domain] {
             run.set_before(before);
         }
-        let ending = drive(&mut run, None, cancel, |event| {
-            output.glimpse(&title, event)
-        })
-        .await?;
+        let show = |event: &_| output.glimpse(&title, event);
+        let ending = drive(&mut run, None, cancel, show).await;
         output.clear();
-        let Ending::Finished(outcome) = ending else {
-            return Ok(None);
+        let outcome = match ending {
+            Ok(Ending::Finished(outcome)) => outcome,
+            Ok(Ending::Cancelled) => return Ok(Trained::Cancelled),
+            Err(Error::NonFiniteLoss { .. }) => return Ok(Trained::Diverged),
+            Err(error) => return Err(error),
         };
         self.before[cell.domain] = Some(outcome.before);
-        Ok(Some(Record {
+        let mut perplexities = run.evaluations().iter().map(|found| found.perplexities);
+        if !perplexities.all(|found| found.domain.is_finite() && found.general.is_finite()) {
+            return Ok(Trained::Diverged);
+        }
+        Ok(Trained::Finished(Box::new(Record {
             domain: self.recipe.domain[cell.domain].name.clone(),
             method: method.name.clone(),
             title,
@@ -165,7 +200,7 @@ impl Comparison<'_> {
             trainable_parameters: run.trained_model().trainable_count(),
             evaluations: run.evaluations().to_vec(),
             identity: self.identities[number].clone(),
-        }))
+        })))
     }
 
     /// The cells that are done, with what came out.

@@ -72,6 +72,12 @@ pub async fn search(
 }
 
 fn line(strength: Strength, trial: &Trial) -> String {
+    if !trial.degeneralization.is_finite() {
+        return format!(
+            "{:<24} went wrong: the loss is no longer a number",
+            strength.describe(trial.value)
+        );
+    }
     format!(
         "{:<24} general {:>9} ({:.2}), domain {:.2}: {}",
         strength.describe(trial.value),

@@ -31,6 +31,28 @@ struct Line {
     marked: Vec<(f64, f64)>,
 }
 
+/// Values beyond this are of a training that went wrong. They would squeeze everything else into a
+/// point, and axes cannot be drawn over arbitrary ranges.
+const LARGEST: f64 = 1e6;
+
+impl Line {
+    /// The line through those points that can be shown; `None` if there is none.
+    fn new(
+        method: usize,
+        points: impl IntoIterator<Item = (f64, f64)>,
+        marked: impl IntoIterator<Item = (f64, f64)>,
+    ) -> Option<Self> {
+        // A comparison that is false for NaN.
+        let shown = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST;
+        let points: Vec<_> = points.into_iter().filter(shown).collect();
+        (!points.is_empty()).then(|| Self {
+            method,
+            points,
+            marked: marked.into_iter().filter(shown).collect(),
+        })
+    }
+}
+
 struct Plot<'a> {
     x_label: &'a str,
     y_label: &'a str,
@@ -87,13 +109,8 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
                         .iter()
                         .filter(move |group| group.cell.method == method)
                 };
-                let points: Vec<_> = of_method().map(point).collect();
                 let marked = of_method().filter(|group| group.cell.main).map(point);
-                (!points.is_empty()).then(|| Line {
-                    method,
-                    points,
-                    marked: marked.collect(),
-                })
+                Line::new(method, of_method().map(point), marked)
             })
             .collect()
     };
@@ -160,14 +177,7 @@ fn by_budget(summary: &Summary<'_>, plan: &Plan) -> Option<Figure> {
                 _ => {}
             }
         }
-        if !points.is_empty() {
-            let marked = points.clone();
-            lines.push(Line {
-                method,
-                points,
-                marked,
-            });
-        }
+        lines.extend(Line::new(method, points.clone(), points));
     }
     let plot = Plot {
         x_label: "samples",
@@ -198,14 +208,11 @@ fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
     let lines = |value: fn(&crate::eval::Perplexities) -> f64| -> Vec<Line> {
         courses
             .iter()
-            .map(|(cell, record)| Line {
-                method: cell.method,
-                points: record
-                    .evaluations
-                    .iter()
-                    .map(|evaluated| (evaluated.step as f64, value(&evaluated.perplexities)))
-                    .collect(),
-                marked: Vec::new(),
+            .filter_map(|(cell, record)| {
+                let points = record.evaluations.iter();
+                let points =
+                    points.map(|evaluated| (evaluated.step as f64, value(&evaluated.perplexities)));
+                Line::new(cell.method, points, [])
             })
             .collect()
     };
@@ -214,6 +221,7 @@ fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
         ("General perplexity over steps", lines(|p| p.general)),
     ]
     .into_iter()
+    .filter(|(_, lines)| !lines.is_empty())
     .map(|(title, lines)| {
         let plot = Plot {
             x_label: "steps",

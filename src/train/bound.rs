@@ -9,7 +9,7 @@ use super::event::{Event, Moment};
 use super::run::{Outcome, Run, RunData};
 use super::settings::TrainSettings;
 use super::strength::Strength;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{Metrics, Perplexities};
 use crate::model::CausalLm;
 
@@ -96,9 +96,18 @@ pub async fn strongest_within(
         if let Some(before) = before {
             run.set_before(before);
         }
-        let ending = drive(&mut run, None, cancel, |event| on_event(&settings, event)).await?;
-        let Ending::Finished(outcome) = ending else {
-            return Ok(None);
+        let show = |event: &Event| on_event(&settings, event);
+        let outcome = match drive(&mut run, None, cancel, show).await {
+            Ok(Ending::Finished(outcome)) => outcome,
+            Ok(Ending::Cancelled) => return Ok(None),
+            Err(Error::NonFiniteLoss { step, .. }) => {
+                let trial = Trial::diverged(values[middle], step);
+                trials.push(trial);
+                on_trial(strength, &trial);
+                first = middle + 1;
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         before = Some(outcome.before);
         let trial = trial(values[middle], outcome, bound);
@@ -164,7 +173,14 @@ async fn stopped_early(
         run.set_before(before);
     }
     let mut last: Option<Candidate> = None;
-    while let Some(event) = run.next().await? {
+    loop {
+        let event = match run.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => break,
+            // What was found before it went wrong counts.
+            Err(Error::NonFiniteLoss { .. }) if last.is_some() => break,
+            Err(error) => return Err(error),
+        };
         on_event(&event);
         if cancel.is_cancelled() {
             return Ok(None);
@@ -199,6 +215,22 @@ fn trial(value: f64, outcome: Outcome, bound: f64) -> Trial {
         perplexities: after,
         degeneralization,
         within: degeneralization <= bound,
+    }
+}
+
+impl Trial {
+    /// A training whose loss became no number.
+    fn diverged(value: f64, steps: usize) -> Self {
+        Self {
+            value,
+            steps,
+            perplexities: Perplexities {
+                domain: f64::INFINITY,
+                general: f64::INFINITY,
+            },
+            degeneralization: f64::INFINITY,
+            within: false,
+        }
     }
 }
 
