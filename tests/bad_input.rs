@@ -945,6 +945,11 @@ fn recipes_that_cannot_be_used_are_refused() {
             "data = \"domain.txt\"\nhold_out = 4",
             &["hold_out = 4", "1 to 3", "repairs"],
         ),
+        (
+            "\"ft\"",
+            "\"ft\"\nadapter = \"lora\"\ntarget_modules = [\"q_porj\"]",
+            &["\"FT\"", "q_porj", "q_proj"],
+        ),
         ("\"ft\"", "\"ft\"\nepochs = 3", &["epochs"]),
         ("\"ft\"", "\"ft\"\nlr = 0", &["\"FT\"", "lr = 0"]),
         ("\"ft\"", "\"ft\"\nsweep = [-1]", &["\"FT\"", "lr = -1"]),

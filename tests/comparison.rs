@@ -203,6 +203,56 @@ fn a_record_that_was_cut_off_is_made_again() {
     assert_eq!(scratch.trainings(RECIPE), 1);
 }
 
+/// Bytes that are no records stay; a folder is one comparison's at a time.
+#[test]
+fn what_others_wrote_is_kept_and_two_do_not_write_at_once() {
+    let scratch = Scratch::new();
+    scratch.compare(RECIPE);
+    let results = scratch.path("out/results.jsonl");
+    let mut bytes = fs::read(&results).unwrap();
+    bytes.extend_from_slice(b"\xff\xfe mine\n");
+    fs::write(&results, &bytes).unwrap();
+    assert_eq!(scratch.trainings(RECIPE), 0);
+    assert_eq!(fs::read(&results).unwrap(), bytes);
+    assert_eq!(scratch.trainings(&RECIPE.replace("[0, 1]", "[0, 1, 2]")), 4);
+    assert!(fs::read(&results).unwrap().starts_with(b"\xff\xfe mine\n"));
+
+    let lock = fs::File::create(scratch.path("out/results.lock")).unwrap();
+    lock.lock().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_minift"))
+        .current_dir(scratch.0.path())
+        .args([
+            "compare",
+            "--recipe",
+            "recipe.toml",
+            "--out",
+            "out",
+            "--device",
+            "cpu",
+        ])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("no other comparison is writing to"),
+        "{errors}"
+    );
+}
+
+/// Methods that meet in the same settings keep their own names.
+#[test]
+fn methods_that_meet_are_trained_once_and_called_by_their_own_names() {
+    let scratch = Scratch::new();
+    let recipe = RECIPE
+        .replace("sweep = [0.5, 0.75]", "sweep = [0.5, 1.0]")
+        .replace("replay_ratio = 0.2\n", "");
+    // τ = 1 is plain finetuning.
+    assert_eq!(scratch.trainings(&recipe), 9);
+    let report = scratch.read("out/report.html");
+    assert!(report.contains("MFT &amp; replay (τ 1)") && report.contains("FT (lr 1e-3)"));
+}
+
 /// A learning rate that blows the model up is no reason to lose the rest, and no axis reaches there.
 #[test]
 fn trainings_that_go_wrong_are_left_out() {

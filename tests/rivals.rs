@@ -250,6 +250,7 @@ fn the_strongest_training_within_a_bound_is_found() {
         let mut seen = 0;
         let cancel = Cancel::default();
         let found = strongest_within(
+            Strength::of(&settings),
             bound,
             &model,
             &data,
@@ -290,6 +291,7 @@ fn a_bound_that_nothing_meets_stops_the_weakest_training_early() {
             ..finetuning()
         };
         block_on(strongest_within(
+            Strength::LearningRate,
             bound,
             &model,
             &data,
@@ -313,7 +315,16 @@ fn a_bound_that_nothing_meets_stops_the_weakest_training_early() {
         ..finetuning()
     };
     let none = Cancel::default();
-    let found = strongest_within(0.1, &model, &data, &settings, &none, |_, _| (), |_, _| ());
+    let found = strongest_within(
+        Strength::LearningRate,
+        0.1,
+        &model,
+        &data,
+        &settings,
+        &none,
+        |_, _| (),
+        |_, _| (),
+    );
     match block_on(found) {
         Ok(found) => assert!(!found.unwrap().taken.within),
         Err(error) => assert!(matches!(error, Error::NonFiniteLoss { .. }), "{error}"),

@@ -112,7 +112,8 @@ pub struct TrainArguments {
     #[arg(long, value_name = "FILE|self", requires = "ewc")]
     pub ewc_text: Option<GeneralText>,
     /// Find the strongest training that makes the model worse on general text by at most so much:
-    /// the largest tau, or what else sets the method's strength
+    /// the largest tau, or what else sets the method's strength (its own value then does not count,
+    /// but for --lr, which is the largest that is tried)
     #[arg(long, value_name = "PERCENT")]
     pub max_degeneralization: Option<Percentage>,
     /// General text by which that is found [default: a fifth of --general, or embedded tales]

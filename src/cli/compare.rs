@@ -10,6 +10,7 @@ use super::args::CompareArguments;
 use super::output::{Output, thousands};
 use super::setup::{self, Set};
 use super::{Ended, summary};
+use crate::adapter::Adapter;
 use crate::compare::{
     Cell, Identity, Plan, Recipe, Record, Results, Source, Texts, report_html, write_csv,
 };
@@ -67,8 +68,17 @@ pub async fn run(
         Source::Embedded | Source::Model => None,
     };
     let (model, model_name) = setup::model(folder, &device, output)?;
+    // What does not fit the model is better known before the first training than after hours.
+    for method in &plan.methods {
+        if let Some(adapter) = &method.settings.adapter {
+            Adapter::count(adapter, model.decoder()).map_err(|error| Error::Recipe {
+                path: path.clone(),
+                message: format!("method {:?}: {error}", method.name),
+            })?;
+        }
+    }
     let texts = texts(&recipe, &plan, &model, output).await?;
-    // Budgets beyond the data are better known before the first training than after hours.
+    // So are budgets beyond the data.
     let identities = plan.cells.iter().map(|cell| {
         let data = cell.data(&texts[cell.domain])?;
         Ok(Identity::new(cell, fingerprint(&model, &data)))
@@ -112,12 +122,17 @@ impl Comparison<'_> {
                 "{lines} lines of results.jsonl are no results; they are kept"
             ));
         }
-        self.results.create_folder()?;
+        self.results.begin()?;
         let began = Instant::now();
         let mut cost_left: f64 = open.iter().map(|(_, cell)| cell.cost()).sum();
         let mut cost_done = 0.0;
         let mut diverged = 0;
         for (place, &(number, cell)) in open.iter().enumerate() {
+            // Another method with the same settings may have trained it meanwhile.
+            if self.results.find(&self.identities[number]).is_some() {
+                cost_left -= cell.cost();
+                continue;
+            }
             let trained = self.train(number, cell, output, cancel).await?;
             cost_done += cell.cost();
             cost_left -= cell.cost();
@@ -142,6 +157,7 @@ impl Comparison<'_> {
                         .object(&json!({ "event": "diverged", "number": number, "title": title }));
                 }
                 Trained::Cancelled => {
+                    output.object(&json!({ "event": "cancelled" }));
                     output.text("stopped; the same command goes on from here");
                     return Ok(Ended::Cancelled);
                 }

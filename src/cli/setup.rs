@@ -206,23 +206,39 @@ impl Sets {
             replay: samples(replay),
             consolidation: samples(consolidation),
         };
-        for (seen, what) in [
-            (&data.replay, "replayed"),
-            (&data.consolidation, "used by EWC"),
+        let validation = samples(validation);
+        for (a, b, what) in [
+            (
+                &data.replay,
+                &data.general,
+                "measure what is forgotten and are replayed",
+            ),
+            (
+                &data.consolidation,
+                &data.general,
+                "measure what is forgotten and are used by EWC",
+            ),
+            (
+                &data.replay,
+                &validation,
+                "are for choosing and are replayed",
+            ),
+            (
+                &validation,
+                &data.general,
+                "are for choosing and measure what is forgotten",
+            ),
+            (&data.train, &data.domain, "are trained on and held out"),
         ] {
-            let measures: HashSet<&Sample> = data.general.iter().collect();
-            let both = seen
-                .iter()
-                .filter(|sample| measures.contains(sample))
-                .count();
+            let known: HashSet<&Sample> = a.iter().collect();
+            let both = b.iter().filter(|sample| known.contains(sample)).count();
             if both > 0 {
                 output.text(format!(
-                    "Note     {both} samples that measure what is forgotten are also {what}: what \
-                     comes out will look better than it is"
+                    "Note     {both} samples {what}: what comes out will look better than it is"
                 ));
             }
         }
-        (data, samples(validation), setup)
+        (data, validation, setup)
     }
 }
 

@@ -95,7 +95,16 @@ pub async fn run(
             output.text("");
             let untouched = setup::continuations(&model, &prompts).await?;
             let sets = (data, validation);
-            let found = within::search(bound.0, &model, sets, &settings, output, cancel).await?;
+            let found = within::search(
+                arguments.training.strength(arguments.replay.is_some()),
+                bound.0,
+                &model,
+                sets,
+                &settings,
+                output,
+                cancel,
+            )
+            .await?;
             found.map(|trained| (trained, untouched))
         }
     };

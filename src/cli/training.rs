@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use crate::error::{Error, Result};
 use crate::objective::{DEFAULT_TAU, Objective, Scope};
-use crate::train::{Schedule, TrainSettings};
+use crate::train::{Schedule, Strength, TrainSettings};
 
 /// The right token's share in a constant mixture where nobody says otherwise.
 const DEFAULT_ALPHA: f32 = 0.3;
@@ -202,6 +202,17 @@ impl TrainingArguments {
         };
         settings.validate()?;
         Ok(settings)
+    }
+
+    /// What sets the method's strength.
+    pub fn strength(&self, replays: bool) -> Strength {
+        match (self.method, self.target) {
+            (MethodArgument::Mft, TargetArgument::Corrected) => Strength::Tau,
+            (MethodArgument::Mft, TargetArgument::Constant) => Strength::Alpha,
+            (MethodArgument::Ft, _) if self.ewc.is_some() => Strength::Ewc,
+            (MethodArgument::Ft, _) if replays => Strength::ReplayRatio,
+            (MethodArgument::Ft, _) => Strength::LearningRate,
+        }
     }
 
     fn is_constant(&self) -> bool {

@@ -13,7 +13,9 @@ use crate::train::{Cancel, RunData, Strength, TrainSettings, Trial, strongest_wi
 
 /// Searches on the validation set, and measures what was found on the general set; `None` if
 /// cancelled.
+#[allow(clippy::too_many_arguments)] // what is searched, on what, and who is told
 pub async fn search(
+    strength: Strength,
     bound: f64,
     model: &CausalLm,
     (data, validation): DataAndValidation,
@@ -21,7 +23,6 @@ pub async fn search(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Option<Trained>> {
-    let strength = Strength::of(settings);
     output.text(format!(
         "looking for the strongest training, by its {}, that makes general text at most {} harder\n",
         strength.name(),
@@ -38,10 +39,11 @@ pub async fn search(
         output.text(line(strength, trial));
     };
     let found = strongest_within(
-        bound, model, &choosing, settings, cancel, on_event, on_trial,
+        strength, bound, model, &choosing, settings, cancel, on_event, on_trial,
     );
     let Some(strongest) = found.await? else {
         output.finish();
+        output.object(&json!({ "event": "cancelled" }));
         output.text("stopped; nothing was written");
         return Ok(None);
     };

@@ -303,7 +303,7 @@ impl Recipe {
                     message: format!("method {:?}: {error}", entry.name),
                 };
                 let settings = entry.settings(&self.training).map_err(in_recipe)?;
-                let strength = Strength::of(&settings);
+                let strength = entry.strength();
                 for &value in &entry.sweep {
                     let with = strength.with(&settings, value);
                     with.validate().map_err(in_recipe)?;
@@ -328,6 +328,17 @@ impl Source {
 }
 
 impl MethodEntry {
+    /// By the keys that are given, whatever their values are.
+    fn strength(&self) -> Strength {
+        match self.method {
+            MethodKind::Mft => Strength::Tau,
+            MethodKind::Constant => Strength::Alpha,
+            MethodKind::Ft if self.ewc.is_some() => Strength::Ewc,
+            MethodKind::Ft if self.replay_ratio.is_some() => Strength::ReplayRatio,
+            MethodKind::Ft => Strength::LearningRate,
+        }
+    }
+
     fn settings(&self, training: &Training) -> Result<TrainSettings> {
         self.check_keys()?;
         let objective = match self.method {
@@ -492,6 +503,21 @@ method = "ft"
         };
         assert_eq!(methods[0].settings, expected);
         assert!(Recipe::embedded().is_ok());
+    }
+
+    #[test]
+    fn a_strength_is_what_is_given_whatever_its_value() {
+        for (method, strength) in [
+            ("\"mft\"\ntau = 1.0", Strength::Tau),
+            ("\"constant\"\nalpha = 1.0", Strength::Alpha),
+            ("\"ft\"\newc = 0.0", Strength::Ewc),
+            ("\"ft\"\nreplay_ratio = 0.0", Strength::ReplayRatio),
+            ("\"ft\"\nlr = 1e-4", Strength::LearningRate),
+        ] {
+            let recipe = MINIMAL.replace("\"ft\"", method);
+            let recipe = Recipe::parse(&recipe, Path::new("")).unwrap();
+            assert_eq!(recipe.methods(Path::new("")).unwrap()[0].strength, strength);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What came out, a line a training: a finished training is never run again.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -83,16 +84,20 @@ impl Record {
 }
 
 /// The records of a folder.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Results {
     path: PathBuf,
+    /// Held as long as records may be written.
+    lock: Option<File>,
     records: Vec<Record>,
     /// Lines that could not be read, and are kept as they are.
-    others: Vec<String>,
+    others: Vec<Vec<u8>>,
 }
 
 /// The file of the records.
 const RECORDS: &str = "results.jsonl";
+/// The file that whoever writes them holds.
+const LOCK: &str = "results.lock";
 
 impl Results {
     /// Those in a folder; none where there is no such folder. A line that was cut off is no record.
@@ -105,6 +110,7 @@ impl Results {
         let path = folder.join(RECORDS);
         let mut results = Self {
             path,
+            lock: None,
             records: Vec::new(),
             others: Vec::new(),
         };
@@ -115,25 +121,38 @@ impl Results {
             }
             return Ok(results);
         }
-        let text = std::fs::read_to_string(&results.path)
-            .map_err(Error::io("read the results", &results.path))?;
-        for line in text.lines() {
-            match serde_json::from_str(line) {
+        let bytes =
+            std::fs::read(&results.path).map_err(Error::io("read the results", &results.path))?;
+        for line in bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice(line) {
                 Ok(record) => results.records.push(record),
-                Err(_) => results.others.push(line.to_string()),
+                Err(_) => results.others.push(line.to_vec()),
             }
         }
         Ok(results)
     }
 
-    /// Makes the folder, if it is not there.
+    /// Makes the folder, if it is not there, and keeps others from writing to it.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
-    pub fn create_folder(&self) -> Result<()> {
+    /// [`Error::InvalidSetting`] if another comparison is writing to it, [`Error::Io`].
+    pub fn begin(&mut self) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        let path = folder.join(LOCK);
+        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            let expected = "a folder that no other comparison is writing to";
+            return Err(Error::setting("out", folder.display(), expected));
+        }
+        self.lock = Some(lock);
+        if self.path.exists() {
+            return Ok(());
+        }
         self.save()
     }
 
@@ -160,19 +179,17 @@ impl Results {
     }
 
     fn save(&self) -> Result<()> {
-        let mut text = String::new();
-        for line in &self.others {
-            text.push_str(line);
-            text.push('\n');
-        }
-        for record in &self.records {
-            let line = serde_json::to_string(record);
-            text.push_str(&line.unwrap_or_else(|error| {
+        let mut bytes = Vec::new();
+        let records = self.records.iter().map(|record| {
+            serde_json::to_vec(record).unwrap_or_else(|error| {
                 unreachable!("figures can always be written as JSON: {error}")
-            }));
-            text.push('\n');
+            })
+        });
+        for line in self.others.iter().cloned().chain(records) {
+            bytes.extend_from_slice(&line);
+            bytes.push(b'\n');
         }
-        write_file(&self.path, text.as_bytes())
+        write_file(&self.path, &bytes)
     }
 }
 
@@ -208,13 +225,17 @@ pub fn write_csv(path: &Path, plan: &Plan, records: &[(&Cell, &Record)]) -> Resu
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     let fault = |error: csv::Error| Error::io("write", path)(error.into());
-    for (cell, record) in records {
+    let titles: Vec<String> = records
+        .iter()
+        .map(|(cell, _)| cell.settings.title())
+        .collect();
+    for (place, (cell, record)) in records.iter().enumerate() {
         let row = Row {
             domain: &plan.domains[cell.domain],
             method: &plan.methods[cell.method].name,
-            title: &record.title,
-            strength: record.strength,
-            value: record.value,
+            title: &titles[place],
+            strength: plan.methods[cell.method].strength,
+            value: cell.value,
             main: cell.main,
             budget: record.budget,
             seed: record.seed,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cells::{Cell, Plan};
+use super::recipe::Method;
 use super::results::Record;
 use crate::objective::Objective;
 use crate::train::TrainSettings;
@@ -74,8 +75,8 @@ impl Ratio {
 /// A setting on a budget of a domain, over its seeds.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
-    /// Its method's name.
-    pub method: &'a str,
+    /// Its method.
+    pub method: &'a Method,
     /// A cell of it.
     pub cell: &'a Cell,
     /// A record of it.
@@ -147,7 +148,7 @@ pub fn summarize<'a>(plan: &'a Plan, records: &[(&'a Cell, &'a Record)]) -> Vec<
         };
         let (cell, record) = members[0];
         let group = Group {
-            method: &plan.methods[cell.method].name,
+            method: &plan.methods[cell.method],
             cell,
             record,
             seeds: members.len(),
@@ -206,7 +207,7 @@ impl Best {
 pub fn best_within_bound<'a, 'b>(groups: &'b [Group<'a>]) -> Vec<&'b Group<'a>> {
     let mut best: BTreeMap<usize, &Group<'a>> = BTreeMap::new();
     for group in groups {
-        if group.degeneralization_share() <= BOUND {
+        if group.gained.mean > 0.0 && group.degeneralization_share() <= BOUND {
             let place = best.entry(group.cell.method).or_insert(group);
             if group.gained.mean > place.gained.mean {
                 *place = group;
@@ -275,11 +276,11 @@ fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Opti
             adapter.is_none() && *replay_ratio == 0.0 && *ewc == 0.0 && wanted(objective)
         })
     };
-    let finetuning = plain(&|objective| !objective.needs_teacher())?;
-    let minifinetuning =
-        plain(&|objective| objective.needs_teacher() && objective.alpha.is_none())?;
+    let corrects = |objective: &Objective| objective.alpha.is_none();
+    let finetuning = plain(&|objective| corrects(objective) && !objective.needs_teacher())?;
+    let minifinetuning = plain(&|objective| corrects(objective) && objective.needs_teacher())?;
     let mut parts = Vec::new();
-    let mut below = 0;
+    let (mut compared, mut below) = (0, 0);
     let mut name = None;
     for (budget, groups) in &summary.budgets {
         let main = |method: usize| {
@@ -290,37 +291,44 @@ fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Opti
             continue;
         };
         name = Some(title(mft));
-        let times = mft.ratio.rank() / ft.ratio.rank();
-        let compares = ft.ratio != Ratio::NothingForgotten;
-        below += usize::from(compares && times < 2.0);
-        parts.push(match (ft.ratio, mft.ratio) {
-            (Ratio::NothingForgotten, _) => format!("finetuning forgot nothing with {budget}"),
-            (_, Ratio::NothingForgotten) => format!("nothing forgotten with {budget}"),
-            _ => format!("{} times with {budget}", figures(times)),
+        // Where finetuning learns or forgets nothing there is no ratio to be compared with.
+        parts.push(if ft.specialization.mean <= 0.0 {
+            format!("finetuning learnt nothing with {budget}")
+        } else if ft.ratio == Ratio::NothingForgotten {
+            format!("finetuning forgot nothing with {budget}")
+        } else {
+            compared += 1;
+            let times = mft.ratio.rank() / ft.ratio.rank();
+            if mft.specialization.mean <= 0.0 {
+                below += 1;
+                format!("nothing learnt with {budget}")
+            } else if mft.ratio == Ratio::NothingForgotten {
+                format!("nothing forgotten with {budget}")
+            } else {
+                below += usize::from(times < 2.0);
+                format!("{} times with {budget}", figures(times))
+            }
         });
     }
-    if parts.is_empty() {
-        return None;
-    }
-    let holds = match below {
-        0 => "at least twice as much everywhere".to_string(),
-        _ => format!(
-            "less than twice as much on {below} of {} budgets",
-            parts.len()
+    let name = name?;
+    let parts = format!("{} samples", parts.join(", "));
+    Some(match (compared, below) {
+        (0, _) => format!("{name} cannot be compared with finetuning by S/DG: {parts}."),
+        (_, 0) => format!(
+            "For each point of general perplexity lost, {name} gains at least twice as much as \
+             finetuning with the same steps wherever both can be compared: {parts}."
         ),
-    };
-    Some(format!(
-        "For each point of general perplexity lost, {} gains {holds} as finetuning with the same \
-         steps: {} samples.",
-        name?,
-        parts.join(", ")
-    ))
+        _ => format!(
+            "For each point of general perplexity lost, {name} gains less than twice as much as \
+             finetuning with the same steps on {below} of {compared} budgets: {parts}."
+        ),
+    })
 }
 
 /// Method and strength.
 pub fn title(group: &Group<'_>) -> String {
-    let strength = group.record.strength.describe(group.record.value);
-    format!("{} ({strength})", group.method)
+    let strength = group.method.strength.describe(group.cell.value);
+    format!("{} ({strength})", group.method.name)
 }
 
 /// A number with three digits at least.
@@ -442,7 +450,7 @@ sweep = [0.01]
             assert_eq!(within, ["MFT (τ 0.25)"]);
             let text = verdict(summary, plan).join(" ");
             for part in [
-                "at least twice as much everywhere",
+                "at least twice as much as finetuning",
                 "13.0 times",
                 "MFT (τ 0.25) gains most",
             ] {
@@ -455,7 +463,8 @@ sweep = [0.01]
     fn what_speaks_against_minifinetuning_is_said_as_it_is() {
         with_summary([FT, FT, FT], |plan, summary| {
             let text = verdict(summary, plan).join(" ");
-            assert!(text.contains("less than twice as much on 1 of 1"), "{text}");
+            assert!(text.contains("less than twice as much"), "{text}");
+            assert!(text.contains("on 1 of 1 budgets"), "{text}");
             assert!(
                 text.contains("no setting kept general text within 10 %"),
                 "{text}"

@@ -37,11 +37,13 @@ impl Metrics {
         }
     }
 
-    /// The ratio in words: a number, or that nothing was forgotten.
+    /// The ratio in words: a number, or that nothing was forgotten, or that perplexities are no longer
+    /// numbers.
     pub fn ratio_in_words(&self) -> String {
         match self.ratio {
             Some(ratio) => format!("{ratio:.1}"),
-            None => "nothing forgotten".to_string(),
+            None if self.degeneralization <= 0.0 => "nothing forgotten".to_string(),
+            None => "went wrong".to_string(),
         }
     }
 }
@@ -70,5 +72,7 @@ mod tests {
             assert_eq!(metrics.ratio, None);
             assert_eq!(metrics.ratio_in_words(), "nothing forgotten");
         }
+        let diverged = metrics([534.0, 27.4], [f64::INFINITY, f64::INFINITY]);
+        assert_eq!(diverged.ratio_in_words(), "went wrong");
     }
 }

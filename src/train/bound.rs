@@ -59,7 +59,7 @@ struct Candidate {
     losses: Vec<f32>,
 }
 
-/// Finds the largest value of the method's strength with which the general perplexity grows by at
+/// Finds the value of the method's strength that trains most strongly, with which the general perplexity grows by at
 /// most `bound`, a share of what it was, on the general set of `data`: which should therefore be
 /// another than the one that the result is judged by. Where even the weakest training goes beyond the
 /// bound, that one is stopped at the last look at which it was still within. `None` if cancelled.
@@ -70,7 +70,9 @@ struct Candidate {
 /// # Errors
 ///
 /// The errors of a [`Run`].
+#[allow(clippy::too_many_arguments)] // what is searched, on what, and who is told
 pub async fn strongest_within(
+    strength: Strength,
     bound: f64,
     model: &CausalLm,
     data: &Arc<RunData>,
@@ -79,7 +81,6 @@ pub async fn strongest_within(
     mut on_event: impl FnMut(&TrainSettings, &Event),
     mut on_trial: impl FnMut(Strength, &Trial),
 ) -> Result<Option<Strongest>> {
-    let strength = Strength::of(settings);
     let values = strength.values(settings);
     let mut before = None;
     let mut trials = Vec::new();
