@@ -22,6 +22,8 @@ use crate::train::{
 
 /// Share of a batch that is replayed text where nobody says otherwise.
 const DEFAULT_REPLAY_RATIO: f64 = 0.25;
+/// Texts that the model writes at least where the share of replay is looked for.
+const SEARCHED_REPLAY_TEXTS: usize = 1024;
 /// Texts that the model writes for elastic weight consolidation, and the most that are taken of a file.
 const CONSOLIDATION_TEXTS: usize = 128;
 
@@ -324,7 +326,11 @@ async fn general_texts(
     output: &Output,
 ) -> Result<()> {
     if let Some(text) = &arguments.replay {
-        let count = settings.replayed(sets.train.len())?.max(1);
+        let mut count = settings.replayed(sets.train.len())?.max(1);
+        if arguments.max_degeneralization.is_some() {
+            // Larger shares than the one that was given are tried.
+            count = count.max(SEARCHED_REPLAY_TEXTS);
+        }
         sets.replay =
             Some(general_text(text, count, settings.seed, model, max_length, output).await?);
     }

@@ -145,7 +145,7 @@ fn within_bound(summary: &Summary<'_>, budget: usize) -> Markup {
             } } }
         } }
         p.note { "With " (budget) " samples. Methods that are missing went beyond that with every \
-            strength that was tried." }
+            strength that was tried so far." }
     } }
 }
 

@@ -149,7 +149,9 @@ impl TrainSettings {
             let expected = "less, for so many samples";
             return Err(Error::setting("replay-ratio", self.replay_ratio, expected));
         }
-        Ok(replayed as usize)
+        // A share, however small, is not nothing.
+        let least = f64::from(u8::from(self.replay_ratio > 0.0 && samples > 0));
+        Ok(replayed.max(least) as usize)
     }
 
     /// Steps of a training on so many samples, and those replayed beside them.
@@ -214,6 +216,7 @@ mod tests {
         assert_eq!(settings(0.0).replayed(500).ok(), Some(0));
         assert_eq!(settings(0.25).replayed(300).ok(), Some(100));
         assert_eq!(settings(0.5).replayed(300).ok(), Some(300));
+        assert_eq!(settings(0.1).replayed(4).ok(), Some(1));
         assert_eq!(settings(0.25).steps(300).ok(), Some(150));
         assert!(settings(1.0 - f64::EPSILON).replayed(500).is_err());
     }
