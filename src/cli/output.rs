@@ -95,17 +95,18 @@ impl Output {
     /// Progress of a run, and its events for programs.
     pub fn event(&self, method: &str, event: &Event) {
         self.object(event);
-        self.show(method, event);
+        self.show(method, event, Self::finish);
     }
 
-    /// Progress of one run among many, on a terminal only: [`Self::clear`] leaves nothing of it.
+    /// Progress of one run among many, on a terminal only: nothing of it stays.
     pub fn glimpse(&self, method: &str, event: &Event) {
         if std::io::stderr().is_terminal() {
-            self.show(method, event);
+            self.show(method, event, Self::clear);
         }
     }
 
-    fn show(&self, method: &str, event: &Event) {
+    /// Shows an event; `end` is done with the progress of what it ends.
+    fn show(&self, method: &str, event: &Event, end: fn(&Self)) {
         match event {
             Event::Evaluating {
                 moment,
@@ -123,12 +124,12 @@ impl Output {
                 if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow().as_ref() {
                     bar.set_position(bar.length().unwrap_or_default());
                 }
-                self.finish();
+                end(self);
             }
             Event::Consolidating { done, total } => {
                 self.progress("what matters for general text", *done, *total, "");
                 if done == total {
-                    self.finish();
+                    end(self);
                 }
             }
             Event::Step {
@@ -148,7 +149,7 @@ impl Output {
                 );
                 self.progress(method, *step, *steps, &message);
                 if step == steps {
-                    self.finish();
+                    end(self);
                 }
             }
         }
