@@ -10,7 +10,6 @@ use super::args::CompareArguments;
 use super::output::{Output, thousands};
 use super::setup::{self, Set};
 use super::{Ended, summary};
-use crate::adapter::Adapter;
 use crate::compare::{
     Cell, Identity, Plan, Recipe, Record, Results, Source, Texts, report_html, write_csv,
 };
@@ -21,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::eval::Perplexities;
 use crate::files::write_file;
 use crate::model::CausalLm;
-use crate::train::{Cancel, Ending, Run, drive, fingerprint};
+use crate::train::{Cancel, Ending, Run, drive, fingerprints};
 
 /// Texts that the model writes for replay.
 const WRITTEN_TEXTS: usize = 256;
@@ -70,18 +69,18 @@ pub async fn run(
     let (model, model_name) = setup::model(folder, &device, output)?;
     // What does not fit the model is better known before the first training than after hours.
     for method in &plan.methods {
-        if let Some(adapter) = &method.settings.adapter {
-            Adapter::count(adapter, model.decoder()).map_err(|error| Error::Recipe {
-                path: path.clone(),
-                message: format!("method {:?}: {error}", method.name),
-            })?;
-        }
+        let count = method.settings.trainable_count(&model);
+        count.map_err(|error| Error::Recipe {
+            path: path.clone(),
+            message: format!("method {:?}: {error}", method.name),
+        })?;
     }
     let texts = texts(&recipe, &plan, &model, output).await?;
     // So are budgets beyond the data.
+    let fingerprint = fingerprints(&model);
     let identities = plan.cells.iter().map(|cell| {
         let data = cell.data(&texts[cell.domain])?;
-        Ok(Identity::new(cell, fingerprint(&model, &data)))
+        Ok(Identity::new(cell, fingerprint(&data)))
     });
     let mut comparison = Comparison {
         identities: identities.collect::<Result<_>>()?,
@@ -321,8 +320,7 @@ async fn texts(
         let (set, usual) = match &domain.data {
             Source::Path(path) => (Set::read(path, model, max_length)?, None),
             Source::Embedded | Source::Model => {
-                let origin = "tickets of a bicycle workshop (embedded)".to_string();
-                let set = Set::new(&demo::tickets()?, model, max_length, origin)?;
+                let set = Set::tickets(model, max_length)?;
                 let held_out = set.len() - demo::TRAIN_TICKETS;
                 (set, Some(held_out))
             }

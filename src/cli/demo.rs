@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::args::DemoArguments;
 use super::output::Output;
 use super::{Ended, setup, summary};
-use crate::demo::{self, DOMAIN_PROMPT, GENERAL_PROMPT};
+use crate::demo::{DOMAIN_PROMPT, GENERAL_PROMPT, TRAIN_TICKETS};
 use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
@@ -28,10 +28,7 @@ pub async fn run(
     let device = setup::device(device, output).await?;
     let (model, name) = setup::model(None, &device, output)?;
     let max_length = setup::max_length(None, &model)?;
-    let tickets = demo::tickets()?;
-    let origin = "tickets of a bicycle workshop (embedded)";
-    let (train, domain) = setup::Set::new(&tickets, &model, max_length, origin.to_string())?
-        .split(demo::TRAIN_TICKETS);
+    let (train, domain) = setup::Set::tickets(&model, max_length)?.split(TRAIN_TICKETS);
     let (general, _) = setup::Set::tales(&model, max_length)?;
     let sets = setup::Sets {
         train,

@@ -98,6 +98,12 @@ impl Set {
         Ok(Self { samples, origin })
     }
 
+    /// The embedded tickets.
+    pub fn tickets(model: &CausalLm, max_length: usize) -> Result<Self> {
+        let origin = "tickets of a bicycle workshop (embedded)".to_string();
+        Self::new(&demo::tickets()?, model, max_length, origin)
+    }
+
     /// The embedded tales that measure what is forgotten, and those that are for choosing.
     pub fn tales(model: &CausalLm, max_length: usize) -> Result<(Self, Self)> {
         let origin = "tiny stories (embedded)".to_string();

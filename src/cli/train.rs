@@ -17,15 +17,13 @@ use crate::files::FolderWriter;
 use crate::model::CausalLm;
 use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
 use crate::train::{
-    Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, Trainer, drive,
+    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, drive,
 };
 
 /// Share of a batch that is replayed text where nobody says otherwise.
 const DEFAULT_REPLAY_RATIO: f64 = 0.25;
 /// Texts that the model writes at least where the share of replay is looked for.
 const SEARCHED_REPLAY_TEXTS: usize = 1024;
-/// Texts that the model writes for elastic weight consolidation, and the most that are taken of a file.
-const CONSOLIDATION_TEXTS: usize = 128;
 
 /// A model that came out of training.
 pub(super) struct Trained {
@@ -50,9 +48,7 @@ pub async fn run(
     let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
     let max_length = setup::max_length(arguments.max_length, &model)?;
     // What does not fit the model is better known before any text is written or read.
-    let trainable = Trainer::new(model.clone(), settings.clone())?
-        .model()
-        .trainable_count();
+    let trainable = settings.trainable_count(&model)?;
     let mut sets = samples(arguments, &model, max_length)?;
     general_texts(&mut sets, arguments, &settings, &model, max_length, output).await?;
     let (data, validation, setup) = sets.announce(&model, name, max_length, output);

@@ -10,12 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use super::recipe::{Method, Recipe};
 use crate::data::Sample;
 use crate::error::{Error, Result};
-use crate::train::{RunData, TrainSettings};
+use crate::train::{CONSOLIDATION_TEXTS, RunData, TrainSettings};
 
 /// Looks at a training whose course is shown.
 const LOOKS: usize = 6;
-/// Texts that say how much weights matter.
-const CONSOLIDATION_TEXTS: usize = 128;
 
 /// A domain's samples.
 #[derive(Clone, Debug, PartialEq, Eq)]

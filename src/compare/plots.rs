@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use super::cells::{Cell, Plan};
 use super::results::Record;
-use super::statistics::{Ratio, Summary};
+use super::statistics::{Group, Ratio, Summary, main_of};
 
 const SIZE: (u32, u32) = (560, 380);
 /// Colours that people with any colour vision can tell apart (Okabe and Ito, 2008), in an order in
@@ -57,7 +57,7 @@ struct Plot<'a> {
     x_label: &'a str,
     y_label: &'a str,
     lines: Vec<Line>,
-    /// Drawn as larger dots for what the untouched model is.
+    /// The untouched model.
     origin: Option<(f64, f64)>,
 }
 
@@ -101,7 +101,7 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
     let Some(groups) = summary.budgets.get(&budget) else {
         return Vec::new();
     };
-    let lines = |point: &dyn Fn(&super::statistics::Group<'_>) -> (f64, f64)| -> Vec<Line> {
+    let lines = |point: &dyn Fn(&Group<'_>) -> (f64, f64)| -> Vec<Line> {
         (0..plan.methods.len())
             .filter_map(|method| {
                 let of_method = || {
@@ -165,8 +165,7 @@ fn by_budget(summary: &Summary<'_>, plan: &Plan) -> Option<Figure> {
     for method in 0..plan.methods.len() {
         let mut points = Vec::new();
         for (&budget, groups) in &summary.budgets {
-            let mut mains = groups.iter().filter(|group| group.cell.main);
-            let Some(group) = mains.find(|group| group.cell.method == method) else {
+            let Some(group) = main_of(groups, method) else {
                 continue;
             };
             match group.ratio {

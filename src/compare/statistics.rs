@@ -48,13 +48,13 @@ pub enum Ratio {
 impl Ratio {
     fn of(records: &[&Record]) -> Self {
         let ratios: Vec<f64> = records.iter().filter_map(|r| r.metrics.ratio).collect();
-        let mean = |value: fn(&Record) -> f64| records.iter().map(|r| value(r)).sum::<f64>();
-        let cost = mean(|record| record.metrics.degeneralization);
+        let sum = |value: fn(&Record) -> f64| records.iter().map(|r| value(r)).sum::<f64>();
+        let cost = sum(|record| record.metrics.degeneralization);
         if ratios.len() == records.len() {
             Self::Number(Spread::of(&ratios))
         } else if cost > 0.0 {
             Self::OfMeans {
-                ratio: mean(|record| record.metrics.specialization) / cost,
+                ratio: sum(|record| record.metrics.specialization) / cost,
                 nothing_forgotten: records.len() - ratios.len(),
             }
         } else {
@@ -283,11 +283,8 @@ fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Opti
     let (mut compared, mut below) = (0, 0);
     let mut name = None;
     for (budget, groups) in &summary.budgets {
-        let main = |method: usize| {
-            let mut groups = groups.iter();
-            groups.find(|group| group.cell.main && group.cell.method == method)
-        };
-        let (Some(ft), Some(mft)) = (main(finetuning), main(minifinetuning)) else {
+        let of = |method| main_of(groups, method);
+        let (Some(ft), Some(mft)) = (of(finetuning), of(minifinetuning)) else {
             continue;
         };
         name = Some(title(mft));
@@ -323,6 +320,12 @@ fn minifinetuning_against_finetuning(summary: &Summary<'_>, plan: &Plan) -> Opti
              finetuning with the same steps on {below} of {compared} budgets: {parts}."
         ),
     })
+}
+
+/// The group that stands for a method.
+pub fn main_of<'a, 'b>(groups: &'b [Group<'a>], method: usize) -> Option<&'b Group<'a>> {
+    let mut mains = groups.iter().filter(|group| group.cell.main);
+    mains.find(|group| group.cell.method == method)
 }
 
 /// Method and strength.

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::causal_lm::CausalLm;
-use super::decoder::KeyValueCache;
+use super::decoder::{KeyValueCache, Weights};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::matrix_product::matrix_product;
@@ -76,9 +76,7 @@ impl CausalLm {
         mut on_text: impl FnMut(&str),
     ) -> Result<String> {
         sampling.validate()?;
-        let decoder = self.decoder();
-        let config = decoder.config();
-        let device = self.tensor_device();
+        let config = self.decoder().config();
         let prompt_tokens = self.tokenizer().encode(prompt)?;
         if prompt_tokens.is_empty() || prompt_tokens.len() >= config.max_length {
             return Err(Error::setting(
@@ -95,15 +93,8 @@ impl CausalLm {
         let mut generated = Vec::new();
         let mut text = String::new();
         for _ in 0..max_new_tokens.min(room) {
-            let length = next.len();
-            let ids: Vec<i32> = next.iter().map(|&id| id as i32).collect();
-            let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, length]), &device);
-            let hidden = decoder.continue_hidden_states(&weights, tokens, &mut cache);
-            let head = decoder.head(self.parameters()).clone();
-            let last = hidden.narrow(0, length - 1, 1);
-            let logits = matrix_product(last, head.transpose());
-            let logits = device::read(logits).await?;
-            self.device().check()?;
+            let ids = next.iter().map(|&id| id as i32).collect();
+            let logits = self.next_logits(&weights, ids, 1, &mut cache).await?;
             let token = choose(&logits, sampling, &mut random);
             if config.end_tokens.contains(&token) {
                 break;
@@ -120,6 +111,33 @@ impl CausalLm {
             }
         }
         self.tokenizer().decode(&generated)
+    }
+}
+
+impl CausalLm {
+    /// Logits \[texts, vocabulary\] of the token that follows each of so many texts, whose tokens since
+    /// what the cache holds are in `tokens`, as many of each.
+    pub(super) async fn next_logits(
+        &self,
+        weights: &Weights<'_>,
+        tokens: Vec<i32>,
+        texts: usize,
+        cache: &mut KeyValueCache,
+    ) -> Result<Vec<f32>> {
+        let decoder = self.decoder();
+        let length = tokens.len() / texts;
+        let tokens = TensorData::new(tokens, [texts, length]);
+        let tokens = Tensor::<2, Int>::from_data(tokens, &self.tensor_device());
+        let hidden = decoder.continue_hidden_states(weights, tokens, cache);
+        let width = decoder.config().hidden_size;
+        let last = hidden
+            .reshape([texts, length, width])
+            .narrow(1, length - 1, 1)
+            .reshape([texts, width]);
+        let head = decoder.head(self.parameters()).clone();
+        let logits = device::read(matrix_product(last, head.transpose())).await?;
+        self.device().check()?;
+        Ok(logits)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Texts that a model writes by itself: what it knows, as samples to train on.
 
-use burn::tensor::{Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -8,9 +7,7 @@ use super::causal_lm::CausalLm;
 use super::decoder::KeyValueCache;
 use super::generate::{Sampling, choose};
 use crate::data::Sample;
-use crate::device;
 use crate::error::{Error, Result};
-use crate::matrix_product::matrix_product;
 
 /// Texts that are written at the same time.
 const AT_ONCE: usize = 32;
@@ -83,27 +80,17 @@ impl CausalLm {
             temperature: 1.0,
             ..Sampling::default()
         };
-        let decoder = self.decoder();
-        let config = decoder.config();
-        let device = self.tensor_device();
+        let config = self.decoder().config();
         let weights = self.weights(None);
-        let head = decoder.head(self.parameters()).clone().transpose();
         let mut cache = KeyValueCache::default();
         let mut texts = vec![beginning.to_vec(); count];
         let mut ended = vec![false; count];
         let mut next: Vec<i32> = texts.concat().into_iter().map(|id| id as i32).collect();
         for _ in beginning.len()..max_length.min(config.max_length) {
-            let new = next.len() / count;
-            let tokens = TensorData::new(std::mem::take(&mut next), [count, new]);
-            let tokens = Tensor::<2, Int>::from_data(tokens, &device);
-            let hidden = decoder.continue_hidden_states(&weights, tokens, &mut cache);
-            let [_, width] = hidden.dims();
-            let last = hidden
-                .reshape([count, new, width])
-                .narrow(1, new - 1, 1)
-                .reshape([count, width]);
-            let logits = device::read(matrix_product(last, head.clone())).await?;
-            self.device().check()?;
+            let tokens = std::mem::take(&mut next);
+            let logits = self
+                .next_logits(&weights, tokens, count, &mut cache)
+                .await?;
             for (row, logits) in logits.chunks(config.vocabulary).enumerate() {
                 let token = choose(logits, &sampling, random);
                 if !ended[row] {

@@ -59,10 +59,11 @@ struct Candidate {
     losses: Vec<f32>,
 }
 
-/// Finds the value of the method's strength that trains most strongly, with which the general perplexity grows by at
-/// most `bound`, a share of what it was, on the general set of `data`: which should therefore be
-/// another than the one that the result is judged by. Where even the weakest training goes beyond the
-/// bound, that one is stopped at the last look at which it was still within. `None` if cancelled.
+/// Finds the value of the method's strength that trains most strongly and with which the general
+/// perplexity grows by at most `bound`, a share of what it was, on the general set of `data`: which
+/// should therefore be another than the one that the result is judged by. Where even the weakest
+/// training goes beyond the bound, that one is stopped at the last look at which it was still within.
+/// `None` if cancelled.
 ///
 /// The values are halved as long as more than one is in question, on the assumption that a stronger
 /// training forgets more.

@@ -164,11 +164,20 @@ fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
 }
 
 /// The model and every token of the data, in a few digits.
-pub(crate) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
+pub(super) fn fingerprint(model: &CausalLm, data: &RunData) -> String {
+    fingerprints(model)(data)
+}
+
+/// The same for any data; the model is looked at once.
+pub(crate) fn fingerprints(model: &CausalLm) -> impl Fn(&RunData) -> String + use<> {
     let mut hasher = crc32fast::Hasher::new();
     for bytes in model.weight_bytes() {
         hasher.update(bytes);
     }
+    move |data| with_data(hasher.clone(), data)
+}
+
+fn with_data(mut hasher: crc32fast::Hasher, data: &RunData) -> String {
     for list in [
         &data.train,
         &data.domain,

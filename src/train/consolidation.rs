@@ -13,6 +13,9 @@ use burn::tensor::Tensor;
 
 use crate::model::Parameters;
 
+/// Texts that tell the importance of weights well enough.
+pub const CONSOLIDATION_TEXTS: usize = 128;
+
 /// What holds values in their place.
 #[derive(Clone, Debug)]
 pub(super) struct Consolidation {

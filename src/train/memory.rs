@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::run::RunData;
 use super::settings::TrainSettings;
-use crate::adapter::Adapter;
 use crate::data::Sample;
 use crate::device::Device;
 use crate::error::Result;
@@ -79,11 +78,7 @@ impl MemoryEstimate {
         ]
         .map(|size| size as u64);
         let parameters = model.parameter_count() as u64 * FLOAT;
-        let adapter = settings.adapter.as_ref();
-        let trained = match adapter.map(|adapter| Adapter::count(adapter, model.decoder())) {
-            Some(count) => count? as u64 * FLOAT,
-            None => parameters,
-        };
+        let trained = settings.trainable_count(model)? as u64 * FLOAT;
         let scores = batch * heads * length * length * FLOAT;
         let projections = (heads + 2 * key_heads) * head_size;
         // Kept for the backward pass, a layer: two norms and their inputs, queries, keys and values
@@ -107,7 +102,7 @@ impl MemoryEstimate {
             ("weights", parameters),
             // With an adapter the weights stay what they are.
             (
-                if adapter.is_some() {
+                if settings.adapter.is_some() {
                     "adapter"
                 } else {
                     "untouched weights"

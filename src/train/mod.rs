@@ -19,7 +19,8 @@ mod trainer;
 #[cfg(not(target_arch = "wasm32"))]
 pub use bound::{Strongest, Trial, strongest_within};
 #[cfg(feature = "compare")]
-pub(crate) use checkpoint::fingerprint;
+pub(crate) use checkpoint::fingerprints;
+pub use consolidation::CONSOLIDATION_TEXTS;
 #[cfg(not(target_arch = "wasm32"))]
 pub use drive::{Cancel, Checkpoints, Ending, drive};
 pub use event::{Event, Moment};

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::adapter::AdapterSettings;
+use crate::adapter::{Adapter, AdapterSettings};
 use crate::error::{Error, Result};
+use crate::model::CausalLm;
 use crate::objective::{DEFAULT_TILE_BYTES, Objective};
 
 /// Beyond every use, and far below where products of counts overflow.
@@ -136,6 +137,19 @@ impl TrainSettings {
             ));
         }
         Ok(())
+    }
+
+    /// Number of values that a training of a model moves: the adapter's where there is to be one, else
+    /// its weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for an adapter that does not fit the model.
+    pub fn trainable_count(&self, model: &CausalLm) -> Result<usize> {
+        match &self.adapter {
+            Some(adapter) => Adapter::count(adapter, model.decoder()),
+            None => Ok(model.trainable_count()),
+        }
     }
 
     /// Samples that are replayed in an epoch of so many others, to be their share of all.

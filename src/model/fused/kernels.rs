@@ -280,7 +280,8 @@ impl Heads {
     }
 }
 
-/// Causal attention: each query sees the keys up to its own position, as far as the window reaches. `query` is
+/// Causal attention: each query sees the keys up to its own position, as far as the window reaches.
+/// `query` is
 /// \[batch, length, heads, size\], `key` and `value` \[batch, key_length, key_heads, size\]; the
 /// result has the query's shape. Scores exist one row at a time.
 pub(super) fn attention(
