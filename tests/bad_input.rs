@@ -299,13 +299,68 @@ fn a_configuration_that_cannot_be_used_is_refused() {
                 &["config.json", "sliding_window is 0"],
             ),
             (
-                "windows in some layers",
+                "layers of an unknown kind",
                 |config| {
                     config["architectures"] = json!(["Qwen2ForCausalLM"]);
                     config["use_sliding_window"] = json!(true);
-                    config["sliding_window"] = json!(16);
+                    config["layer_types"] = json!(vec!["linear_attention"; 6]);
                 },
-                &["config.json", "use_sliding_window", "16"],
+                &["config.json", "layer_types has linear_attention"],
+            ),
+            (
+                "kinds of too few layers",
+                |config| {
+                    config["architectures"] = json!(["MistralForCausalLM"]);
+                    config["layer_types"] = json!(["full_attention"]);
+                },
+                &["config.json", "layer_types has 1 entries", "6 layers"],
+            ),
+            (
+                "an unknown activation",
+                |config| config["hidden_act"] = json!("mish"),
+                &["config.json", "hidden_act is mish", "silu"],
+            ),
+            (
+                "softcapped logits",
+                |config| {
+                    config["architectures"] = json!(["Gemma3ForCausalLM"]);
+                    config["final_logit_softcapping"] = json!(30.0);
+                },
+                &["config.json", "final_logit_softcapping is 30.0"],
+            ),
+            (
+                "a part of heads that is none",
+                |config| {
+                    config["architectures"] = json!(["PhiForCausalLM"]);
+                    config["partial_rotary_factor"] = json!(1.5);
+                },
+                &["config.json", "partial_rotary_factor is 1.5"],
+            ),
+            (
+                "GPT-Neo's kinds of layers",
+                |config| {
+                    *config = json!({
+                        "architectures": ["GPTNeoForCausalLM"], "hidden_size": 64, "num_heads": 4,
+                        "num_layers": 2, "vocab_size": 1024,
+                        "attention_types": [[["global", "local"], 18446744073709551615u64]],
+                    });
+                },
+                &["config.json", "attention_types has 3 entries", "2 layers"],
+            ),
+            (
+                "OpenELM's layers",
+                |config| {
+                    *config = json!({
+                        "architectures": ["OpenELMForCausalLM"], "model_dim": 64, "head_dim": 16,
+                        "num_transformer_layers": 2, "vocab_size": 1024,
+                        "num_query_heads": [4, 6], "num_kv_heads": [2, 4], "ffn_multipliers": [1.0, 2.0],
+                    });
+                },
+                &[
+                    "config.json",
+                    "layer 1 has 6 attention heads",
+                    "multiple of its 4",
+                ],
             ),
         ],
     );

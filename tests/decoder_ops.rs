@@ -6,7 +6,7 @@ mod common;
 use burn::tensor::{Tensor, TensorData};
 use common::{devices, values};
 use minift::device::Device;
-use minift::model::ops::{Way, causal_attention, rms_norm, rotate, silu_multiply};
+use minift::model::ops::{Activation, Way, causal_attention, gate, rms_norm, rotate};
 
 fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
     let length = shape.iter().product::<usize>();
@@ -95,7 +95,14 @@ fn gated_unit() {
         check(
             &format!("{rows} × {width}"),
             &[[rows, width], [rows, width]],
-            |way, _, inputs| silu_multiply(way, inputs[0].clone() * 20.0, inputs[1].clone()),
+            |way, _, inputs| {
+                gate(
+                    way,
+                    Activation::Silu,
+                    inputs[0].clone() * 20.0,
+                    inputs[1].clone(),
+                )
+            },
         );
     }
 }

@@ -46,7 +46,21 @@ struct AdaptedLayer {
     bias: Option<usize>,
     /// Its name without `.weight`, such as `model.layers.0.self_attn.q_proj`.
     module: String,
+    /// Whether its weight is \[in, out\].
+    transposed: bool,
     role: Role,
+}
+
+impl AdaptedLayer {
+    /// Its weight among the decoder's, as \[out, in\].
+    fn weight(&self, parameters: &[Tensor<2>]) -> Tensor<2> {
+        let weight = parameters[self.parameter].clone();
+        if self.transposed {
+            weight.transpose()
+        } else {
+            weight
+        }
+    }
 }
 
 /// The places of a layer's values in the adapter's list.
@@ -97,7 +111,7 @@ impl Adapter {
                 values[a] = Tensor::from_data(TensorData::new(draws, shape), &device);
                 values[b] = values[b].zeros_like();
                 if let Some(magnitude) = magnitude {
-                    values[magnitude] = row_norms(parameters[layer.parameter].clone());
+                    values[magnitude] = row_norms(layer.weight(parameters));
                 }
             }
         }
@@ -185,7 +199,12 @@ impl Adapter {
         let mut values = parameters.to_vec();
         for layer in &self.layout.layers {
             if let Some(change) = &changes[layer.parameter] {
-                values[layer.parameter] = merged(&parameters[layer.parameter], change);
+                let weight = merged(&layer.weight(parameters), change);
+                values[layer.parameter] = if layer.transposed {
+                    weight.transpose()
+                } else {
+                    weight
+                };
                 if let Some(bias) = layer.bias {
                     values[bias] = merged_bias(&parameters[bias], change);
                 }
@@ -242,7 +261,7 @@ impl Layout {
             AdapterSettings::Lora(_) => true,
             AdapterSettings::Ia3(_) => matches!(
                 layer.role,
-                LinearRole::Key | LinearRole::Value | LinearRole::Down
+                LinearRole::Key | LinearRole::Value | LinearRole::QueryKeyValue | LinearRole::Down
             ),
         };
         let wanted = |layer: &LinearLayer| {
@@ -263,6 +282,7 @@ impl Layout {
             module,
             outputs,
             inputs,
+            transposed,
             ..
         } = layer;
         let specs = &mut self.specs;
@@ -289,6 +309,7 @@ impl Layout {
             parameter,
             bias,
             module,
+            transposed,
             role,
         });
     }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Adapter, AdapterSettings, Ia3Settings, Layout, LoraSettings, Role, is_named};
 use crate::error::{Error, Result};
-use crate::model::{Decoder, ParameterSpec, weights};
+use crate::model::weights::{self, Naming};
+use crate::model::{Decoder, ParameterSpec};
 
 /// Names of the files of an adapter's folder.
 pub const CONFIG: &str = "adapter_config.json";
@@ -67,9 +68,8 @@ impl Names {
 }
 
 /// Fields that change what an adapter computes, with the values that change nothing.
-const UNSUPPORTED: [(&str, &[&str]); 12] = [
+const UNSUPPORTED: [(&str, &[&str]); 11] = [
     ("bias", &["\"none\""]),
-    ("fan_in_fan_out", &["false"]),
     ("modules_to_save", &["[]"]),
     ("alpha_pattern", &["{}"]),
     ("layer_replication", &["[]"]),
@@ -176,8 +176,13 @@ impl Adapter {
         }
         let specs: Vec<ParameterSpec> = layout.specs.iter().map(prefixed).collect();
         let path = folder.join(WEIGHTS);
-        let values =
-            weights::read_parameters(&[(path.clone(), values)], &path, &specs, |_| false, device);
+        let values = weights::read_parameters(
+            &[(path.clone(), values)],
+            &path,
+            &specs,
+            &Naming::EXACT,
+            device,
+        );
         let values = values.map_err(|error| match error {
             Error::TensorShape {
                 name,
@@ -221,7 +226,8 @@ impl Adapter {
         let common = json!({
             "auto_mapping": null,
             "base_model_name_or_path": layout.base,
-            "fan_in_fan_out": false,
+            // Whether the model's own weights are [in, out]; the adapter's are the same either way.
+            "fan_in_fan_out": layout.layers.iter().any(|layer| layer.transposed),
             "inference_mode": true,
             "modules_to_save": null,
             "revision": null,

@@ -9,7 +9,7 @@ use super::config::ModelConfig;
 use super::decoder::{Decoder, Weights};
 use super::files::ModelFiles;
 use super::parameters::{ParameterSpec, Parameters};
-use super::weights;
+use super::weights::{self, Naming};
 use crate::adapter::{Adapter, AdapterSettings};
 use crate::data::Tokenizer;
 use crate::device::Device;
@@ -65,13 +65,20 @@ impl CausalLm {
         )?;
         let decoder = Decoder::new(config.decoder.clone());
         let names = config.decoder.family.names();
-        let tied_copy = config.decoder.tied_head.then_some(names.head);
+        let tied_copy = config
+            .decoder
+            .tied_head
+            .then(|| format!("{}.weight", names.head));
         let parameters = weights::read_parameters(
             &files.weights(),
             &files.weights_path(),
             decoder.parameters(),
-            |name| {
-                Some(name) == tied_copy || names.ignored.iter().any(|ending| name.ends_with(ending))
+            &Naming {
+                prefix: names.prefix,
+                may_ignore: &|name| {
+                    Some(name) == tied_copy.as_deref()
+                        || names.ignored.iter().any(|ending| name.ends_with(ending))
+                },
             },
             device.tensors(),
         )?;
@@ -290,7 +297,7 @@ impl CausalLm {
     fn predictions_by(&self, weights: &Weights<'_>, tokens: Tensor<2, Int>) -> Predictions {
         Predictions {
             hidden: self.decoder.hidden_states(weights, tokens),
-            head: self.decoder.head(&self.parameters).clone(),
+            head: self.decoder.head(&self.parameters),
         }
     }
 

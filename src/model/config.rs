@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::family::{self, Family};
-use super::rotary::RopeScaling;
+use super::fields::Fields;
+use super::ops::Activation;
+use super::rotary::Rotary;
 use crate::error::{Error, Result};
 
 /// The sizes and choices of a decoder-only transformer.
@@ -18,36 +19,104 @@ pub struct DecoderConfig {
     pub vocabulary: usize,
     /// Width of the hidden states.
     pub hidden_size: usize,
-    /// Width inside the feed-forward block.
-    pub intermediate_size: usize,
-    /// Decoder layers.
-    pub layers: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Heads of keys and values; divides `heads`.
-    pub key_heads: usize,
-    /// Width of a head; even.
+    /// Width of a head.
     pub head_size: usize,
     /// Longest sequence the model was made for, in tokens.
     pub max_length: usize,
-    /// Added to the mean square before the root.
-    pub norm_epsilon: f32,
-    /// Base of the rotary embedding's wavelengths.
-    pub rope_theta: f64,
-    /// How they are stretched.
-    pub rope_scaling: RopeScaling,
-    /// Positions that a query sees, its own and those before it.
-    pub window: usize,
-    /// Which linear layers have biases.
-    pub biases: Biases,
+    /// Its layers, in order.
+    pub layers: Vec<LayerConfig>,
+    /// How hidden states are normalised.
+    pub norm: Norm,
+    /// How attention and feed-forward block follow each other.
+    pub block: Block,
+    /// What the feed-forward block is.
+    pub feed_forward: FeedForward,
+    /// Whether one linear layer makes queries, keys and values.
+    pub fused_attention: bool,
     /// Whether queries and keys of each head are normalised before they turn.
     pub norms_of_heads: bool,
+    /// Whether the file has linear layers' weights as \[in, out\].
+    pub transposed_weights: bool,
+    /// Whether positions are learned vectors that are added to the embedding.
+    pub learned_positions: bool,
+    /// What the embedding is multiplied by.
+    pub embedding_scale: f32,
+    /// Which linear layers have biases.
+    pub biases: Biases,
     /// Whether the head is the embedding.
     pub tied_head: bool,
     /// Token that begins a text, if the model has one.
     pub begin_token: Option<u32>,
     /// Tokens that end a text.
     pub end_tokens: Vec<u32>,
+}
+
+/// What can differ from layer to layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerConfig {
+    /// Attention heads.
+    pub heads: usize,
+    /// Heads of keys and values; divides `heads`.
+    pub key_heads: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate_size: usize,
+    /// Positions that a query sees, its own and those before it; `usize::MAX` for all of them.
+    pub window: usize,
+    /// How queries and keys turn with their position, if they do.
+    pub rotary: Option<Rotary>,
+    /// What the products of queries and keys are multiplied by.
+    pub attention_scale: f32,
+}
+
+/// How hidden states are normalised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Norm {
+    /// By which formula.
+    pub kind: NormKind,
+    /// Added to the mean square, or to the variance, before the root.
+    pub epsilon: f32,
+}
+
+/// The formula of a norm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// x / rms(x) · w (Zhang and Sennrich, arXiv:1910.07467).
+    RootMeanSquare,
+    /// x / rms(x) · (1 + w), as in Gemma.
+    RootMeanSquareFromOne,
+    /// (x − mean) / deviation · w + b (Ba et al., arXiv:1607.06450).
+    Layer,
+}
+
+/// How attention and feed-forward block follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Each adds to the hidden states what it makes of their norm.
+    Sequential,
+    /// The same, and what each makes is normalised again before it is added.
+    Sandwiched,
+    /// Both make something of the same norm, and both are added.
+    Parallel,
+}
+
+/// What the feed-forward block is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedForward {
+    /// Its first layers.
+    pub kind: FeedForwardKind,
+    /// The function between its layers.
+    pub activation: Activation,
+}
+
+/// The first layers of a feed-forward block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FeedForwardKind {
+    /// One layer.
+    Plain,
+    /// One makes a gate and one what is gated (Shazeer, arXiv:2002.05202).
+    Gated,
+    /// The same two as one layer, the gate first.
+    FusedGated,
 }
 
 /// Which linear layers have biases.
@@ -59,6 +128,8 @@ pub struct Biases {
     pub attention_output: bool,
     /// Those of the feed-forward block.
     pub feed_forward: bool,
+    /// The head.
+    pub head: bool,
 }
 
 /// `config.json`, the parsed fields beside the whole text.
@@ -83,7 +154,7 @@ impl ModelConfig {
                 path: path.to_path_buf(),
                 message: format!("not a JSON object: {error}"),
             })?;
-        let decoder = family::describe(&Fields { json: &json, path })?;
+        let decoder = family::describe(&Fields::of_file(&json, path))?;
         decoder.check(path)?;
         Ok(Self { decoder, json })
     }
@@ -102,6 +173,7 @@ impl ModelConfig {
 }
 
 impl DecoderConfig {
+    /// Whether sizes fit together that were each in range.
     fn check(&self, path: &Path) -> Result<()> {
         let fault = |message: String| {
             Err(Error::Config {
@@ -109,73 +181,28 @@ impl DecoderConfig {
                 message,
             })
         };
-        // Far beyond any model, far below where products of sizes overflow.
-        const LARGEST: usize = 1 << 24;
-        let sizes = [
-            ("vocab_size", self.vocabulary, 2),
-            ("hidden_size", self.hidden_size, 1),
-            ("intermediate_size", self.intermediate_size, 1),
-            ("num_hidden_layers", self.layers, 1),
-            ("num_attention_heads", self.heads, 1),
-            ("num_key_value_heads", self.key_heads, 1),
-            ("head_dim", self.head_size, 2),
-            ("max_position_embeddings", self.max_length, 2),
-        ];
-        for (name, size, least) in sizes {
-            if !(least..=LARGEST).contains(&size) {
-                return fault(format!("{name} is {size}: expected {least} to {LARGEST}"));
+        for (number, layer) in self.layers.iter().enumerate() {
+            if !layer.heads.is_multiple_of(layer.key_heads) {
+                return fault(format!(
+                    "layer {number} has {} attention heads, which is not a multiple of its {} heads of \
+                     keys and values",
+                    layer.heads, layer.key_heads
+                ));
+            }
+            if layer.window == 0 {
+                return fault("sliding_window is 0: expected 1 or more, or null".to_string());
+            }
+            if let Some(rotary) = layer.rotary {
+                rotary.check(self.head_size).or_else(fault)?;
             }
         }
-        if !self.heads.is_multiple_of(self.key_heads) {
-            return fault(format!(
-                "num_attention_heads ({}) is not a multiple of num_key_value_heads ({})",
-                self.heads, self.key_heads
-            ));
-        }
-        if !self.head_size.is_multiple_of(2) {
-            return fault(format!(
-                "head_dim is {}: rotary embeddings need an even one",
-                self.head_size
-            ));
-        }
-        if !(self.norm_epsilon.is_finite() && self.norm_epsilon >= 0.0) {
-            return fault(format!(
-                "rms_norm_eps is {}: expected 0 or more",
-                self.norm_epsilon
-            ));
-        }
-        if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
-            return fault(format!(
-                "rope_theta is {}: expected more than 0",
-                self.rope_theta
-            ));
-        }
-        if self.window == 0 {
-            return fault("sliding_window is 0: expected 1 or more, or null".to_string());
-        }
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        let scaling = match self.rope_scaling {
-            RopeScaling::None => true,
-            RopeScaling::Linear { factor } => positive(factor),
-            RopeScaling::Llama3 {
-                factor,
-                low_frequency,
-                high_frequency,
-                original_length,
-            } => {
-                [factor, low_frequency, original_length]
-                    .into_iter()
-                    .all(positive)
-                    && high_frequency.is_finite()
-                    && high_frequency > low_frequency
+        for (name, value) in [
+            ("epsilon of its norms", self.norm.epsilon),
+            ("scale of its embedding", self.embedding_scale),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return fault(format!("the {name} is {value}: expected 0 or more"));
             }
-        };
-        if !scaling {
-            return fault(format!(
-                "the RoPE scaling {:?} is not valid: expected numbers above 0, and a high frequency \
-                 factor above the low one",
-                self.rope_scaling
-            ));
         }
         let begin = self.begin_token.iter().map(|id| ("bos_token_id", id));
         let end = self.end_tokens.iter().map(|id| ("eos_token_id", id));
@@ -189,54 +216,5 @@ impl DecoderConfig {
             }
         }
         Ok(())
-    }
-}
-
-/// The fields of a `config.json`, with messages that name field and file.
-pub(super) struct Fields<'a> {
-    pub json: &'a Map<String, Value>,
-    pub path: &'a Path,
-}
-
-impl Fields<'_> {
-    /// A field that must be there.
-    pub fn required<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T> {
-        self.optional(name)?
-            .ok_or_else(|| self.fault(format!("{name} is missing")))
-    }
-
-    /// A field that may be absent or null.
-    pub fn optional<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
-        self.parse(name, self.json.get(name))
-    }
-
-    /// A field of an object that is itself a field; all three may be absent or null.
-    pub fn nested<T: for<'de> Deserialize<'de>>(
-        &self,
-        object: &str,
-        name: &str,
-    ) -> Result<Option<T>> {
-        let value = self.json.get(object).and_then(|object| object.get(name));
-        self.parse(&format!("{object}.{name}"), value)
-    }
-
-    fn parse<T: for<'de> Deserialize<'de>>(
-        &self,
-        name: &str,
-        value: Option<&Value>,
-    ) -> Result<Option<T>> {
-        match value {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => T::deserialize(value)
-                .map(Some)
-                .map_err(|error| self.fault(format!("{name} is {value}: {error}"))),
-        }
-    }
-
-    pub fn fault(&self, message: String) -> Error {
-        Error::Config {
-            path: self.path.to_path_buf(),
-            message,
-        }
     }
 }

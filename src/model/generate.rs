@@ -129,12 +129,12 @@ impl CausalLm {
         let tokens = TensorData::new(tokens, [texts, length]);
         let tokens = Tensor::<2, Int>::from_data(tokens, &self.tensor_device());
         let hidden = decoder.continue_hidden_states(weights, tokens, cache);
-        let width = decoder.config().hidden_size;
+        let [_, width] = hidden.dims();
         let last = hidden
             .reshape([texts, length, width])
             .narrow(1, length - 1, 1)
             .reshape([texts, width]);
-        let head = decoder.head(self.parameters()).clone();
+        let head = decoder.head(self.parameters());
         let logits = device::read(matrix_product(last, head.transpose())).await?;
         self.device().check()?;
         Ok(logits)

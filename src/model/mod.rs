@@ -4,6 +4,7 @@ mod causal_lm;
 mod config;
 mod decoder;
 mod family;
+mod fields;
 mod files;
 pub mod fused;
 mod generate;
@@ -15,10 +16,13 @@ mod sample;
 pub mod weights;
 
 pub use causal_lm::CausalLm;
-pub use config::{Biases, DecoderConfig, ModelConfig};
+pub use config::{
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, ModelConfig, Norm,
+    NormKind,
+};
 pub use decoder::{Decoder, KeyValueCache, Weights};
 pub use family::Family;
 pub use files::{FileBytes, ModelFiles};
 pub use generate::Sampling;
 pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};
-pub use rotary::RopeScaling;
+pub use rotary::{RopeScaling, Rotary};

@@ -2,7 +2,7 @@
 //! the same and are compared in the tests.
 
 use burn::backend::Dispatch;
-use burn::tensor::activation::{silu, softmax};
+use burn::tensor::activation::{gelu, relu, sigmoid, silu, softmax};
 use burn::tensor::{Bool, Int, Tensor};
 
 use super::fused::FusedBackend;
@@ -72,14 +72,72 @@ pub fn rotate(way: Way, x: Tensor<4>, cosine: Tensor<2>, sine: Tensor<2>) -> Ten
     }
 }
 
-/// `silu(gate) · up`, the gated linear unit of Llama (Shazeer, arXiv:2002.05202).
-pub fn silu_multiply(way: Way, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    match way {
-        Way::Fused => Tensor::from_dispatch(Dispatch::silu_multiply(
+/// Layer normalisation (Ba et al., arXiv:1607.06450) of x \[rows, width\]:
+/// `(x − mean) / sqrt(variance + epsilon) · weight + bias` with weight and bias \[1, width\].
+pub fn layer_norm(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<2>>,
+    epsilon: f32,
+) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = (centred.clone() * centred.clone()).mean_dim(1);
+    let scaled = centred / (variance + epsilon).sqrt() * weight;
+    match bias {
+        Some(bias) => scaled + bias,
+        None => scaled,
+    }
+}
+
+/// A function between the layers of a feed-forward block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// x · sigmoid(x).
+    Silu,
+    /// x · Φ(x), Φ the normal distribution (Hendrycks and Gimpel, arXiv:1606.08415).
+    Gelu,
+    /// The same by its approximation with a hyperbolic tangent (there: section 2).
+    GeluTanh,
+    /// max(0, x).
+    Relu,
+}
+
+impl Activation {
+    /// By the name that configurations have for it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "silu" | "swish" => Some(Self::Silu),
+            "gelu" => Some(Self::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Self::GeluTanh),
+            "relu" => Some(Self::Relu),
+            _ => None,
+        }
+    }
+}
+
+/// The activation of every element.
+pub fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
+    match activation {
+        Activation::Silu => silu(x),
+        Activation::Gelu => gelu(x),
+        Activation::GeluTanh => {
+            // ½ (1 + tanh u) is sigmoid(2u), which no device overflows on.
+            let doubled = 2.0 * (2.0 / std::f32::consts::PI).sqrt();
+            let cube = x.clone() * x.clone() * x.clone();
+            x.clone() * sigmoid((x + cube * 0.044_715) * doubled)
+        }
+        Activation::Relu => relu(x),
+    }
+}
+
+/// `activation(gate) · up`, a gated linear unit (Shazeer, arXiv:2002.05202).
+pub fn gate(way: Way, activation: Activation, gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    match (way, activation) {
+        (Way::Fused, Activation::Silu) => Tensor::from_dispatch(Dispatch::silu_multiply(
             gate.into_dispatch(),
             up.into_dispatch(),
         )),
-        Way::Composed => silu(gate) * up,
+        _ => activate(activation, gate) * up,
     }
 }
 

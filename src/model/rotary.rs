@@ -2,8 +2,6 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::config::DecoderConfig;
-
 /// How a model was taught to reach further than it was first trained for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum RopeScaling {
@@ -56,7 +54,62 @@ impl RopeScaling {
     }
 }
 
-/// Cosines and sines \[length, head size / 2\] of the positions of a batch.
+/// How queries and keys turn with their position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Elements of a head that turn, from the first on; even.
+    pub size: usize,
+    /// Base of the wavelengths.
+    pub theta: f64,
+    /// How they are stretched.
+    pub scaling: RopeScaling,
+}
+
+impl Rotary {
+    /// What is wrong with it, for heads of that size.
+    pub(super) fn check(&self, head_size: usize) -> Result<(), String> {
+        let Self {
+            size,
+            theta,
+            scaling,
+        } = *self;
+        if !size.is_multiple_of(2) || size == 0 || size > head_size {
+            return Err(format!(
+                "rotary embeddings turn {size} of a head's {head_size} elements: expected an even \
+                 number, 2 to {head_size}"
+            ));
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        if !positive(theta) {
+            return Err(format!("rope_theta is {theta}: expected more than 0"));
+        }
+        let valid = match scaling {
+            RopeScaling::None => true,
+            RopeScaling::Linear { factor } => positive(factor),
+            RopeScaling::Llama3 {
+                factor,
+                low_frequency,
+                high_frequency,
+                original_length,
+            } => {
+                let values = [factor, low_frequency, original_length];
+                values.into_iter().all(positive)
+                    && high_frequency.is_finite()
+                    && high_frequency > low_frequency
+            }
+        };
+        if valid {
+            return Ok(());
+        }
+        Err(format!(
+            "the RoPE scaling {scaling:?} is not valid: expected numbers above 0, and a high frequency \
+             factor above the low one"
+        ))
+    }
+}
+
+/// Cosines and sines \[length, rotary size / 2\] of the positions of a batch.
+#[derive(Clone)]
 pub(super) struct RotaryTables {
     pub cosine: Tensor<2>,
     pub sine: Tensor<2>,
@@ -64,19 +117,19 @@ pub(super) struct RotaryTables {
 
 impl RotaryTables {
     /// For `length` positions from `first` on. The angle of pair i at position p is
-    /// p · theta^(−2i / head size), scaled as the model is.
+    /// p · theta^(−2i / rotary size), scaled as the model is.
     pub fn new(
-        config: &DecoderConfig,
+        rotary: &Rotary,
         first: usize,
         length: usize,
         device: &burn::tensor::Device,
     ) -> Self {
-        let half = config.head_size / 2;
+        let half = rotary.size / 2;
         let frequencies: Vec<f32> = (0..half)
             .map(|pair| {
-                let exponent = -2.0 * pair as f64 / config.head_size as f64;
+                let exponent = -2.0 * pair as f64 / rotary.size as f64;
                 // The frequency is a float32 in the models' own training, the product too.
-                config.rope_scaling.scale(config.rope_theta.powf(exponent)) as f32
+                rotary.scaling.scale(rotary.theta.powf(exponent)) as f32
             })
             .collect();
         let table = |f: fn(f64) -> f64| {

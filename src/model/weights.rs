@@ -12,9 +12,33 @@ use safetensors::{Dtype, SafeTensors};
 use super::parameters::{ParameterSpec, Parameters};
 use crate::error::{Error, Result};
 
+/// What files of weights may do with names.
+pub struct Naming<'a> {
+    /// What they may leave out before every name; empty for nothing.
+    pub prefix: &'a str,
+    /// Which tensors they may hold beside the parameters.
+    pub may_ignore: &'a dyn Fn(&str) -> bool,
+}
+
+impl Naming<'_> {
+    /// Every name in full, and nothing else.
+    pub const EXACT: Self = Self {
+        prefix: "",
+        may_ignore: &|_| false,
+    };
+
+    /// The name by which the files have a parameter, of which `has` tells what they have.
+    fn in_files<'a>(&self, name: &'a str, has: impl Fn(&str) -> bool) -> &'a str {
+        match name.strip_prefix(self.prefix) {
+            Some(short) if !has(name) && has(short) => short,
+            _ => name,
+        }
+    }
+}
+
 /// The parameters of that description in the bytes of safetensors files, as float32 on a device.
 ///
-/// `may_ignore` says which tensors the files may hold beside them.
+/// `naming` says how the files may call them, and what they may hold beside them.
 ///
 /// # Errors
 ///
@@ -24,7 +48,7 @@ pub fn read_parameters(
     files: &[(PathBuf, &[u8])],
     path: &Path,
     specs: &[ParameterSpec],
-    may_ignore: impl Fn(&str) -> bool,
+    naming: &Naming<'_>,
     device: &burn::tensor::Device,
 ) -> Result<Parameters> {
     let opened = files.iter().map(|(path, bytes)| open(bytes, path));
@@ -41,11 +65,15 @@ pub fn read_parameters(
             }
         }
     }
-    let known: HashSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-    let missing: Vec<String> = specs
+    let names = specs
         .iter()
-        .filter(|spec| !tensors.contains_key(spec.name.as_str()))
-        .map(|spec| spec.name.clone())
+        .map(|spec| naming.in_files(&spec.name, |name| tensors.contains_key(name)));
+    let names: Vec<&str> = names.collect();
+    let known: HashSet<&str> = names.iter().copied().collect();
+    let missing: Vec<String> = names
+        .iter()
+        .filter(|name| !tensors.contains_key(*name))
+        .map(ToString::to_string)
         .collect();
     if !missing.is_empty() {
         return Err(Error::MissingTensors {
@@ -55,7 +83,7 @@ pub fn read_parameters(
     }
     let mut extra: Vec<String> = tensors
         .keys()
-        .filter(|name| !known.contains(*name) && !may_ignore(name))
+        .filter(|name| !known.contains(*name) && !(naming.may_ignore)(name))
         .map(ToString::to_string)
         .collect();
     if !extra.is_empty() {
@@ -67,8 +95,9 @@ pub fn read_parameters(
     }
     specs
         .iter()
-        .map(|spec| {
-            let (path, view) = &tensors[spec.name.as_str()];
+        .zip(names)
+        .map(|(spec, name)| {
+            let (path, view) = &tensors[name];
             let values = read_tensor(view, spec, path)?;
             Ok(Tensor::from_data(
                 TensorData::new(values, spec.matrix_shape()),

@@ -11,7 +11,8 @@ use super::run::{Evaluated, RunData};
 use super::settings::TrainSettings;
 use super::trainer::State;
 use crate::error::{Error, Result};
-use crate::model::{CausalLm, ParameterSpec, weights};
+use crate::model::weights::{self, Naming};
+use crate::model::{CausalLm, ParameterSpec};
 
 /// How far a run is. The order of the samples follows from the seed and the step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -129,7 +130,10 @@ impl Checkpoint<'_> {
                     &[(path.to_path_buf(), bytes)],
                     path,
                     &specs,
-                    |_| true,
+                    &Naming {
+                        prefix: "",
+                        may_ignore: &|_| true,
+                    },
                     device,
                 )
                 .map_err(|error| damaged(&error))?,

@@ -7,7 +7,7 @@ use super::settings::TrainSettings;
 use crate::data::Sample;
 use crate::device::Device;
 use crate::error::Result;
-use crate::model::CausalLm;
+use crate::model::{CausalLm, LayerConfig};
 
 /// A part of what a training keeps on its device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,35 +59,32 @@ impl MemoryEstimate {
         let evaluated = inputs(&data.domain).max(inputs(&data.general));
         let evaluated_rows = settings.batch_size as u64 * evaluated;
 
-        let [
-            hidden,
-            inner,
-            vocabulary,
-            heads,
-            key_heads,
-            head_size,
-            layers,
-        ] = [
-            config.hidden_size,
-            config.intermediate_size,
-            config.vocabulary,
-            config.heads,
-            config.key_heads,
-            config.head_size,
-            config.layers,
-        ]
-        .map(|size| size as u64);
+        let [hidden, vocabulary, head_size] =
+            [config.hidden_size, config.vocabulary, config.head_size].map(|size| size as u64);
+        let most = |size: fn(&LayerConfig) -> usize| {
+            config.layers.iter().map(size).max().unwrap_or(0) as u64
+        };
+        let (inner, heads) = (
+            most(|layer| layer.intermediate_size),
+            most(|layer| layer.heads),
+        );
         let parameters = model.parameter_count() as u64 * FLOAT;
         let trained = settings.trainable_count(model)? as u64 * FLOAT;
         let scores = batch * heads * length * length * FLOAT;
-        let projections = (heads + 2 * key_heads) * head_size;
         // Kept for the backward pass, a layer: two norms and their inputs, queries, keys and values
         // before and after they turn, the attention's output, gate, up and their product; and the
         // scores, masked and as weights.
-        let row = 6 * hidden + 2 * projections + heads * head_size + 4 * inner;
-        let layer = rows * row * FLOAT + 2 * scores;
+        let kept = |layer: &LayerConfig| {
+            let [heads, key_heads, inner] =
+                [layer.heads, layer.key_heads, layer.intermediate_size].map(|size| size as u64);
+            let projections = (heads + 2 * key_heads) * head_size;
+            let row = 6 * hidden + 2 * projections + heads * head_size + 4 * inner;
+            rows * row * FLOAT + 2 * batch * heads * length * length * FLOAT
+        };
+        let layers = config.layers.iter().map(kept);
         // The largest layer's gradients are there together with everything that is kept.
-        let activations = layers * layer + layer / 2 + 2 * rows * hidden * FLOAT;
+        let largest_layer = layers.clone().max().unwrap_or(0);
+        let activations = layers.sum::<u64>() + largest_layer / 2 + 2 * rows * hidden * FLOAT;
         let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
             + 2 * settings.batch_size as u64 * heads * evaluated * evaluated * FLOAT;
 

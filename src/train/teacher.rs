@@ -46,16 +46,16 @@ impl Teacher {
         };
         Predictions {
             hidden,
-            head: self.model.decoder().head(self.model.parameters()).clone(),
+            head: self.model.decoder().head(self.model.parameters()),
         }
     }
 
     /// Rows of each sample, padded to the batch's length.
     fn assemble(&self, parts: Vec<Tensor<2>>, length: usize) -> Tensor<2> {
-        let width = self.model.config().decoder.hidden_size;
         let mut rows = Vec::with_capacity(2 * parts.len());
         for part in parts {
-            let padding = length - part.dims()[0];
+            let [own, width] = part.dims();
+            let padding = length - own;
             let device = part.device();
             rows.push(part);
             if padding > 0 {
@@ -66,7 +66,7 @@ impl Teacher {
     }
 
     fn keep(&mut self, hidden: &Tensor<2>, batch: &Batch) {
-        let width = self.model.config().decoder.hidden_size;
+        let [_, width] = hidden.dims();
         let rows = batch.samples.iter().zip(&batch.lengths).enumerate();
         for (row, (&sample, &length)) in rows {
             let bytes = length * width * size_of::<f32>();

@@ -79,7 +79,7 @@ impl Model {
             embedded: self.embedded,
             architecture: config.family.to_string(),
             parameters: self.model.parameter_count(),
-            layers: config.layers,
+            layers: config.layers.len(),
             hidden_size: config.hidden_size,
             vocabulary: config.vocabulary,
             max_length: config.max_length,

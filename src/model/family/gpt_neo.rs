@@ -1,0 +1,121 @@
+//! GPT-Neo (Black et al., 2021): GPT-2 with separate queries, keys and values without biases, products
+//! that are not scaled, and windows in every other layer.
+
+use super::{Family, activation, gpt2, windows};
+use crate::error::Result;
+use crate::model::config::{
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+};
+use crate::model::fields::Fields;
+use crate::model::parameters::ParameterNames;
+
+pub(super) const NAMES: ParameterNames = ParameterNames {
+    prefix: "transformer.",
+    embedding: "transformer.wte",
+    positions: "transformer.wpe",
+    layer: "transformer.h",
+    attention_norm: "ln_1",
+    query: "attn.attention.q_proj",
+    key: "attn.attention.k_proj",
+    value: "attn.attention.v_proj",
+    attention_output: "attn.attention.out_proj",
+    feed_forward_norm: "ln_2",
+    up: "mlp.c_fc",
+    down: "mlp.c_proj",
+    norm: "transformer.ln_f",
+    head: "lm_head",
+    // Masks that old exports kept beside the weights.
+    ignored: &[".attn.attention.bias", ".attn.attention.masked_bias"],
+    ..ParameterNames::NONE
+};
+
+/// What files without the fields mean.
+const DEFAULT_WINDOW: usize = 256;
+const DEFAULT_LENGTH: usize = 2048;
+
+pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
+    let hidden_size = fields.size("hidden_size")?;
+    let heads = fields.size("num_heads")?;
+    if !hidden_size.is_multiple_of(heads) {
+        return Err(fields.fault(format!(
+            "hidden_size ({hidden_size}) is not a multiple of num_heads ({heads})"
+        )));
+    }
+    let layer = LayerConfig {
+        heads,
+        key_heads: heads,
+        intermediate_size: fields
+            .optional_size("intermediate_size")?
+            .unwrap_or(4 * hidden_size),
+        window: usize::MAX,
+        rotary: None,
+        attention_scale: 1.0,
+    };
+    let mut layers = vec![layer; fields.layers("num_layers")?];
+    let sliding = local_layers(fields, layers.len())?;
+    windows::set(
+        &mut layers,
+        &sliding,
+        fields.or("window_size", DEFAULT_WINDOW)?,
+    );
+    Ok(DecoderConfig {
+        family: Family::GptNeo,
+        vocabulary: fields.at_least_two("vocab_size")?,
+        hidden_size,
+        head_size: hidden_size / heads,
+        max_length: fields
+            .optional_size("max_position_embeddings")?
+            .unwrap_or(DEFAULT_LENGTH),
+        layers,
+        norm: Norm {
+            kind: NormKind::Layer,
+            epsilon: fields.or("layer_norm_epsilon", 1e-5)?,
+        },
+        block: Block::Sequential,
+        feed_forward: FeedForward {
+            kind: FeedForwardKind::Plain,
+            activation: activation(fields, "activation_function", "gelu_new")?,
+        },
+        fused_attention: false,
+        norms_of_heads: false,
+        transposed_weights: false,
+        learned_positions: true,
+        embedding_scale: 1.0,
+        biases: Biases {
+            attention: false,
+            attention_output: true,
+            feed_forward: true,
+            head: false,
+        },
+        tied_head: fields.or("tie_word_embeddings", true)?,
+        begin_token: gpt2::begin_token(fields)?,
+        end_tokens: gpt2::stated_end_tokens(fields)?,
+    })
+}
+
+/// Which layers have windows: `attention_types` is a list of patterns, each with how often it comes.
+fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
+    let types: Vec<String> = match fields.optional("attention_layers")? {
+        Some(types) => types,
+        None => {
+            let patterns: Vec<(Vec<String>, usize)> = fields.required("attention_types")?;
+            patterns
+                .into_iter()
+                .flat_map(|(pattern, times)| {
+                    // No more than there are layers, whatever the file says.
+                    let types = pattern.len().saturating_mul(times);
+                    pattern.into_iter().cycle().take(types.min(layers + 1))
+                })
+                .collect()
+        }
+    };
+    let types = fields.for_layers("attention_types", types, layers)?;
+    let local = types.iter().map(|kind| match kind.as_str() {
+        "local" => Ok(true),
+        "global" => Ok(false),
+        other => Err(fields.fault(format!(
+            "attention_types has {other}: supported are global and local"
+        ))),
+    });
+    local.collect()
+}

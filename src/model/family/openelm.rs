@@ -1,0 +1,140 @@
+//! OpenELM (Mehta et al., arXiv:2404.14619): Llama whose layers differ in heads and widths, with
+//! normalised heads, one layer for queries, keys and values, and one for gate and what is gated.
+
+use super::{Family, activation, end_tokens};
+use crate::error::Result;
+use crate::model::config::{
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+};
+use crate::model::fields::Fields;
+use crate::model::parameters::ParameterNames;
+use crate::model::rotary::{RopeScaling, Rotary};
+
+pub(super) const NAMES: ParameterNames = ParameterNames {
+    embedding: "transformer.token_embeddings",
+    layer: "transformer.layers",
+    attention_norm: "attn_norm",
+    query_key_value: "attn.qkv_proj",
+    query_norm: "attn.q_norm",
+    key_norm: "attn.k_norm",
+    attention_output: "attn.out_proj",
+    feed_forward_norm: "ffn_norm",
+    up: "ffn.proj_1",
+    gate_and_up: "ffn.proj_1",
+    down: "ffn.proj_2",
+    norm: "transformer.norm",
+    head: "lm_head",
+    // Tables that exports may keep beside the weights, and a head that is never used.
+    ignored: &[".pos_embedding.inv_freq", "transformer.classifier.weight"],
+    ..ParameterNames::NONE
+};
+
+/// The epsilon of its norms, which its files do not name.
+const NORM_EPSILON: f32 = 1e-6;
+/// Its widths are multiples of this where the file does not say.
+const DEFAULT_DIVISOR: usize = 256;
+
+pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
+    let norm: String = fields.or("normalization_layer_name", "rms_norm".to_string())?;
+    if norm != "rms_norm" {
+        return Err(fields.fault(format!(
+            "normalization_layer_name is {norm}: supported is rms_norm"
+        )));
+    }
+    let hidden_size = fields.size("model_dim")?;
+    let head_size = fields.size("head_dim")?;
+    let count = fields.layers("num_transformer_layers")?;
+    let of_layers = |name: &str| fields.for_layers(name, fields.sizes(name)?, count);
+    let heads = of_layers("num_query_heads")?;
+    let key_heads = of_layers("num_kv_heads")?;
+    let widths = widths(fields, hidden_size, count)?;
+    let rotary = Rotary {
+        size: head_size,
+        theta: fields.or("rope_freq_constant", 10_000.0)?,
+        scaling: RopeScaling::None,
+    };
+    let layers = heads.into_iter().zip(key_heads).zip(widths);
+    let layers = layers.map(|((heads, key_heads), intermediate_size)| LayerConfig {
+        heads,
+        key_heads,
+        intermediate_size,
+        window: usize::MAX,
+        rotary: Some(rotary),
+        attention_scale: 1.0 / (head_size as f32).sqrt(),
+    });
+    let gated = fields.or("ffn_with_glu", true)?;
+    Ok(DecoderConfig {
+        family: Family::OpenElm,
+        vocabulary: fields.at_least_two("vocab_size")?,
+        hidden_size,
+        head_size,
+        max_length: fields.optional_size("max_context_length")?.unwrap_or(2048),
+        layers: layers.collect(),
+        norm: Norm {
+            kind: NormKind::RootMeanSquare,
+            epsilon: NORM_EPSILON,
+        },
+        block: Block::Sequential,
+        feed_forward: FeedForward {
+            kind: if gated {
+                FeedForwardKind::FusedGated
+            } else {
+                FeedForwardKind::Plain
+            },
+            activation: activation(fields, "activation_fn_name", "swish")?,
+        },
+        fused_attention: true,
+        norms_of_heads: fields.or("normalize_qk_projections", true)?,
+        transposed_weights: false,
+        learned_positions: false,
+        embedding_scale: 1.0,
+        biases: Biases::default(),
+        tied_head: fields.or("share_input_output_layers", true)?,
+        begin_token: fields.optional("bos_token_id")?,
+        end_tokens: end_tokens(fields)?,
+    })
+}
+
+/// The width inside each layer's feed-forward block: a multiple of the model's, rounded as
+/// MobileNets round.
+fn widths(fields: &Fields<'_>, hidden_size: usize, layers: usize) -> Result<Vec<usize>> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Multipliers {
+        One(f64),
+        Each(Vec<f64>),
+    }
+    let multipliers = match fields.required("ffn_multipliers")? {
+        Multipliers::One(multiplier) => vec![multiplier; layers],
+        Multipliers::Each(ends) if ends.len() == 2 && layers > 2 => between(&ends, layers),
+        Multipliers::Each(list) => fields.for_layers("ffn_multipliers", list, layers)?,
+    };
+    let divisor = fields
+        .optional_size("ffn_dim_divisor")?
+        .unwrap_or(DEFAULT_DIVISOR);
+    let width = |multiplier: f64| {
+        let width = multiplier * hidden_size as f64;
+        if !(1.0..=1e7).contains(&width) {
+            return Err(fields.fault(format!(
+                "ffn_multipliers has {multiplier}: expected a width of 1 to 10,000,000"
+            )));
+        }
+        let nearest = (width as usize + divisor / 2) / divisor * divisor;
+        let nearest = nearest.max(divisor);
+        // Never a tenth less than asked for.
+        Ok(if (nearest as f64) < 0.9 * width {
+            nearest + divisor
+        } else {
+            nearest
+        })
+    };
+    multipliers.into_iter().map(width).collect()
+}
+
+/// From the first layer's multiplier to the last's in even steps, to two decimals.
+fn between(ends: &[f64], layers: usize) -> Vec<f64> {
+    let step = (ends[1] - ends[0]) / (layers - 1) as f64;
+    (0..layers)
+        .map(|layer| ((ends[0] + step * layer as f64) * 100.0).round() / 100.0)
+        .collect()
+}
