@@ -5,7 +5,7 @@ Trains one adapter of each kind with the program, and compares perplexities, par
 merged model's perplexity by transformers. Needs torch, transformers and peft, so it is no part of the
 test command:
 
-    python3 tests/check_peft.py target/release/minift
+    python3 tests/check_peft.py target/release/minift [MODEL]
 """
 
 import json
@@ -20,8 +20,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = ROOT / "assets/minift-tales-360k"
+BASE = Path(sys.argv[2]) if len(sys.argv) > 2 else ROOT / "assets/minift-tales-360k"
 TEXT = ROOT / "assets/tickets.jsonl"
+SOME_MODULES = "c_attn" if json.loads((BASE / "config.json").read_text())["model_type"] == "gpt2" else "q_proj,v_proj"
 SAMPLES, LENGTH = 40, 256
 
 
@@ -53,16 +54,16 @@ def main():
     worst = 0.0
     kinds = {
         "lora": ["--adapter", "lora"],
-        "rslora": ["--adapter", "lora", "--rslora", "--rank", 3, "--target-modules", "q_proj,v_proj"],
+        "rslora": ["--adapter", "lora", "--rslora", "--rank", 3, "--target-modules", SOME_MODULES],
         "dora": ["--adapter", "dora"],
         "ia3": ["--adapter", "ia3"],
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in kinds.items():
             adapter, merged = Path(folder, name), Path(folder, f"{name}-merged")
-            minift("train", "--data", TEXT, "--samples", 40, "--epochs", 2, "--out", adapter, *arguments)
-            minift("merge", "--adapter", adapter, "--out", merged)
-            data = ["--data", TEXT, "--samples", SAMPLES, "--max-length", LENGTH]
+            minift("train", "--model", BASE, "--data", TEXT, "--samples", 40, "--epochs", 2, "--out", adapter, *arguments)
+            minift("merge", "--model", BASE, "--adapter", adapter, "--out", merged)
+            data = ["--model", BASE, "--data", TEXT, "--samples", SAMPLES, "--max-length", LENGTH]
             ours = minift("eval", "--adapter", adapter, *data)["perplexity"]
             model = PeftModel.from_pretrained(base(), adapter, is_trainable=True).eval()
             theirs = perplexity(model)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Int, Tensor, TensorData};
 use common::{Vectors, check_logits, data, devices, largest_error, values};
+use minift::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use minift::data::{Batch, Sample};
 use minift::device::Device;
 use minift::model::{CausalLm, FileBytes, KeyValueCache, ModelFiles, Weights};
@@ -121,6 +122,46 @@ fn a_step_of_minifinetuning_moves_every_family() {
                 .map(|_| block_on(trainer.step(&batch(), 3e-4)).unwrap().loss)
                 .collect();
             assert!(losses[2] < losses[0], "{family}: {losses:?}");
+        }
+    }
+}
+
+/// Whatever way round a family has its weights: folded in, an adapter does what it does beside them.
+#[test]
+fn trained_adapters_can_be_merged_into_every_family() {
+    let device = Device::cpu();
+    let kinds = [
+        AdapterSettings::Lora(LoraSettings::default()),
+        AdapterSettings::Lora(LoraSettings {
+            decomposed: true,
+            ..LoraSettings::default()
+        }),
+        AdapterSettings::Ia3(Ia3Settings::default()),
+    ];
+    for folder in models() {
+        let file = expected(&folder);
+        let samples = samples(&file);
+        let batch = [Batch::new(&samples, (0..samples.len()).collect())];
+        for adapter in &kinds {
+            let settings = TrainSettings {
+                adapter: Some(adapter.clone()),
+                ..TrainSettings::default()
+            };
+            let mut trainer = Trainer::new(load(&folder, &device), settings).unwrap();
+            for _ in 0..2 {
+                block_on(trainer.step(&batch, 1e-3)).unwrap();
+            }
+            let model = trainer.model();
+            let logits = |model: &CausalLm| values(model.logits(batch[0].tokens(device.tensors())));
+            let adapted: Vec<f64> = logits(&model).into_iter().map(f64::from).collect();
+            let merged = largest_error(&logits(&model.merged()), &adapted);
+            let without = largest_error(&logits(&model.without_adapter()), &adapted);
+            assert!(
+                merged < 5e-4 && without > 20.0 * merged,
+                "{} of {}: merged it is off by {merged:e}, left out by {without:e}",
+                adapter.name(),
+                folder.display()
+            );
         }
     }
 }
