@@ -22,7 +22,7 @@ fn batch(model: &CausalLm) -> Batch {
     let samples: Vec<Sample> = tokens
         .chunks_exact(257)
         .take(8)
-        .map(<[u32]>::to_vec)
+        .map(|tokens| Sample::new(tokens.to_vec()))
         .collect();
     Batch::new(&samples, (0..8).collect())
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use minift::data::{Samples, read_texts};
+use minift::data::{Preparation, ReadOptions, Record, read_records};
 use minift::device::{Device, DeviceChoice};
 use minift::files::FolderWriter;
 use minift::model::CausalLm;
@@ -22,18 +22,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn adapt(folder: &Path, text: &Path, out: &Path) -> minift::Result<()> {
     // What can fail cheaply comes first: a folder that is taken, a text that is not there.
     let writer = FolderWriter::new(out, false)?;
-    let texts = read_texts(text)?;
+    let records = read_records(text, &ReadOptions::default())?.records;
     let device = Device::open(DeviceChoice::Auto).await?;
     let model = CausalLm::load(folder, &device)?;
     let length = model.config().decoder.max_length.min(256);
-    let tokenize = |texts: &[String], origin: &str| {
-        Samples::tokenize(texts, model.tokenizer(), length, origin).map(|found| found.samples)
+    let samples = |records: &[Record], origin: &str| {
+        let preparation = Preparation::to_length(length);
+        let found = model.reader().samples(records, &preparation, origin);
+        found.map(|found| found.samples)
     };
-    let (train, held_out) = texts.split_at(texts.len() - texts.len().div_ceil(10));
+    let (train, held_out) = records.split_at(records.len() - records.len().div_ceil(10));
+    let tales: Vec<Record> = minift::demo::tales()?
+        .into_iter()
+        .map(Record::Text)
+        .collect();
     let data = RunData {
-        train: tokenize(train, "the training part")?,
-        domain: tokenize(held_out, "the held-out part")?,
-        general: tokenize(&minift::demo::tales()?, "the tales")?,
+        train: samples(train, "the training part")?,
+        domain: samples(held_out, "the held-out part")?,
+        general: samples(&tales, "the tales")?,
         ..RunData::default()
     };
 

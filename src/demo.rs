@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::data::parse_texts;
+use crate::data::{ReadOptions, Record, parse_records};
 use crate::error::Result;
 
 /// Tickets that train in the demonstration; the rest is held out.
@@ -20,7 +20,7 @@ pub const GENERAL_PROMPT: &str = "Once upon a time, there was a little";
 ///
 /// None that is known; the file is part of the program.
 pub fn tickets() -> Result<Vec<String>> {
-    parse_texts(
+    texts(
         include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/tickets.jsonl")),
         Path::new("tickets.jsonl"),
     )
@@ -32,8 +32,17 @@ pub fn tickets() -> Result<Vec<String>> {
 ///
 /// None that is known; the file is part of the program.
 pub fn tales() -> Result<Vec<String>> {
-    parse_texts(
+    texts(
         include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/tales.jsonl")),
         Path::new("tales.jsonl"),
     )
+}
+
+fn texts(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
+    let found = parse_records(bytes, path, &ReadOptions::default())?;
+    let texts = found.records.into_iter().filter_map(|record| match record {
+        Record::Text(text) => Some(text),
+        _ => None,
+    });
+    Ok(texts.collect())
 }

@@ -157,6 +157,15 @@ pub enum Error {
         vocabulary: usize,
     },
 
+    /// A chat template that is not there, cannot be used, or refuses a conversation.
+    #[error("{}: {message}", path.display())]
+    ChatTemplate {
+        /// The file that holds it, or that a model's template would be in.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+
     // Adapters.
     /// An adapter that cannot be used with this model.
     #[error("{}: {message}", path.display())]
@@ -178,15 +187,28 @@ pub enum Error {
         /// What is wrong, and what was expected.
         message: String,
     },
+    /// A data file, a folder of texts or a pattern that cannot be used as a whole.
+    #[error("{}: {message}", path.display())]
+    DataFile {
+        /// The file, the folder or the pattern.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        message: String,
+    },
     /// A data file of a kind that is not read.
-    #[error("{}: unknown kind of data file; read are .txt (samples separated by blank lines) and .jsonl ({{\"text\": …}} a line)", path.display())]
+    #[error(
+        "{}: unknown kind of data file; read are .txt, .md, .jsonl, .ndjson, .json, .csv and .tsv \
+         (each also with .gz or .zst after it) and .parquet",
+        path.display()
+    )]
     UnknownDataFormat {
         /// The file.
         path: PathBuf,
     },
     /// Nothing to work on.
     #[error(
-        "{origin} holds no sample with at least two tokens ({skipped} shorter ones skipped): nothing to predict"
+        "{origin} holds no sample with at least two tokens and an answer among them ({skipped} shorter ones \
+         skipped): nothing to predict"
     )]
     NoSamples {
         /// Where the samples were to come from.
@@ -214,6 +236,63 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, where, and what was expected.
+        message: String,
+    },
+
+    // The Hugging Face Hub.
+    /// The Hub gave no answer, and the cache holds no complete copy of the model.
+    #[error(
+        "cannot fetch {name}: {reason}, and {} holds no complete copy of it: check the connection \
+         and run it again, or give a model folder",
+        cache.display()
+    )]
+    HubUnreachable {
+        /// The model.
+        name: String,
+        /// Why there was no answer.
+        reason: String,
+        /// The cache that was looked into.
+        cache: PathBuf,
+    },
+    /// The Hub has no such model, or no such revision of it.
+    #[error("cannot fetch {name}: {message}")]
+    HubNotFound {
+        /// The model.
+        name: String,
+        /// What is not there, and what to do.
+        message: String,
+    },
+    /// The Hub does not let this user have the model.
+    #[error("cannot fetch {name}: {message}")]
+    HubDenied {
+        /// The model.
+        name: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// A download that ended before the file was complete.
+    #[error(
+        "the download of {file} of {name} ended {}: {reason}; run it again to go on from there",
+        after(*done, *size)
+    )]
+    HubInterrupted {
+        /// The model.
+        name: String,
+        /// The file.
+        file: String,
+        /// Bytes that are kept.
+        done: u64,
+        /// Bytes of the whole file.
+        size: u64,
+        /// What ended it.
+        reason: String,
+    },
+    /// A model that cannot be used as the Hub has it, or an answer that makes no sense.
+    #[error("cannot fetch {name}: {message}")]
+    Hub {
+        /// The model.
+        name: String,
+        /// What is wrong, and what to do.
         message: String,
     },
 
@@ -270,6 +349,23 @@ impl Error {
         }
     }
 
+    /// A data file that cannot be used as a whole.
+    pub(crate) fn data_file(path: &Path, message: impl Into<String>) -> Self {
+        Self::DataFile {
+            path: path.to_path_buf(),
+            message: message.into(),
+        }
+    }
+
+    /// A line of a data file, counted from 1, that cannot be used.
+    pub(crate) fn data_line(path: &Path, line: usize, message: impl Into<String>) -> Self {
+        Self::DataLine {
+            path: path.to_path_buf(),
+            line,
+            message: message.into(),
+        }
+    }
+
     /// For `map_err`: an input or output error with what was tried on which path.
     pub(crate) fn io(
         action: &'static str,
@@ -281,6 +377,14 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+/// How far a download came. The size of a file is not known before its first byte.
+fn after(done: u64, size: u64) -> String {
+    match done {
+        0 => "before its first byte".to_string(),
+        done => format!("after {done} of {size} bytes, which are kept"),
     }
 }
 

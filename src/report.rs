@@ -111,9 +111,13 @@ pub struct DataSummary {
     pub origin: String,
     /// Samples used.
     pub samples: usize,
+    /// Texts that they were made of.
+    pub texts: usize,
     /// Predicted tokens in them.
     pub tokens: usize,
-    /// Texts of fewer than two tokens, left out.
+    /// Tokens in them that are only given, such as prompts.
+    pub given: usize,
+    /// Texts with nothing to predict, left out.
     pub skipped: usize,
     /// Texts cut to the greatest length.
     pub truncated: usize,
@@ -125,9 +129,11 @@ impl DataSummary {
         Self {
             origin,
             samples: samples.samples.len(),
+            texts: samples.texts.len(),
             tokens: samples.positions(),
+            given: samples.given(),
             skipped: samples.skipped,
-            truncated: samples.truncated.iter().filter(|&&cut| cut).count(),
+            truncated: samples.texts.iter().filter(|text| text.cut).count(),
         }
     }
 }

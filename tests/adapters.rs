@@ -171,7 +171,8 @@ fn only_the_adapter_is_trained() {
     let tickets = minift::demo::tickets().unwrap();
     for device in devices() {
         let model = CausalLm::embedded(&device).unwrap();
-        let sample = |text: &String| model.tokenizer().encode(text).unwrap()[..40].to_vec();
+        let sample =
+            |text: &String| Sample::new(model.tokenizer().encode(text).unwrap()[..40].to_vec());
         let samples: Vec<Sample> = tickets[..2].iter().map(sample).collect();
         for adapter in kinds_of_settings() {
             let settings = TrainSettings {
@@ -336,7 +337,8 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 fn the_optimiser_keeps_moments_of_the_adapter_alone() {
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
     let tickets = minift::demo::tickets().unwrap();
-    let sample = |text: &String| model.tokenizer().encode(text).unwrap()[..24].to_vec();
+    let sample =
+        |text: &String| Sample::new(model.tokenizer().encode(text).unwrap()[..24].to_vec());
     let samples: Vec<Sample> = tickets[..4].iter().map(sample).collect();
     let data = Arc::new(RunData {
         train: samples.clone(),

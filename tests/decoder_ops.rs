@@ -6,6 +6,7 @@ mod common;
 use burn::tensor::{Tensor, TensorData};
 use common::{devices, values};
 use minift::device::Device;
+use minift::model::Visible;
 use minift::model::ops::{Activation, Way, causal_attention, gate, rms_norm, rotate};
 
 fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
@@ -123,6 +124,7 @@ fn rotary_embedding() {
 
 #[test]
 fn attention() {
+    // The last case holds several texts a sample.
     for ([batch, length, heads, size], key_length, key_heads, window) in [
         ([1, 1, 1, 4], 1, 1, usize::MAX),
         ([2, 37, 8, 8], 37, 4, usize::MAX),
@@ -132,6 +134,7 @@ fn attention() {
         ([2, 37, 4, 8], 37, 2, 16),
         ([1, 9, 2, 8], 30, 1, 5),
         ([1, 7, 2, 8], 7, 2, 1),
+        ([2, 33, 4, 8], 33, 2, 9),
     ] {
         let keys = [batch, key_length, key_heads, size];
         let name = format!(
@@ -147,7 +150,19 @@ fn attention() {
                     inputs[1].clone(),
                     inputs[2].clone(),
                     0.35,
-                    window,
+                    Visible {
+                        window,
+                        beginnings: (length == 33).then(|| {
+                            // The first sample's texts begin at 0, 5 and 20, the second's at 0 and 32.
+                            let beginning = |query: usize| match (query / length, query % length) {
+                                (0, 5..20) => 5,
+                                (0, 20..) => 20,
+                                (1, 32) => 32,
+                                _ => 0,
+                            };
+                            (0..batch * length).map(beginning).collect()
+                        }),
+                    },
                 )
             },
         );

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Int, Tensor, TensorData};
-use common::{Vectors, check_logits, data, devices, largest_error, values};
+use common::{Vectors, check_logits, data, devices, largest, largest_error, values};
 use minift::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use minift::data::{Batch, Sample};
 use minift::device::Device;
@@ -152,7 +152,7 @@ fn trained_adapters_can_be_merged_into_every_family() {
                 block_on(trainer.step(&batch, 1e-3)).unwrap();
             }
             let model = trainer.model();
-            let logits = |model: &CausalLm| values(model.logits(batch[0].tokens(device.tensors())));
+            let logits = |model: &CausalLm| values(model.logits(batch[0].inputs(device.tensors())));
             let adapted: Vec<f64> = logits(&model).into_iter().map(f64::from).collect();
             let merged = largest_error(&logits(&model.merged()), &adapted);
             let without = largest_error(&logits(&model.without_adapter()), &adapted);
@@ -162,6 +162,90 @@ fn trained_adapters_can_be_merged_into_every_family() {
                 adapter.name(),
                 folder.display()
             );
+        }
+    }
+}
+
+/// Layers that are computed twice give the gradients of layers that are kept, of the weights and of
+/// adapters.
+#[test]
+fn gradient_checkpointing_changes_no_gradient() {
+    for device in devices() {
+        for folder in models() {
+            let file = expected(&folder);
+            let samples = samples(&file);
+            let batch = [Batch::new(&samples, (0..samples.len()).collect())];
+            let lora = AdapterSettings::Lora(LoraSettings {
+                dropout: 0.1,
+                ..LoraSettings::default()
+            });
+            for adapter in [None, Some(lora)] {
+                let gradients = |gradient_checkpointing| {
+                    let settings = TrainSettings {
+                        adapter: adapter.clone(),
+                        gradient_checkpointing,
+                        ..TrainSettings::default()
+                    };
+                    let mut trainer = Trainer::new(load(&folder, &device), settings).unwrap();
+                    // After a step, that an adapter's second factor is not 0.
+                    block_on(trainer.step(&batch, 1e-3)).unwrap();
+                    let (loss, gradients) = trainer.gradients(&batch);
+                    (
+                        values(loss),
+                        gradients.into_iter().map(values).collect::<Vec<_>>(),
+                    )
+                };
+                let (kept, recomputed) = (gradients(false), gradients(true));
+                assert!((kept.0[0] - recomputed.0[0]).abs() < 1e-5);
+                let to_f64 =
+                    |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+                for (kept, recomputed) in kept.1.iter().zip(&recomputed.1) {
+                    let kept = to_f64(kept);
+                    let error = largest_error(recomputed, &kept);
+                    assert!(
+                        error <= 1e-4 * largest(&kept) + 1e-6,
+                        "{} on {}: off by {error:e}",
+                        folder.display(),
+                        device.name()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Texts that are packed into one sample see nothing of each other, and stand at positions of their own.
+#[test]
+fn packed_texts_are_predicted_as_if_alone() {
+    for device in devices() {
+        for folder in models() {
+            let model = load(&folder, &device);
+            let file = expected(&folder);
+            let ids: Vec<u32> = samples(&file)[0].tokens().to_vec();
+            let texts = [&ids[..7], &ids[7..31], &ids[31..]].map(|ids| Sample::new(ids.to_vec()));
+            let rows = |list: &[Sample]| {
+                let batch = Batch::new(list, vec![0]);
+                let hidden = model
+                    .predictions(batch.inputs(&model.tensor_device()))
+                    .hidden;
+                let [inputs, width] = hidden.dims();
+                (values(hidden), inputs, width)
+            };
+            let (packed, _, width) = rows(&[Sample::packed(texts.clone())]);
+            let mut place = 0;
+            for text in &texts {
+                let (alone, inputs, _) = rows(std::slice::from_ref(text));
+                let alone: Vec<f64> = alone.into_iter().map(f64::from).collect();
+                let together = &packed[place * width..(place + inputs) * width];
+                let error = largest_error(together, &alone);
+                assert!(
+                    error < 1e-4,
+                    "{} on {}: {error:e}",
+                    folder.display(),
+                    device.name()
+                );
+                place += text.len();
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ fn memory_is_flat_over_steps() {
         let tokens = model.tokenizer().encode(&tickets).unwrap();
         // Batches of several lengths, as in a real epoch.
         let samples: Vec<Sample> = (0..8)
-            .map(|i| tokens[i * 40..i * 40 + 10 + 4 * i].to_vec())
+            .map(|i| tokens[i * 40..i * 40 + 10 + 4 * i].to_vec().into())
             .collect();
         let batches: Vec<Batch> = (0..4)
             .map(|b| Batch::new(&samples, vec![2 * b, 2 * b + 1]))

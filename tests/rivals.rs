@@ -199,13 +199,14 @@ fn texts_that_the_model_writes_follow_its_distribution() {
         assert!(texts == written(1) && texts != written(2));
         let beginning = model.tokenizer().encode("").unwrap();
         for text in &texts {
-            assert!(text.starts_with(&beginning) && (2..=48).contains(&text.len()));
+            assert!(text.tokens().starts_with(&beginning) && (2..=48).contains(&text.len()));
         }
 
         let mut entropy = 0.0;
         let mut count = 0.0;
         for text in &texts {
-            let inputs: Vec<i32> = text[..text.len() - 1].iter().map(|&id| id as i32).collect();
+            let inputs = text.tokens()[..text.len() - 1].iter();
+            let inputs: Vec<i32> = inputs.map(|&id| id as i32).collect();
             let shape = [1, inputs.len()];
             let tokens =
                 Tensor::<2, Int>::from_data(TensorData::new(inputs, shape), &model.tensor_device());

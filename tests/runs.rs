@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{devices, values};
 use minift::Error;
-use minift::data::Samples;
+use minift::data::{Sample, Samples};
 use minift::demo;
 use minift::device::Device;
 use minift::model::CausalLm;
@@ -28,7 +28,7 @@ fn data(model: &CausalLm, train: usize) -> Arc<RunData> {
     let mut train_samples = samples(&tickets[..train], 40);
     // Lengths that differ, so that batches are padded.
     for (number, sample) in train_samples.iter_mut().enumerate() {
-        sample.truncate(20 + number % 20);
+        *sample = Sample::new(sample.tokens()[..20 + number % 20].to_vec());
     }
     Arc::new(RunData {
         train: train_samples,

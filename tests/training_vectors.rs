@@ -7,7 +7,7 @@ mod common;
 use common::{
     check_logits, data, devices, largest, largest_error, samples_of_step, values, vectors,
 };
-use minift::data::{Batch, Sample, Samples, parse_texts};
+use minift::data::{Batch, Preparation, ReadOptions, Sample, read_records};
 use minift::device::Device;
 use minift::eval::evaluate;
 use minift::model::CausalLm;
@@ -102,7 +102,9 @@ fn perplexities_agree_with_pytorch() {
         let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("assets")
             .join(name);
-        parse_texts(&std::fs::read(&path).unwrap(), &path).unwrap()
+        read_records(&path, &ReadOptions::default())
+            .unwrap()
+            .records
     };
     let (tickets, tales) = (texts("tickets.jsonl"), texts("tales.jsonl"));
     for (name, texts) in [
@@ -110,7 +112,9 @@ fn perplexities_agree_with_pytorch() {
         ("tales_first_200", &tales[..200]),
         ("tales_last_40", &tales[200..]),
     ] {
-        let samples = Samples::tokenize(texts, model.tokenizer(), 256, name)
+        let samples = model
+            .reader()
+            .samples(texts, &Preparation::to_length(256), name)
             .unwrap()
             .samples;
         let found = pollster::block_on(evaluate(&model, &samples, 8)).unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::inputs::{ModelArguments, TextArguments};
 use super::training::{GeneralText, Percentage, TrainingArguments};
 use crate::device::DeviceChoice;
 use crate::model::Sampling;
@@ -33,6 +34,8 @@ pub enum Command {
     Compare(CompareArguments),
     /// Train a model on a text
     Train(Box<TrainArguments>),
+    /// Show what a model would see of a text: counts, lengths, samples with what is trained marked
+    Data(DataArguments),
     /// Measure a model's perplexity on a text
     Eval(EvalArguments),
     /// Let a model continue a prompt
@@ -72,13 +75,13 @@ pub struct CompareArguments {
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct TrainArguments {
-    /// Model folder as on the Hugging Face Hub: config.json, model.safetensors, tokenizer.json
-    /// [default: the embedded model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
-    /// Text of the domain: .txt (samples separated by blank lines) or .jsonl ({"text": …} a line)
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    /// Text of the domain: .txt (samples separated by blank lines), .md, .jsonl, .json, .csv, .tsv
+    /// (each also .gz or .zst), .parquet, a folder of .txt and .md files, or a pattern; several are
+    /// read one after another
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
     /// Text that measures what the model forgets [default: the embedded tales]
     #[arg(long, value_name = "FILE")]
     pub general: Option<PathBuf>,
@@ -92,12 +95,15 @@ pub struct TrainArguments {
     /// run left a checkpoint
     #[arg(long)]
     pub force: bool,
-    /// Train on the first N samples [default: nine tenths, or all with --held-out]
+    /// Train on the first N texts [default: all but a tenth that --seed chooses, or all with
+    /// --held-out]
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
-    /// Cut samples to N tokens [default: 256, or the model's greatest length if that is less]
-    #[arg(long, value_name = "N")]
-    pub max_length: Option<usize>,
+    #[command(flatten)]
+    pub text: TextArguments,
+    /// Pack several texts into one sample, none of which sees another: less padding
+    #[arg(long)]
+    pub pack: bool,
     #[command(flatten)]
     pub training: TrainingArguments,
     /// General text that is mixed into training: a file, or self for text that the untouched model
@@ -132,22 +138,32 @@ pub struct TrainArguments {
 
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)] // so that the message names the setting
+pub struct DataArguments {
+    /// Text, in any form that train reads
+    #[arg(value_name = "FILE", required = true)]
+    pub data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
+    #[command(flatten)]
+    pub text: TextArguments,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct EvalArguments {
-    /// Model folder [default: the embedded model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Adapter folder, for that model
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
-    /// Text: .txt or .jsonl
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// Use only the first N samples
+    /// Text, in any form that train reads
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Use only the first N texts
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
-    /// Cut samples to N tokens [default: 256, or the model's greatest length if that is less]
-    #[arg(long, value_name = "N")]
-    pub max_length: Option<usize>,
+    #[command(flatten)]
+    pub text: TextArguments,
     /// Samples a batch
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub batch_size: usize,
@@ -156,9 +172,8 @@ pub struct EvalArguments {
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)] // so that the message names the setting
 pub struct GenerateArguments {
-    /// Model folder [default: the embedded model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Adapter folder, for that model
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
@@ -184,9 +199,8 @@ pub struct GenerateArguments {
 
 #[derive(Clone, Debug, Args)]
 pub struct MergeArguments {
-    /// Model folder [default: the embedded model]
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArguments,
     /// Adapter folder, for that model
     #[arg(long, value_name = "DIR")]
     pub adapter: PathBuf,

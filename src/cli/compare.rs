@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::CompareArguments;
+use super::inputs::{ModelArguments, Reading};
 use super::output::{Output, thousands};
 use super::setup::{self, Set};
 use super::{Ended, summary};
@@ -62,11 +63,14 @@ pub async fn run(
     let plan = Plan::new(&recipe, recipe.methods(&path)?)?;
     let results = Results::open(&arguments.out)?;
     let device = setup::device(device, output).await?;
-    let folder = match &recipe.model {
-        Source::Path(folder) => Some(folder.as_path()),
-        Source::Embedded | Source::Model => None,
+    let model = ModelArguments {
+        model: match &recipe.model {
+            Source::Path(folder) => Some(folder.clone()),
+            Source::Embedded | Source::Model => None,
+        },
+        revision: None,
     };
-    let (model, model_name) = setup::model(folder, &device, output)?;
+    let (model, model_name) = model.announced(&device, output)?;
     // What does not fit the model is better known before the first training than after hours.
     for method in &plan.methods {
         let count = method.settings.trainable_count(&model);
@@ -274,7 +278,9 @@ async fn texts(
     model: &CausalLm,
     output: &Output,
 ) -> Result<Vec<Texts>> {
-    let max_length = setup::max_length(recipe.max_length, model)?;
+    let reading = Reading::to_length(recipe.max_length, model.reader())?;
+    let max_length = reading.preparation.max_length;
+    let read = |path: &Path| Set::read(path, model, &reading, output);
     let most = recipe.evaluation_samples.unwrap_or(usize::MAX);
     let first = |set: Set| -> Vec<Sample> {
         let mut samples = set.samples.samples;
@@ -282,7 +288,7 @@ async fn texts(
         samples
     };
     let (general, for_replay) = match &recipe.general {
-        Source::Path(path) => (Set::read(path, model, max_length)?, None),
+        Source::Path(path) => (read(path)?, None),
         Source::Embedded | Source::Model => {
             let (general, rest) = Set::tales(model, max_length)?;
             (general, Some(rest))
@@ -295,7 +301,7 @@ async fn texts(
     let mut replay = Vec::new();
     if replays {
         let set = match &recipe.replay {
-            Source::Path(path) => Set::read(path, model, max_length)?,
+            Source::Path(path) => read(path)?,
             Source::Model => Set::written(model, WRITTEN_TEXTS, max_length, 0, output).await?,
             Source::Embedded => match for_replay {
                 Some(rest) => rest,
@@ -318,7 +324,7 @@ async fn texts(
     let mut all = Vec::new();
     for domain in &recipe.domain {
         let (set, usual) = match &domain.data {
-            Source::Path(path) => (Set::read(path, model, max_length)?, None),
+            Source::Path(path) => (read(path)?, None),
             Source::Embedded | Source::Model => {
                 let set = Set::tickets(model, max_length)?;
                 let held_out = set.len() - demo::TRAIN_TICKETS;
@@ -327,7 +333,7 @@ async fn texts(
         };
         setup::describe(output, "Domain", &set.summary());
         let (pool, held_out) = match &domain.held_out {
-            Some(path) => (set, Set::read(path, model, max_length)?),
+            Some(path) => (set, read(path)?),
             None => {
                 let available = set.len();
                 let count = domain.hold_out.or(usual).unwrap_or(available.div_ceil(10));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::DemoArguments;
+use super::inputs::{ModelArguments, Reading};
 use super::output::Output;
 use super::{Ended, setup, summary};
 use crate::demo::{DOMAIN_PROMPT, GENERAL_PROMPT, TRAIN_TICKETS};
@@ -26,11 +27,14 @@ pub async fn run(
         .unwrap_or_else(|| setup::free_folder("minift-out"));
     let folder = FolderWriter::new(&out, arguments.force)?;
     let device = setup::device(device, output).await?;
-    let (model, name) = setup::model(None, &device, output)?;
-    let max_length = setup::max_length(None, &model)?;
+    let (model, name) = ModelArguments::default().announced(&device, output)?;
+    let max_length = Reading::to_length(None, model.reader())?
+        .preparation
+        .max_length;
     let (train, domain) = setup::Set::tickets(&model, max_length)?.split(TRAIN_TICKETS);
     let (general, _) = setup::Set::tales(&model, max_length)?;
     let sets = setup::Sets {
+        pack: false,
         train,
         domain,
         general,

@@ -2,8 +2,10 @@
 
 mod args;
 mod compare;
+mod data;
 mod demo;
 mod doctor;
+mod inputs;
 mod output;
 mod setup;
 mod small;
@@ -69,6 +71,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Demo(demo)) => demo::run(&demo, device, output, &cancel()).await,
         Some(Command::Compare(compare)) => compare::run(&compare, device, output, &cancel()).await,
         Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
+        Some(Command::Data(data)) => data::run(&data, output),
         Some(Command::Eval(eval)) => small::eval(&eval, device, output).await,
         Some(Command::Generate(generate)) => small::generate(&generate, device, output).await,
         Some(Command::Merge(merge)) => small::merge(&merge, device, output).await,

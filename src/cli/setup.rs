@@ -3,17 +3,16 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::inputs::Reading;
 use super::output::{Output, thousands};
-use crate::data::{Sample, Samples, read_texts};
+use crate::data::{Sample, Samples, packed};
 use crate::demo;
 use crate::device::{Device, DeviceChoice};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{CausalLm, Sampling};
 use crate::report::{Continuation, DataSummary, Setup};
 use crate::train::RunData;
 
-/// Samples are cut to this many tokens where nobody says otherwise.
-const DEFAULT_LENGTH: usize = 256;
 /// Tokens of a continuation that is shown after a run.
 const CONTINUATION_TOKENS: usize = 40;
 
@@ -24,49 +23,11 @@ pub async fn device(choice: DeviceChoice, output: &Output) -> Result<Device> {
     Ok(device)
 }
 
-/// Reads a model, or the embedded one, and says which.
-pub fn model(
-    folder: Option<&Path>,
-    device: &Device,
-    output: &Output,
-) -> Result<(CausalLm, String)> {
-    let model = load(folder, device)?;
-    let name = match folder {
-        Some(folder) => folder.display().to_string(),
-        None => "minift-tales-360k (embedded)".to_string(),
-    };
-    let parameters = thousands(model.parameter_count() as f64);
-    output.text(format!("Model    {name}, {parameters} parameters"));
-    Ok((model, name))
-}
-
-/// Reads a model, or the embedded one.
-pub fn load(folder: Option<&Path>, device: &Device) -> Result<CausalLm> {
-    match folder {
-        Some(folder) => CausalLm::load(folder, device),
-        None => CausalLm::embedded(device),
-    }
-}
-
 /// The model with an adapter, if one is given.
 pub fn adapted(model: CausalLm, folder: Option<&Path>) -> Result<CausalLm> {
     match folder {
         Some(folder) => model.load_adapter(folder),
         None => Ok(model),
-    }
-}
-
-/// The greatest length of a sample.
-pub fn max_length(asked: Option<usize>, model: &CausalLm) -> Result<usize> {
-    let longest = model.config().decoder.max_length;
-    match asked {
-        None => Ok(DEFAULT_LENGTH.min(longest)),
-        Some(length) if (2..=longest).contains(&length) => Ok(length),
-        Some(length) => Err(Error::setting(
-            "max-length",
-            length,
-            format!("2 to {longest}, the greatest length of this model"),
-        )),
     }
 }
 
@@ -77,14 +38,30 @@ pub struct Set {
 }
 
 impl Set {
-    /// The samples of a file.
-    pub fn read(path: &Path, model: &CausalLm, max_length: usize) -> Result<Self> {
-        Self::new(
-            &read_texts(path)?,
+    /// The samples of a file, a folder or a pattern.
+    pub fn read(path: &Path, model: &CausalLm, reading: &Reading, output: &Output) -> Result<Self> {
+        Self::read_all(
+            std::slice::from_ref(&path.to_path_buf()),
             model,
-            max_length,
-            path.display().to_string(),
+            reading,
+            output,
         )
+    }
+
+    /// The samples of several of them.
+    pub fn read_all(
+        paths: &[PathBuf],
+        model: &CausalLm,
+        reading: &Reading,
+        output: &Output,
+    ) -> Result<Self> {
+        let (found, origin) = reading.records(paths, output)?;
+        Ok(Self {
+            samples: model
+                .reader()
+                .samples(&found.records, &reading.preparation, &origin)?,
+            origin,
+        })
     }
 
     /// The samples of texts.
@@ -125,20 +102,26 @@ impl Set {
             .await?;
         output.finish();
         Ok(Self {
-            samples: Samples {
-                truncated: vec![false; samples.len()],
-                samples,
-                skipped: 0,
-            },
+            samples: Samples::whole(samples),
             origin: "written by the untouched model".to_string(),
         })
     }
 
+    /// Texts that it has.
     pub fn len(&self) -> usize {
-        self.samples.samples.len()
+        self.samples.texts.len()
     }
 
-    /// The first `count` samples, and the others as a set of their own.
+    /// So many texts that a seed chooses as a set of their own, after the others.
+    pub fn draw(mut self, count: usize, seed: u64) -> (Self, Self) {
+        let drawn = Self {
+            samples: self.samples.draw(count, seed),
+            origin: self.origin.clone(),
+        };
+        (self, drawn)
+    }
+
+    /// The first `count` texts, and the others as a set of their own.
     pub fn split(mut self, count: usize) -> (Self, Self) {
         let rest = Self {
             samples: self.samples.split_off(count),
@@ -154,6 +137,8 @@ impl Set {
 
 /// The sets of a run.
 pub struct Sets {
+    /// Whether what is trained on is packed.
+    pub pack: bool,
     pub train: Set,
     pub domain: Set,
     pub general: Set,
@@ -172,6 +157,7 @@ impl Sets {
         output: &Output,
     ) -> (RunData, Vec<Sample>, Setup) {
         let Self {
+            pack,
             train,
             domain,
             general,
@@ -205,7 +191,7 @@ impl Sets {
             }
         }
         let samples = |set: Option<Set>| set.map_or_else(Vec::new, |set| set.samples.samples);
-        let data = RunData {
+        let mut data = RunData {
             train: train.samples.samples,
             domain: domain.samples.samples,
             general: general.samples.samples,
@@ -244,29 +230,46 @@ impl Sets {
                 ));
             }
         }
+        if pack {
+            for samples in [&mut data.train, &mut data.replay] {
+                *samples = packed(samples, max_length);
+            }
+            output.text(format!(
+                "Packed   into {} samples of up to {max_length} tokens",
+                thousands(data.train.len() as f64)
+            ));
+        }
         (data, validation, setup)
     }
 }
 
 /// A line about a set of samples.
 pub fn describe(output: &Output, title: &str, summary: &DataSummary) {
+    let number = |number: usize| thousands(number as f64);
     let mut line = format!(
         "{title:<8} {} samples, {} tokens to predict: {}",
-        thousands(summary.samples as f64),
-        thousands(summary.tokens as f64),
+        number(summary.samples),
+        number(summary.tokens),
         summary.origin
     );
-    if summary.truncated > 0 {
-        line.push_str(&format!(
-            "; {} cut to length",
-            thousands(summary.truncated as f64)
-        ));
-    }
-    if summary.skipped > 0 {
-        line.push_str(&format!(
-            "; {} too short and skipped",
-            thousands(summary.skipped as f64)
-        ));
+    let more = [
+        (summary.given, "tokens only given"),
+        (
+            if summary.samples > summary.texts {
+                summary.texts
+            } else {
+                0
+            },
+            "texts in windows",
+        ),
+        (
+            summary.truncated,
+            "cut to length (--long-texts windows keeps their rest)",
+        ),
+        (summary.skipped, "with nothing to predict, skipped"),
+    ];
+    for (count, what) in more.into_iter().filter(|&(count, _)| count > 0) {
+        line.push_str(&format!("; {} {what}", number(count)));
     }
     output.text(line);
 }

@@ -20,10 +20,10 @@ pub async fn eval(
         return Err(Error::setting("batch-size", 0, "1 or more"));
     }
     let device = setup::device(device, output).await?;
-    let (model, _) = setup::model(arguments.model.as_deref(), &device, output)?;
+    let (model, _) = arguments.model.announced(&device, output)?;
     let model = setup::adapted(model, arguments.adapter.as_deref())?;
-    let max_length = setup::max_length(arguments.max_length, &model)?;
-    let mut set = Set::read(&arguments.data, &model, max_length)?;
+    let reading = arguments.text.reading(model.reader())?;
+    let mut set = Set::read_all(&arguments.data, &model, &reading, output)?;
     if let Some(count) = arguments.samples {
         if count == 0 {
             return Err(Error::setting("samples", count, "1 or more"));
@@ -53,6 +53,7 @@ pub async fn eval(
         "perplexity": found.perplexity,
         "tokens": found.tokens,
         "samples": summary.samples,
+        "given": summary.given,
         "skipped": summary.skipped,
         "truncated": summary.truncated,
     }));
@@ -70,7 +71,7 @@ pub async fn generate(
     output: &Output,
 ) -> Result<Ended> {
     let device = Device::open(device).await?;
-    let model = setup::load(arguments.model.as_deref(), &device)?;
+    let model = arguments.model.load(&device, output)?;
     let model = setup::adapted(model, arguments.adapter.as_deref())?;
     output.piece(&arguments.prompt);
     let text = model
@@ -93,7 +94,7 @@ pub async fn merge(
 ) -> Result<Ended> {
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     let device = setup::device(device, output).await?;
-    let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
+    let (model, name) = arguments.model.announced(&device, output)?;
     let model = setup::adapted(model, Some(&arguments.adapter))?;
     model.merged().write(&folder, "").await?;
     folder.finish()?;

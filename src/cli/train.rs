@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::TrainArguments;
+use super::inputs::Reading;
 use super::output::{Output, thousands};
 use super::setup::{self, Set, Sets};
 use super::training::GeneralText;
@@ -45,12 +46,21 @@ pub async fn run(
     // A place that cannot be written to is better known before the training than after it.
     drop(FolderWriter::new(&arguments.out, arguments.force)?);
     let device = setup::device(device, output).await?;
-    let (model, name) = setup::model(arguments.model.as_deref(), &device, output)?;
-    let max_length = setup::max_length(arguments.max_length, &model)?;
+    let (model, name) = arguments.model.announced(&device, output)?;
+    let reading = arguments.text.reading(model.reader())?;
+    let max_length = reading.preparation.max_length;
     // What does not fit the model is better known before any text is written or read.
     let trainable = settings.trainable_count(&model)?;
-    let mut sets = samples(arguments, &model, max_length)?;
-    general_texts(&mut sets, arguments, &settings, &model, max_length, output).await?;
+    let mut sets = samples(arguments, &model, &reading, output)?;
+    general_texts(
+        &mut sets,
+        arguments,
+        &settings,
+        &model,
+        &reading.of_general(),
+        output,
+    )
+    .await?;
     let (data, validation, setup) = sets.announce(&model, name, max_length, output);
     let data = Arc::new(data);
     if let Some(adapter) = &settings.adapter {
@@ -241,8 +251,16 @@ fn checkpoint_path(out: &Path) -> PathBuf {
 }
 
 /// Training, held-out and general samples, as the arguments share them out.
-fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> Result<Sets> {
-    let all = Set::read(&arguments.data, model, max_length)?;
+fn samples(
+    arguments: &TrainArguments,
+    model: &CausalLm,
+    reading: &Reading,
+    output: &Output,
+) -> Result<Sets> {
+    let general_reading = reading.of_general();
+    let read = |path: &Path| Set::read(path, model, &general_reading, output);
+    let max_length = reading.preparation.max_length;
+    let all = Set::read_all(&arguments.data, model, reading, output)?;
     let available = all.len();
     // Without a file of their own, the held-out samples come out of the same one: a tenth at least.
     let most = match arguments.held_out {
@@ -272,13 +290,16 @@ fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> R
             available: most,
         });
     }
-    let (train, rest) = all.split(count);
+    let (train, rest) = match arguments.samples {
+        Some(_) => all.split(count),
+        None => all.draw(available - count, arguments.training.seed),
+    };
     let domain = match &arguments.held_out {
-        Some(path) => Set::read(path, model, max_length)?,
+        Some(path) => Set::read(path, model, reading, output)?,
         None => rest,
     };
     let (general, validation) = match &arguments.general {
-        Some(path) => (Set::read(path, model, max_length)?, None),
+        Some(path) => (read(path)?, None),
         None => {
             let (general, validation) = Set::tales(model, max_length)?;
             (general, Some(validation))
@@ -287,7 +308,7 @@ fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> R
     let searches = arguments.max_degeneralization.is_some();
     let (general, validation) = match (&arguments.validation, validation) {
         _ if !searches => (general, None),
-        (Some(path), _) => (general, Some(Set::read(path, model, max_length)?)),
+        (Some(path), _) => (general, Some(read(path)?)),
         (None, Some(validation)) => (general, Some(validation)),
         (None, None) => {
             let count = general.len();
@@ -303,6 +324,7 @@ fn samples(arguments: &TrainArguments, model: &CausalLm, max_length: usize) -> R
         }
     };
     Ok(Sets {
+        pack: arguments.pack,
         train,
         domain,
         general,
@@ -318,7 +340,7 @@ async fn general_texts(
     arguments: &TrainArguments,
     settings: &TrainSettings,
     model: &CausalLm,
-    max_length: usize,
+    reading: &Reading,
     output: &Output,
 ) -> Result<()> {
     if let Some(text) = &arguments.replay {
@@ -327,15 +349,14 @@ async fn general_texts(
             // Larger shares than the one that was given are tried.
             count = count.max(SEARCHED_REPLAY_TEXTS);
         }
-        sets.replay =
-            Some(general_text(text, count, settings.seed, model, max_length, output).await?);
+        sets.replay = Some(general_text(text, count, settings.seed, model, reading, output).await?);
     }
     if settings.ewc > 0.0 {
         let text = arguments.ewc_text.as_ref().unwrap_or(&GeneralText::Model);
         let count = CONSOLIDATION_TEXTS;
         // Another text than what is replayed.
         let seed = settings.seed ^ (1 << 32);
-        let set = general_text(text, count, seed, model, max_length, output).await?;
+        let set = general_text(text, count, seed, model, reading, output).await?;
         let count = count.min(set.len());
         sets.consolidation = Some(set.split(count).0);
     }
@@ -347,12 +368,15 @@ async fn general_text(
     count: usize,
     seed: u64,
     model: &CausalLm,
-    max_length: usize,
+    reading: &Reading,
     output: &Output,
 ) -> Result<Set> {
     match text {
-        GeneralText::File(path) => Set::read(path, model, max_length),
-        GeneralText::Model => Set::written(model, count, max_length, seed, output).await,
+        GeneralText::File(path) => Set::read(path, model, reading, output),
+        GeneralText::Model => {
+            let max_length = reading.preparation.max_length;
+            Set::written(model, count, max_length, seed, output).await
+        }
     }
 }
 

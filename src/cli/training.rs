@@ -114,6 +114,10 @@ pub struct TrainingArguments {
     /// Batches a step
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub grad_accumulation: usize,
+    /// Compute layers again for their gradients instead of keeping what they made: less memory, and
+    /// about a third more time
+    #[arg(long)]
+    pub gradient_checkpointing: bool,
     #[command(flatten)]
     pub adapter: AdapterArguments,
     /// Learning rate after the warm-up [default: 0.001; 0.003 with lora and dora, 0.01 with ia3]
@@ -188,6 +192,7 @@ impl TrainingArguments {
             epochs: self.epochs,
             batch_size: self.batch_size,
             gradient_accumulation: self.grad_accumulation,
+            gradient_checkpointing: self.gradient_checkpointing,
             learning_rate: self.lr.unwrap_or(usual),
             warmup_steps: self.warmup,
             schedule: match self.schedule {

@@ -7,13 +7,14 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::samples::Sample;
+use super::sample::Sample;
+use crate::model::{Beginnings, Inputs};
 use crate::objective::twin::MASKED;
 
 /// Batches among whose samples lengths are sorted; within such a window the order is random.
 const WINDOW: usize = 16;
 
-/// A batch: every token but a sample's last is an input, every token but the first a label.
+/// A batch: every token but a sample's last is an input, and what is to be predicted a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Which samples, by their position in the list.
@@ -26,6 +27,8 @@ pub struct Batch {
     pub positions: usize,
     tokens: Vec<i32>,
     labels: Vec<i32>,
+    /// Where the text of each input begins, where a sample holds several.
+    beginnings: Option<Beginnings>,
 }
 
 impl Batch {
@@ -37,14 +40,19 @@ impl Batch {
         let mut labels = vec![MASKED; samples.len() * length];
         for (row, &index) in samples.iter().enumerate() {
             let sample = &list[index];
-            for (i, pair) in sample.windows(2).enumerate() {
+            for (i, pair) in sample.tokens().windows(2).enumerate() {
                 tokens[row * length + i] = pair[0] as i32;
-                labels[row * length + i] = pair[1] as i32;
+                if sample.predicted()[i + 1] {
+                    labels[row * length + i] = pair[1] as i32;
+                }
             }
         }
+        let of_batch = || samples.iter().map(|&index| &list[index]);
+        let packed = of_batch().any(|sample| sample.beginnings().len() > 1);
         Self {
+            beginnings: packed.then(|| of_batch().flat_map(|sample| own(sample, length)).collect()),
+            positions: of_batch().map(Sample::positions).sum(),
             samples,
-            positions: lengths.iter().sum(),
             lengths,
             length,
             tokens,
@@ -52,10 +60,13 @@ impl Batch {
         }
     }
 
-    /// Input token ids \[samples, length\].
-    pub fn tokens(&self, device: &burn::tensor::Device) -> Tensor<2, Int> {
+    /// Input tokens \[samples, length\].
+    pub fn inputs(&self, device: &burn::tensor::Device) -> Inputs {
         let shape = [self.samples.len(), self.length];
-        Tensor::from_data(TensorData::new(self.tokens.clone(), shape), device)
+        Inputs {
+            tokens: Tensor::from_data(TensorData::new(self.tokens.clone(), shape), device),
+            beginnings: self.beginnings.clone(),
+        }
     }
 
     /// Labels \[samples · length\], negative where there is nothing to predict.
@@ -65,6 +76,19 @@ impl Batch {
             device,
         )
     }
+}
+
+/// For each of so many places where the text begins that a sample has there; padding counts to the
+/// last.
+fn own(sample: &Sample, length: usize) -> impl Iterator<Item = u32> {
+    let mut rest = sample.beginnings().iter().copied().peekable();
+    let mut beginning = 0;
+    (0..length).map(move |place| {
+        while let Some(next) = rest.next_if(|&next| next <= place) {
+            beginning = next;
+        }
+        beginning as u32
+    })
 }
 
 /// The batches of an epoch, as positions in the list: a random order that `seed` and `epoch` fix,
@@ -139,6 +163,7 @@ pub fn ordered_batches(list: &[Sample], batch_size: usize) -> Vec<Vec<usize>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -191,11 +216,28 @@ mod tests {
 
     #[test]
     fn labels_are_the_next_tokens_and_padding_counts_nothing() {
-        let list = vec![vec![5, 6, 7], vec![8, 9]];
+        let list = [vec![5, 6, 7], vec![8, 9]].map(Sample::new);
         let batch = Batch::new(&list, vec![1, 0]);
         assert_eq!((batch.length, batch.positions), (2, 3));
         assert_eq!(batch.tokens, [8, 0, 5, 6]);
         assert_eq!(batch.labels, [9, MASKED, 6, 7]);
+    }
+
+    #[test]
+    fn what_is_not_predicted_is_no_label_and_packed_texts_stay_apart() {
+        let partly = Sample::partly(vec![1, 2, 3, 4], vec![true, false, true, true]);
+        let list = [
+            Sample::packed([partly, Sample::new(vec![5, 6])]),
+            Sample::new(vec![7, 8, 9]),
+        ];
+        let batch = Batch::new(&list, vec![0, 1]);
+        assert_eq!((batch.length, batch.positions), (5, 5));
+        assert_eq!(batch.tokens, [1, 2, 3, 4, 5, 7, 8, 0, 0, 0]);
+        let none = MASKED;
+        assert_eq!(batch.labels, [none, 3, 4, none, 6, 8, 9, none, none, none]);
+        let beginnings = batch.beginnings.unwrap();
+        assert_eq!(*beginnings, [0, 0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        assert!(Batch::new(&list, vec![1]).beginnings.is_none());
     }
 
     #[test]
@@ -206,7 +248,7 @@ mod tests {
             .map(|samples| Batch::new(&list, samples))
             .map(|batch| batch.length * batch.samples.len())
             .sum();
-        let positions = crate::data::samples::positions(&list);
+        let positions = crate::data::positions(&list);
         assert!(padded < positions * 5 / 4, "{padded} for {positions}");
     }
 }

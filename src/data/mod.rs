@@ -1,12 +1,19 @@
-//! From files to batches: texts, tokens, samples, batches.
+//! From files to batches: records, texts, tokens, samples, batches.
 
 mod batch;
+pub mod chat;
+mod encoder;
+mod records;
+mod sample;
 mod samples;
-mod text;
 mod tokenizer;
 
 pub use batch::{Batch, epoch_batches, ordered_batches};
-pub(crate) use samples::positions;
-pub use samples::{Sample, Samples};
-pub use text::{parse_texts, read_texts};
-pub use tokenizer::Tokenizer;
+pub use encoder::{Encoder, TrainOn};
+pub use records::{Place, ReadOptions, Record, Records, parse_records};
+#[cfg(not(target_arch = "wasm32"))]
+pub use records::{read_all, read_records};
+pub use sample::Sample;
+pub(crate) use sample::positions;
+pub use samples::{LongTexts, Preparation, Samples, Text, packed};
+pub use tokenizer::{Token, Tokenizer};

@@ -1,5 +1,6 @@
 //! Text to token ids and back, by the model's own `tokenizer.json`.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer as HuggingFaceTokenizer;
@@ -14,7 +15,21 @@ pub struct Tokenizer {
     vocabulary: usize,
 }
 
+/// A token of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its id.
+    pub id: u32,
+    /// The bytes of the text that it stands for; empty for one that was put around the text.
+    pub text: Range<usize>,
+}
+
 impl Tokenizer {
+    /// The file that it was read from.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads `tokenizer.json`; `path` is for messages.
     ///
     /// # Errors
@@ -53,13 +68,57 @@ impl Tokenizer {
             .encode_fast(text, true)
             .map_err(|error| self.fault(&error))?;
         let ids = encoding.get_ids().to_vec();
+        self.check(&ids)?;
+        Ok(ids)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
         match ids.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(Error::TokenBeyondVocabulary {
                 id,
                 vocabulary: self.vocabulary,
             }),
-            None => Ok(ids),
+            None => Ok(()),
         }
+    }
+
+    /// The same with the part of the text that each token stands for. Without `special`, no tokens
+    /// are put around it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`].
+    pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<Token>> {
+        let encoding = self
+            .tokenizer
+            .encode(text, special)
+            .map_err(|error| self.fault(&error))?;
+        let (ids, parts) = (encoding.get_ids(), encoding.get_offsets());
+        self.check(ids)?;
+        let added = encoding.get_special_tokens_mask();
+        // What was put after the text stands for its end, what was put before it for its beginning.
+        let last = added.iter().rposition(|&added| added == 0).unwrap_or(0);
+        let tokens = ids.iter().zip(parts).zip(added).enumerate();
+        let tokens = tokens.map(|(place, ((&id, &(start, end)), &added))| Token {
+            id,
+            text: match added {
+                0 => start..end,
+                _ if place > last => text.len()..text.len(),
+                _ => 0..0,
+            },
+        });
+        Ok(tokens.collect())
+    }
+
+    /// The text of token ids, special tokens included.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decode`].
+    pub fn decode_all(&self, ids: &[u32]) -> Result<String> {
+        self.tokenizer
+            .decode(ids, false)
+            .map_err(|error| self.fault(&error))
     }
 
     /// The text of token ids, without special tokens.

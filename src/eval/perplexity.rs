@@ -55,7 +55,7 @@ impl Evaluation {
         if let Some(indices) = self.batches.get(self.done) {
             let batch = Batch::new(samples, indices.clone());
             let device = model.tensor_device();
-            let predictions = model.predictions(batch.tokens(&device));
+            let predictions = model.predictions(batch.inputs(&device));
             // The loss towards the one-hot target is the negative log-likelihood.
             let loss = distillation_loss(
                 predictions,

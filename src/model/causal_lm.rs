@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use super::config::ModelConfig;
-use super::decoder::{Decoder, Weights};
+use super::decoder::{Decoder, Inputs, Weights};
 use super::files::ModelFiles;
 use super::parameters::{ParameterSpec, Parameters};
+use super::text_reader::TextReader;
 use super::weights::{self, Naming};
 use crate::adapter::{Adapter, AdapterSettings};
 use crate::data::Tokenizer;
@@ -22,12 +23,12 @@ use crate::objective::Predictions;
 /// A model that is ready to use. Clones share the values.
 #[derive(Clone, Debug)]
 pub struct CausalLm {
-    config: ModelConfig,
+    reader: TextReader,
     decoder: Arc<Decoder>,
     parameters: Parameters,
     adapter: Option<Adapter>,
-    tokenizer: Arc<Tokenizer>,
-    files: Arc<ModelFiles>,
+    /// Where it came from, as adapters note it.
+    origin: Arc<str>,
     device: Device,
 }
 
@@ -57,18 +58,11 @@ impl CausalLm {
     ///
     /// As [`Self::load`].
     pub fn from_files(files: ModelFiles, device: &Device) -> Result<Self> {
-        let config = ModelConfig::parse(&files.config, &files.config_path())?;
-        let tokenizer = Tokenizer::parse(
-            &files.tokenizer,
-            &files.tokenizer_path(),
-            config.decoder.vocabulary,
-        )?;
-        let decoder = Decoder::new(config.decoder.clone());
-        let names = config.decoder.family.names();
-        let tied_copy = config
-            .decoder
-            .tied_head
-            .then(|| format!("{}.weight", names.head));
+        let reader = TextReader::new(files)?;
+        let (files, config) = (reader.files(), &reader.config().decoder);
+        let decoder = Decoder::new(config.clone());
+        let names = config.family.names();
+        let tied_copy = config.tied_head.then(|| format!("{}.weight", names.head));
         let parameters = weights::read_parameters(
             &files.weights(),
             &files.weights_path(),
@@ -82,13 +76,13 @@ impl CausalLm {
             },
             device.tensors(),
         )?;
+        let folder = files.folder.to_string_lossy();
         Ok(Self {
-            config,
+            origin: folder.trim_end_matches(" (embedded)").into(),
+            reader,
             decoder: Arc::new(decoder),
             parameters,
             adapter: None,
-            tokenizer: Arc::new(tokenizer),
-            files: Arc::new(files),
             device: device.clone(),
         })
     }
@@ -99,12 +93,11 @@ impl CausalLm {
     ///
     /// [`crate::Error::InvalidSetting`] for settings that do not fit the model.
     pub fn with_new_adapter(&self, settings: AdapterSettings, seed: u64) -> Result<Self> {
-        let base = self.files.folder.to_string_lossy();
         let adapter = Adapter::new(
             settings,
             &self.decoder,
             &self.parameters,
-            base.trim_end_matches(" (embedded)"),
+            &self.origin,
             seed,
         )?;
         Ok(Self {
@@ -201,7 +194,12 @@ impl CausalLm {
 
     /// Its configuration.
     pub fn config(&self) -> &ModelConfig {
-        &self.config
+        self.reader.config()
+    }
+
+    /// What of it reads text.
+    pub fn reader(&self) -> &TextReader {
+        &self.reader
     }
 
     /// Its decoder.
@@ -237,19 +235,33 @@ impl CausalLm {
 
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        self.reader.tokenizer()
     }
 
-    /// Name of the folder that it was read from.
+    /// The same model, known by a name on the Hugging Face Hub rather than by its folder.
+    pub fn named(&self, name: &str) -> Self {
+        Self {
+            origin: name.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Name of the model, or of the folder that it was read from.
     pub fn name(&self) -> String {
-        let folder = &self.files.folder;
-        let name = folder.file_name().unwrap_or(folder.as_os_str());
-        name.to_string_lossy().replace(" (embedded)", "")
+        let name = Path::new(&*self.origin).file_name();
+        name.map_or_else(
+            || self.origin.to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
     }
 
     /// The weights files that it was read from.
     pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.files.weights.iter().map(|(_, bytes)| &**bytes)
+        self.reader
+            .files()
+            .weights
+            .iter()
+            .map(|(_, bytes)| &**bytes)
     }
 
     /// The device that it was loaded onto.
@@ -273,7 +285,7 @@ impl CausalLm {
     }
 
     /// What its decoder computes with; with a seed, as in training, with the adapter's dropout.
-    pub(super) fn weights(&self, dropout_seed: Option<u64>) -> Weights<'_> {
+    pub(crate) fn weights(&self, dropout_seed: Option<u64>) -> Weights<'_> {
         let changes = match &self.adapter {
             Some(adapter) => adapter.changes(self.parameters.len(), dropout_seed),
             None => Vec::new(),
@@ -284,31 +296,36 @@ impl CausalLm {
         }
     }
 
-    /// Next-token predictions for token ids \[batch, length\], one row a token.
-    pub fn predictions(&self, tokens: Tensor<2, Int>) -> Predictions {
-        self.predictions_by(&self.weights(None), tokens)
+    /// Next-token predictions for tokens \[batch, length\], one row a token.
+    pub fn predictions(&self, inputs: impl Into<Inputs>) -> Predictions {
+        self.predictions_by(&self.weights(None), inputs.into())
     }
 
-    /// The same in training, where an adapter may have dropout, whose choices the seed fixes.
-    pub(crate) fn training_predictions(&self, tokens: Tensor<2, Int>, seed: u64) -> Predictions {
-        self.predictions_by(&self.weights(Some(seed)), tokens)
+    /// The same in training, where an adapter may have dropout, whose choices a seed fixes.
+    pub(crate) fn predictions_with_dropout(
+        &self,
+        inputs: Inputs,
+        seed: Option<u64>,
+    ) -> Predictions {
+        self.predictions_by(&self.weights(seed), inputs)
     }
 
-    fn predictions_by(&self, weights: &Weights<'_>, tokens: Tensor<2, Int>) -> Predictions {
+    fn predictions_by(&self, weights: &Weights<'_>, inputs: Inputs) -> Predictions {
         Predictions {
-            hidden: self.decoder.hidden_states(weights, tokens),
+            hidden: self.decoder.hidden_states(weights, inputs),
             head: self.decoder.head(&self.parameters),
         }
     }
 
-    /// Logits \[batch, length, vocabulary\] for token ids \[batch, length\].
-    pub fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        let [batch, length] = tokens.dims();
-        let Predictions { hidden, head } = self.predictions(tokens);
+    /// Logits \[batch, length, vocabulary\] for tokens \[batch, length\].
+    pub fn logits(&self, inputs: impl Into<Inputs>) -> Tensor<3> {
+        let inputs = inputs.into();
+        let [batch, length] = inputs.tokens.dims();
+        let Predictions { hidden, head } = self.predictions(inputs);
         matrix_product(hidden, head.transpose()).reshape([
             batch,
             length,
-            self.config.decoder.vocabulary,
+            self.config().decoder.vocabulary,
         ])
     }
 
@@ -336,7 +353,7 @@ impl CausalLm {
             return adapter.to_peft().await;
         }
         let tensors = weights::download(self.decoder.parameters(), &self.parameters).await?;
-        let config = serde_json::to_vec_pretty(&self.config.to_json())
+        let config = serde_json::to_vec_pretty(&self.config().to_json())
             .expect("a JSON object can always be written");
         let format = [("format".to_string(), "pt".to_string())].into();
         let mut files = vec![
@@ -345,9 +362,12 @@ impl CausalLm {
                 "model.safetensors".to_string(),
                 weights::serialize(&tensors, format),
             ),
-            ("tokenizer.json".to_string(), self.files.tokenizer.to_vec()),
+            (
+                "tokenizer.json".to_string(),
+                self.reader.files().tokenizer.to_vec(),
+            ),
         ];
-        for (name, bytes) in &self.files.companions {
+        for (name, bytes) in &self.reader.files().companions {
             files.push((name.to_string(), bytes.to_vec()));
         }
         Ok(files)

@@ -47,14 +47,14 @@ pub struct ModelFiles {
     pub companions: Vec<(&'static str, FileBytes)>,
 }
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const TOKENIZER: &str = "tokenizer.json";
-const WEIGHTS_ENDING: &str = ".safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const WEIGHTS_ENDING: &str = ".safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Files that belong to a model but are not needed to run it.
-const COMPANIONS: [&str; 9] = [
+pub(crate) const COMPANIONS: [&str; 9] = [
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -174,6 +174,12 @@ impl ModelFiles {
         }
     }
 
+    /// One of the small files, if it is there.
+    pub(super) fn companion(&self, name: &str) -> Option<&[u8]> {
+        let found = self.companions.iter().find(|(file, _)| *file == name);
+        found.map(|(_, bytes)| &**bytes)
+    }
+
     /// Path of `config.json`, for messages.
     pub fn config_path(&self) -> PathBuf {
         self.folder.join(CONFIG)
@@ -205,6 +211,28 @@ fn parts(
     path: &Path,
     mut find: impl FnMut(&str) -> Result<Option<FileBytes>>,
 ) -> Result<Vec<(String, FileBytes)>> {
+    let mut files = Vec::new();
+    for name in names_of_parts(index, path)? {
+        let Some(bytes) = find(&name)? else {
+            return Err(Error::Weights {
+                path: path.to_path_buf(),
+                message: format!(
+                    "its weight_map names {name}, which is not there: download the model again"
+                ),
+            });
+        };
+        files.push((name, bytes));
+    }
+    Ok(files)
+}
+
+/// The names of the files of weights in the bytes of an index, in order.
+///
+/// # Errors
+///
+/// [`Error::Weights`] for an index that cannot be followed, one that names anything but plain files
+/// of weights among them.
+pub(crate) fn names_of_parts(index: &[u8], path: &Path) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
@@ -213,29 +241,28 @@ fn parts(
         path: path.to_path_buf(),
         message,
     };
-    let index: Index = serde_json::from_slice(index)
-        .map_err(|error| fault(format!("not an index of weights: {error}")))?;
+    let index: Index = serde_json::from_slice(index).map_err(|error| {
+        fault(format!(
+            "not an index of weights: {error}; download it again"
+        ))
+    })?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(fault("its weight_map names no file".to_string()));
     }
-    let mut files = Vec::new();
-    for name in names {
-        // A name, and not a way out of the folder.
-        let is_name = Path::new(&name).file_name() == Some(name.as_ref());
-        if !is_name || !name.ends_with(WEIGHTS_ENDING) {
-            return Err(fault(format!(
-                "its weight_map names {name:?}: expected the name of a {WEIGHTS_ENDING} file"
-            )));
-        }
-        let Some(bytes) = find(&name)? else {
-            return Err(fault(format!(
-                "its weight_map names {name}, which is not there: download the model again"
-            )));
-        };
-        files.push((name, bytes));
+    if let Some(name) = names.iter().find(|name| !is_name_of_part(name)) {
+        return Err(fault(format!(
+            "its weight_map names {name:?}: expected the name of a {WEIGHTS_ENDING} file"
+        )));
     }
-    Ok(files)
+    Ok(names.into_iter().collect())
+}
+
+/// Whether a name is that of a file of weights: one that needs no escapes in an address and cannot
+/// lead out of a folder on any system.
+fn is_name_of_part(name: &str) -> bool {
+    let is_character = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    name.bytes().all(is_character) && !name.starts_with('.') && name.ends_with(WEIGHTS_ENDING)
 }
 
 /// Maps a file into memory.

@@ -5,14 +5,17 @@ mod config;
 mod decoder;
 mod family;
 mod fields;
-mod files;
+pub(crate) mod files;
 pub mod fused;
 mod generate;
 pub mod linear;
 pub mod ops;
 mod parameters;
+mod pass;
 mod rotary;
 mod sample;
+mod text_reader;
+pub mod visible;
 pub mod weights;
 
 pub use causal_lm::CausalLm;
@@ -20,9 +23,11 @@ pub use config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, ModelConfig, Norm,
     NormKind,
 };
-pub use decoder::{Decoder, KeyValueCache, Weights};
+pub use decoder::{Decoder, Inputs, KeyValueCache, Weights};
 pub use family::Family;
 pub use files::{FileBytes, ModelFiles};
 pub use generate::Sampling;
 pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};
 pub use rotary::{RopeScaling, Rotary};
+pub use text_reader::TextReader;
+pub use visible::{Beginnings, Visible};

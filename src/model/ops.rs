@@ -3,9 +3,10 @@
 
 use burn::backend::Dispatch;
 use burn::tensor::activation::{gelu, relu, sigmoid, silu, softmax};
-use burn::tensor::{Bool, Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::fused::FusedBackend;
+use super::visible::Visible;
 use crate::matrix_product::matrix_product;
 
 /// Which of the two ways to take.
@@ -144,14 +145,14 @@ pub fn gate(way: Way, activation: Activation, gate: Tensor<2>, up: Tensor<2>) ->
 /// Causal attention of query \[batch, length, heads, size\] over key and value
 /// \[batch, key length, key heads, size\]. The queries are the last of the keys' positions; each key
 /// head serves `heads / key heads` query heads in a row (grouped-query attention, arXiv:2305.13245).
-/// A query sees its own position and those before it, `window` in all.
+/// A query sees what is visible of its own position and those before it.
 pub fn causal_attention(
     way: Way,
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
     scale: f32,
-    window: usize,
+    visible: Visible,
 ) -> Tensor<4> {
     match way {
         Way::Fused => Tensor::from_dispatch(Dispatch::causal_attention(
@@ -159,7 +160,7 @@ pub fn causal_attention(
             key.into_dispatch(),
             value.into_dispatch(),
             scale,
-            window,
+            visible,
         )),
         Way::Composed => {
             let [batch, length, heads, size] = query.dims();
@@ -170,8 +171,10 @@ pub fn causal_attention(
                 .reshape([batch, key_heads, group * length, size]);
             let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
             let scores = matrix_product(query, key.swap_dims(2, 3)) * scale;
-            let hidden = hidden_keys(length, key_length, window, &scores.device())
-                .reshape([1, 1, 1, length, key_length])
+            let hidden = hidden_keys(length, key_length, &visible, &scores.device());
+            let texts = hidden.dims()[0];
+            let hidden = hidden
+                .reshape([texts, 1, 1, length, key_length])
                 .expand([batch, key_heads, group, length, key_length])
                 .reshape([batch, key_heads, group * length, key_length]);
             let weights = softmax(scores.mask_fill(hidden, f32::MIN), 3);
@@ -182,21 +185,32 @@ pub fn causal_attention(
     }
 }
 
-/// True where a query must not see a key: \[length, key length\].
+/// True where a query must not see a key: \[1 or batch, length, key length\].
 fn hidden_keys(
     length: usize,
     key_length: usize,
-    window: usize,
+    visible: &Visible,
     device: &burn::tensor::Device,
-) -> Tensor<2, Bool> {
+) -> Tensor<3, Bool> {
     let first = key_length - length;
     let queries = Tensor::<1, Int>::arange(first as i64..key_length as i64, device);
     let keys = Tensor::<1, Int>::arange(0..key_length as i64, device);
-    let queries: Tensor<2, Int> = queries.reshape([length, 1]).expand([length, key_length]);
-    let keys: Tensor<2, Int> = keys.reshape([1, key_length]).expand([length, key_length]);
-    let later = keys.clone().greater(queries.clone());
-    if window >= key_length {
-        return later;
+    let whole = [1, length, key_length];
+    let queries: Tensor<3, Int> = queries.reshape([1, length, 1]).expand(whole);
+    let keys: Tensor<3, Int> = keys.reshape([1, 1, key_length]).expand(whole);
+    let mut hidden = keys.clone().greater(queries.clone());
+    if visible.window < key_length {
+        hidden = hidden.bool_or(keys.clone().lower_equal(queries - visible.window as i64));
     }
-    later.bool_or(keys.lower_equal(queries - window as i64))
+    if let Some(beginnings) = &visible.beginnings {
+        let batch = beginnings.len() / length;
+        let whole = [batch, length, key_length];
+        let beginnings: Vec<i32> = beginnings.iter().map(|&first| first as i32).collect();
+        let beginnings = TensorData::new(beginnings, [batch, length, 1]);
+        let beginnings = Tensor::<3, Int>::from_data(beginnings, device).expand(whole);
+        hidden = hidden
+            .expand(whole)
+            .bool_or(keys.expand(whole).lower(beginnings));
+    }
+    hidden
 }

@@ -103,6 +103,6 @@ impl CausalLm {
                 break;
             }
         }
-        Ok(texts)
+        Ok(texts.into_iter().map(Sample::new).collect())
     }
 }

@@ -192,7 +192,15 @@ fn with_data(mut hasher: crc32fast::Hasher, data: &RunData) -> String {
         hasher.update(&list.len().to_le_bytes());
         for sample in list {
             hasher.update(&sample.len().to_le_bytes());
-            hasher.update(bytemuck::cast_slice(sample));
+            hasher.update(bytemuck::cast_slice(sample.tokens()));
+            let predicted = sample
+                .predicted()
+                .iter()
+                .map(|&predicted| u8::from(predicted));
+            hasher.update(&predicted.collect::<Vec<u8>>());
+            for &beginning in sample.beginnings() {
+                hasher.update(&(beginning as u64).to_le_bytes());
+            }
         }
     }
     format!("{:08x}", hasher.finalize())

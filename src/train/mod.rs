@@ -7,6 +7,7 @@ mod consolidation;
 #[cfg(not(target_arch = "wasm32"))]
 mod drive;
 mod event;
+mod gradients;
 mod memory;
 mod optimizer;
 mod pace;

@@ -153,7 +153,7 @@ mod tests {
     };
 
     fn samples(count: usize) -> Vec<Sample> {
-        vec![vec![0; 11]; count]
+        vec![Sample::new(vec![0; 11]); count]
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct TrainSettings {
     pub batch_size: usize,
     /// Batches whose gradients make one step.
     pub gradient_accumulation: usize,
+    /// Whether layers are computed again for their gradients rather than kept: less memory, and about a
+    /// third more time.
+    #[serde(default)]
+    pub gradient_checkpointing: bool,
     /// Learning rate after the warm-up.
     pub learning_rate: f64,
     /// Steps in which the learning rate rises from 0 in a straight line.
@@ -80,6 +84,7 @@ impl Default for TrainSettings {
             epochs: 3,
             batch_size: 8,
             gradient_accumulation: 1,
+            gradient_checkpointing: false,
             learning_rate: 1e-3,
             warmup_steps: 10,
             schedule: Schedule::Constant,

@@ -39,7 +39,7 @@ impl Teacher {
             Some(parts) => self.assemble(parts, batch.length),
             None => {
                 let device = self.model.tensor_device();
-                let hidden = self.model.predictions(batch.tokens(&device)).hidden;
+                let hidden = self.model.predictions(batch.inputs(&device)).hidden;
                 self.keep(&hidden, batch);
                 hidden
             }

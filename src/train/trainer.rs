@@ -1,9 +1,10 @@
 //! The training step, from batches to moved parameters: gradients of the mean loss, one look at the
 //! device, then the optimiser.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use super::consolidation::Consolidation;
+use super::gradients::Work;
 use super::optimizer::{self, AdamW};
 use super::settings::TrainSettings;
 use super::teacher::Teacher;
@@ -11,7 +12,7 @@ use crate::data::Batch;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::{CausalLm, ParameterSpec, Parameters};
-use crate::objective::{Objective, Predictions, distillation_loss};
+use crate::objective::Objective;
 
 /// A model in training: its trainable values, the optimiser's moments, and the frozen teacher.
 #[derive(Clone, Debug)]
@@ -112,16 +113,16 @@ impl Trainer {
     /// [`crate::Error::Device`] if the device fails.
     pub async fn consolidate(&mut self, text: &Batch) -> Result<()> {
         if let Some(consolidation) = &mut self.consolidation {
-            let predict = |model: &CausalLm, tokens| model.predictions(tokens);
-            let objective = Objective::finetuning();
-            let tile_bytes = self.settings.tile_bytes;
-            let (loss, gradients) = loss_and_gradients(
-                &self.model,
-                predict,
-                None,
-                text,
-                (&objective, text.positions, tile_bytes),
-            );
+            let work = Work {
+                model: &self.model,
+                dropout_seed: None,
+                teacher: None,
+                batch: text,
+                objective: &Objective::finetuning(),
+                positions: text.positions,
+                tile_bytes: self.settings.tile_bytes,
+            };
+            let (loss, gradients) = work.gradients(self.settings.gradient_checkpointing);
             consolidation.include(gradients, text.positions);
             // Work is done before more is asked for, so that memory stays bounded.
             device::read(loss).await?;
@@ -204,47 +205,15 @@ impl Trainer {
         // Another draw for each batch, the same each time.
         let first = batch.samples.first().copied().unwrap_or(0) as u64;
         let seed = self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first;
-        let TrainSettings {
-            objective,
-            tile_bytes,
-            ..
-        } = &self.settings;
-        loss_and_gradients(
-            &self.model(),
-            |student, tokens| student.training_predictions(tokens, seed),
+        let work = Work {
+            model: &self.model(),
+            dropout_seed: Some(seed),
             teacher,
             batch,
-            (objective, positions, *tile_bytes),
-        )
+            objective: &self.settings.objective,
+            positions,
+            tile_bytes: self.settings.tile_bytes,
+        };
+        work.gradients(self.settings.gradient_checkpointing)
     }
-}
-
-/// The loss \[1\] of a model's predictions of a batch, and its gradient with respect to the model's
-/// trainable values.
-fn loss_and_gradients(
-    model: &CausalLm,
-    predict: impl FnOnce(&CausalLm, Tensor<2, Int>) -> Predictions,
-    teacher: Option<Predictions>,
-    batch: &Batch,
-    (objective, positions, tile_bytes): (&Objective, usize, usize),
-) -> (Tensor<1>, Parameters) {
-    let device = model.tensor_device();
-    let (student, parameters) = model.tracked();
-    let loss = distillation_loss(
-        predict(&student, batch.tokens(&device)),
-        teacher,
-        batch.labels(&device),
-        objective,
-        positions,
-        tile_bytes,
-    );
-    let mut gradients = loss.backward();
-    let of_parameters = parameters
-        .into_iter()
-        .map(|parameter| match parameter.grad_remove(&mut gradients) {
-            Some(gradient) => gradient,
-            None => parameter.inner().zeros_like(),
-        })
-        .collect();
-    (loss.inner(), of_parameters)
 }

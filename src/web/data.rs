@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
-use crate::data::{self, parse_texts};
+use crate::data::{self, Preparation, ReadOptions, Record, parse_records};
 use crate::demo;
 use crate::report::DataSummary;
 use crate::train::RunData;
@@ -29,22 +29,24 @@ pub struct TextsInfo {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Texts {
-    texts: Vec<String>,
+    records: Vec<Record>,
     origin: String,
 }
 
 #[wasm_bindgen]
 impl Texts {
-    /// The texts in the bytes of a `.txt` or `.jsonl` file.
+    /// The texts in the bytes of a file: `.txt`, `.md`, `.jsonl`, `.ndjson`, `.json`, `.csv` or `.tsv`,
+    /// also compressed (`.gz`, `.zst`).
     pub fn parse(name: String, bytes: &[u8]) -> Thrown<Self> {
-        let texts = parse_texts(bytes, Path::new(&name)).map_err(thrown)?;
-        if texts.is_empty() {
+        let found = parse_records(bytes, Path::new(&name), &ReadOptions::default());
+        let records = found.map_err(thrown)?.records;
+        if records.is_empty() {
             let origin = name;
             let skipped = 0;
             return Err(thrown(crate::Error::NoSamples { origin, skipped }));
         }
         Ok(Self {
-            texts,
+            records,
             origin: name,
         })
     }
@@ -52,17 +54,17 @@ impl Texts {
     /// The embedded domain: tickets of a bicycle workshop.
     pub fn tickets() -> Thrown<Self> {
         Ok(Self {
-            texts: demo::tickets().map_err(thrown)?,
+            records: texts(demo::tickets().map_err(thrown)?),
             origin: "tickets of a bicycle workshop (embedded)".to_string(),
         })
     }
 
     /// The embedded general set: tiny stories.
     pub fn tales() -> Thrown<Self> {
-        let mut texts = demo::tales().map_err(thrown)?;
-        texts.truncate(demo::GENERAL_TALES);
+        let mut tales = demo::tales().map_err(thrown)?;
+        tales.truncate(demo::GENERAL_TALES);
         Ok(Self {
-            texts,
+            records: texts(tales),
             origin: "tiny stories (embedded)".to_string(),
         })
     }
@@ -70,12 +72,20 @@ impl Texts {
     /// What they are.
     pub fn info(&self) -> Thrown<Ts<TextsInfo>> {
         let info = TextsInfo {
-            texts: self.texts.len(),
-            characters: self.texts.iter().map(|text| text.chars().count()).sum(),
-            first: self.texts.first().cloned().unwrap_or_default(),
+            texts: self.records.len(),
+            characters: self.records.iter().map(Record::characters).sum(),
+            first: self
+                .records
+                .first()
+                .map(Record::to_string)
+                .unwrap_or_default(),
         };
         info.into_ts().map_err(not_as_declared)
     }
+}
+
+fn texts(texts: Vec<String>) -> Vec<Record> {
+    texts.into_iter().map(Record::Text).collect()
 }
 
 /// Tokenised texts.
@@ -95,8 +105,11 @@ impl Samples {
         model: &Model,
         #[wasm_bindgen(js_name = maxLength)] max_length: usize,
     ) -> Thrown<Self> {
-        let tokenizer = model.model.tokenizer();
-        let samples = data::Samples::tokenize(&texts.texts, tokenizer, max_length, &texts.origin);
+        let preparation = Preparation::to_length(max_length);
+        let samples = model
+            .model
+            .reader()
+            .samples(&texts.records, &preparation, &texts.origin);
         Ok(Self {
             samples: samples.map_err(thrown)?,
             origin: texts.origin.clone(),
@@ -106,7 +119,7 @@ impl Samples {
     /// How many.
     #[wasm_bindgen(getter)]
     pub fn length(&self) -> usize {
-        self.samples.samples.len()
+        self.samples.texts.len()
     }
 
     /// Those from `start` until before `end`, as far as there are such.

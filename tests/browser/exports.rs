@@ -80,7 +80,7 @@ pub async fn taken_by_rounds(device: &Device, rounds: usize) -> Result<Vec<Taken
     let model = CausalLm::embedded(device.inner())?;
     let tokens = model.tokenizer().encode(&demo::tickets()?.concat())?;
     let samples: Vec<Sample> = (0..8)
-        .map(|i| tokens[i * 40..i * 40 + 4 + i].to_vec())
+        .map(|i| tokens[i * 40..i * 40 + 4 + i].to_vec().into())
         .collect();
     let mut trainer = Trainer::new(model, TrainSettings::default())?;
     let mut taken = Vec::with_capacity(rounds);

@@ -10,6 +10,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, ba
 use burn::tensor::{DType, Shape};
 
 use super::kernels::{self, Heads};
+use crate::model::visible::Visible;
 
 /// Operations of a decoder that the CPU runs as one kernel each; see [`super::super::ops`] for what
 /// they compute. Where shapes are not said they are those of the inputs.
@@ -47,13 +48,13 @@ pub trait FusedBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Causal attention of query \[batch, length, heads, size\] over key and value
-    /// \[batch, key length, key heads, size\]; each query sees `window` positions.
+    /// \[batch, key length, key heads, size\]; each query sees what is visible.
     fn causal_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
-        window: usize,
+        visible: Visible,
     ) -> FloatTensor<Self>;
 
     /// Gradients with respect to query, key and value.
@@ -62,7 +63,7 @@ pub trait FusedBackend: Backend {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
-        window: usize,
+        visible: Visible,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
@@ -150,9 +151,9 @@ impl FusedBackend for Flex {
         key: FlexTensor,
         value: FlexTensor,
         scale: f32,
-        window: usize,
+        visible: Visible,
     ) -> FlexTensor {
-        let heads = heads(&query, &key, window);
+        let heads = heads(&query, &key, visible);
         let shape = query.shape();
         let (query, key, value) = (
             query.to_contiguous(),
@@ -163,7 +164,7 @@ impl FusedBackend for Flex {
             query.storage(),
             key.storage(),
             value.storage(),
-            heads,
+            &heads,
             scale,
         );
         tensor(out, shape)
@@ -174,10 +175,10 @@ impl FusedBackend for Flex {
         key: FlexTensor,
         value: FlexTensor,
         scale: f32,
-        window: usize,
+        visible: Visible,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let heads = heads(&query, &key, window);
+        let heads = heads(&query, &key, visible);
         let (query, key, value, upstream) = (
             query.to_contiguous(),
             key.to_contiguous(),
@@ -189,7 +190,7 @@ impl FusedBackend for Flex {
             key.storage(),
             value.storage(),
             upstream.storage(),
-            heads,
+            &heads,
             scale,
         );
         (
@@ -200,7 +201,7 @@ impl FusedBackend for Flex {
     }
 }
 
-fn heads(query: &FlexTensor, key: &FlexTensor, window: usize) -> Heads {
+fn heads(query: &FlexTensor, key: &FlexTensor, visible: Visible) -> Heads {
     let [batch, length, heads, size] = query.shape().dims();
     let [_, key_length, key_heads, _] = key.shape().dims();
     Heads {
@@ -210,7 +211,7 @@ fn heads(query: &FlexTensor, key: &FlexTensor, window: usize) -> Heads {
         heads,
         key_heads,
         size,
-        window,
+        visible,
     }
 }
 
@@ -297,19 +298,25 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
-        window: usize,
+        visible: Visible,
     ) -> FloatTensor<Self> {
         let (query, query_node) = query.into_parts();
         let (key, key_node) = key.into_parts();
         let (value, value_node) = value.into_parts();
-        let out = B::causal_attention(query.clone(), key.clone(), value.clone(), scale, window);
+        let out = B::causal_attention(
+            query.clone(),
+            key.clone(),
+            value.clone(),
+            scale,
+            visible.clone(),
+        );
         let nodes = [query_node, key_node, value_node];
         match CausalAttention
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((query, key, value, scale, window), out),
+            OpsKind::Tracked(prep) => prep.finish((query, key, value, scale, visible), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -319,7 +326,7 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         scale: f32,
-        window: usize,
+        visible: Visible,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let (of_query, of_key, of_value) = B::causal_attention_backward(
@@ -327,7 +334,7 @@ impl<B: FusedBackend, C: CheckpointStrategy> FusedBackend for Autodiff<B, C> {
             key.into_primitive(),
             value.into_primitive(),
             scale,
-            window,
+            visible,
             upstream.into_primitive(),
         );
         (
@@ -405,13 +412,13 @@ impl<B: FusedBackend> Backward<B, 2> for SiluMultiply {
 struct CausalAttention;
 
 impl<B: FusedBackend> Backward<B, 3> for CausalAttention {
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, usize);
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f32, Visible);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let upstream = grads.consume::<B>(&ops.node);
-        let (query, key, value, scale, window) = ops.state;
+        let (query, key, value, scale, visible) = ops.state;
         let (of_query, of_key, of_value) =
-            B::causal_attention_backward(query, key, value, scale, window, upstream);
+            B::causal_attention_backward(query, key, value, scale, visible, upstream);
         let parents = ops.parents.map(|node| node.map(|node| node.id));
         register::<B, 3>(grads, parents, [of_query, of_key, of_value]);
     }

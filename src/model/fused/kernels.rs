@@ -1,9 +1,12 @@
 //! The decoder's element-wise and attention kernels for the CPU, on plain slices, forward and
 //! gradient. Every result is computed in an order that does not depend on the number of threads.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use crate::model::visible::Visible;
 use crate::vector::{dot, exp, exponentiate, maximum};
 
 /// Rows whose weight gradients are summed by one task; fixed, so that sums have one order.
@@ -196,7 +199,7 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 /// Sizes of an attention.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Heads {
     pub batch: usize,
     /// Positions of the queries; they are the last ones of the keys'.
@@ -207,8 +210,7 @@ pub(super) struct Heads {
     /// Heads of keys and values; each serves `heads / key_heads` query heads in a row.
     pub key_heads: usize,
     pub size: usize,
-    /// Positions that a query sees, its own and those before it.
-    pub window: usize,
+    pub visible: Visible,
 }
 
 impl Heads {
@@ -226,6 +228,12 @@ impl Heads {
     /// Where a query's head begins in \[batch, length, heads, size\].
     fn query(&self, batch: usize, position: usize, head: usize) -> usize {
         ((batch * self.length + position) * self.heads + head) * self.size
+    }
+
+    /// The keys that the query at a position sees.
+    fn seen(&self, batch: usize, position: usize) -> Range<usize> {
+        let end = self.key_length - self.length + position + 1;
+        self.visible.first(batch * self.length + position, end)..end
     }
 
     /// Keys or values of one head as \[size, key_length\].
@@ -280,7 +288,7 @@ impl Heads {
     }
 }
 
-/// Causal attention: each query sees the keys up to its own position, as far as the window reaches.
+/// Causal attention: each query sees those of the keys up to its own position that are visible.
 /// `query` is
 /// \[batch, length, heads, size\], `key` and `value` \[batch, key_length, key_heads, size\]; the
 /// result has the query's shape. Scores exist one row at a time.
@@ -288,7 +296,7 @@ pub(super) fn attention(
     query: &[f32],
     key: &[f32],
     value: &[f32],
-    heads: Heads,
+    heads: &Heads,
     scale: f32,
 ) -> Vec<f32> {
     let parts: Vec<Vec<f32>> = heads
@@ -307,15 +315,14 @@ fn attention_of_head(
     query: &[f32],
     key: &[f32],
     value: &[f32],
-    heads: Heads,
+    heads: &Heads,
     [batch, key_head]: [usize; 2],
     scale: f32,
 ) -> Vec<f32> {
-    let Heads {
+    let &Heads {
         length,
         key_length,
         size,
-        window,
         ..
     } = heads;
     let mut out = vec![0.0; heads.group() * length * size];
@@ -323,13 +330,17 @@ fn attention_of_head(
     for (row, out) in out.chunks_exact_mut(size).enumerate() {
         let (head, position) = (key_head * heads.group() + row / length, row % length);
         let at = heads.query(batch, position, head);
-        let seen = key_length - length + position + 1;
-        let start = seen.saturating_sub(window);
-        let weights = &mut weights[..seen - start];
-        combine_rows(&query[at..at + size], &key[start..], key_length, weights);
+        let seen = heads.seen(batch, position);
+        let weights = &mut weights[..seen.len()];
+        combine_rows(
+            &query[at..at + size],
+            &key[seen.start..],
+            key_length,
+            weights,
+        );
         let inverse = softmax_weights(weights, scale);
         for (out, value) in out.iter_mut().zip(value.chunks_exact(key_length)) {
-            *out = inverse * dot(weights, &value[start..seen]);
+            *out = inverse * dot(weights, &value[seen.clone()]);
         }
     }
     out
@@ -341,7 +352,7 @@ pub(super) fn attention_backward(
     key: &[f32],
     value: &[f32],
     upstream: &[f32],
-    heads: Heads,
+    heads: &Heads,
     scale: f32,
 ) -> [Vec<f32>; 3] {
     let parts: Vec<[Vec<f32>; 3]> = heads
@@ -382,15 +393,14 @@ fn attention_of_head_backward(
     key: &[f32],
     value: &[f32],
     upstream: &[f32],
-    heads: Heads,
+    heads: &Heads,
     [batch, key_head]: [usize; 2],
     scale: f32,
 ) -> [Vec<f32>; 3] {
-    let Heads {
+    let &Heads {
         length,
         key_length,
         size,
-        window,
         ..
     } = heads;
     let mut of_query = vec![0.0; heads.group() * length * size];
@@ -414,16 +424,20 @@ fn attention_of_head_backward(
                 at..at + size
             };
             for i in 0..count {
-                let seen = width + 1 + i - count;
-                let start = seen.saturating_sub(window);
-                let weights = &mut weights[i * width..][start..seen];
-                let of_scores = &mut of_scores[i * width..][start..seen];
-                combine_rows(&query[row(i)], &key[start..], key_length, weights);
+                let seen = heads.seen(batch, first + i);
+                let weights = &mut weights[i * width..][seen.clone()];
+                let of_scores = &mut of_scores[i * width..][seen.clone()];
+                combine_rows(&query[row(i)], &key[seen.start..], key_length, weights);
                 let inverse = softmax_weights(weights, scale);
                 for weight in weights.iter_mut() {
                     *weight *= inverse;
                 }
-                combine_rows(&upstream[row(i)], &value[start..], key_length, of_scores);
+                combine_rows(
+                    &upstream[row(i)],
+                    &value[seen.start..],
+                    key_length,
+                    of_scores,
+                );
                 // Softmax: a score's gradient is its weight times what its own exceeds the mean.
                 let mean = dot(weights, of_scores);
                 for (of_score, &weight) in of_scores.iter_mut().zip(weights.iter()) {

@@ -1,0 +1,244 @@
+//! Parquet files: the columns that make records, row by row.
+
+mod footer;
+mod pages;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use ::parquet::basic::Compression;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use ::parquet::record::{Field, Row};
+use ::parquet::schema::types::Type;
+use bytes::Bytes;
+use pages::CheckedRowGroup;
+use serde_json::{Map, Value};
+
+use super::style::{Collector, Style, ignored_note};
+use super::{ReadOptions, Record, Records, compression, names};
+use crate::error::{Error, Result};
+
+/// Characters of the parquet crate's reasons that are said.
+const LONGEST_REASON: usize = 200;
+
+/// The records of a Parquet file. Columns that are not used are not read either.
+///
+/// # Errors
+///
+/// [`Error::DataFile`], with the row, counted from 1, where there is one.
+pub(super) fn parse(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
+    // The parquet crate checks much of what a file says about itself by assertions, so that a damaged
+    // file may panic in it. Nothing outlives the call that could be left half done.
+    catch_unwind(AssertUnwindSafe(|| read(bytes, path, options))).unwrap_or_else(|panic| {
+        let fault = damaged(panic_message(panic.as_ref()));
+        Err(Error::data_file(path, fault))
+    })
+}
+
+fn read(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
+    let fault = |message: String| Error::data_file(path, message);
+    // As everywhere, a file without anything in it is a file without records.
+    if bytes.is_empty() {
+        return Ok(Records::of_file(Vec::new(), Vec::new()));
+    }
+    footer::check(&bytes).map_err(|error| fault(damaged(error)))?;
+    // What its pages expand to is limited like what a compressed file expands to.
+    let limit = compression::limit(bytes.len() as u64);
+    let damaged_by = |error: ParquetError| fault(damaged(error));
+    let reader = SerializedFileReader::new(bytes).map_err(damaged_by)?;
+    let schema = reader.metadata().file_metadata().schema();
+    let columns: Vec<&str> = schema
+        .get_fields()
+        .iter()
+        .map(|field| field.name())
+        .collect();
+    let has = |name: &str| columns.contains(&name);
+    let style = Style::detect(has, options.column.as_deref()).ok_or_else(|| {
+        let found = names::list(columns.iter().copied());
+        let wanted = match options.column.as_deref() {
+            Some(column) => names::quote(column),
+            None => "\"text\", nor \"prompt\" and \"completion\", nor \"messages\"".to_string(),
+        };
+        fault(format!(
+            "no column {wanted} (found {found}): name the column that holds the text"
+        ))
+    })?;
+    let used = schema
+        .get_fields()
+        .iter()
+        .filter(|field| style.uses(field.name()));
+    let projection = Type::group_type_builder(schema.name())
+        .with_fields(used.map(Arc::clone).collect())
+        .build()
+        .map_err(damaged_by)?;
+
+    if let Some(compression) = unread_compression(reader.metadata(), &style) {
+        return Err(fault(format!(
+            "compressed by {compression}, which is not read; read are none, snappy, gzip and zstd: \
+             export it with one of these"
+        )));
+    }
+
+    let mut collector = Collector::new(path, options.column.as_deref());
+    let mut expanded = 0;
+    let mut number = 0;
+    for group in 0..reader.num_row_groups() {
+        let group = CheckedRowGroup {
+            inner: reader.get_row_group(group).map_err(damaged_by)?,
+            limit,
+        };
+        let rows = group.get_row_iter(Some(projection.clone()));
+        for row in rows.map_err(damaged_by)? {
+            number += 1;
+            let fault = |message: String| fault(format!("row {number}: {message}"));
+            let row = row.map_err(|error| fault(damaged(error)))?;
+            let row = object(row).map_err(fault)?;
+            expanded += size_of::<Record>() as u64 + row.values().map(text_size).sum::<u64>();
+            if expanded > limit {
+                return Err(fault(format!(
+                    "the file expands to more than {limit} bytes: split it"
+                )));
+            }
+            collector.push(Value::Object(row), number).map_err(fault)?;
+        }
+    }
+    let mut records = collector.finish();
+    let ignored = columns.iter().copied().filter(|name| !style.uses(name));
+    records.notes.extend(ignored_note("column", ignored, path));
+    Ok(records)
+}
+
+/// The compression of the columns that are used, if it is one that is not read.
+fn unread_compression(metadata: &ParquetMetaData, style: &Style) -> Option<&'static str> {
+    let columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(|group| group.columns());
+    columns
+        .filter(|column| {
+            let path = column.column_path().parts();
+            path.first().is_some_and(|name| style.uses(name))
+        })
+        .find_map(|column| match column.compression() {
+            Compression::UNCOMPRESSED
+            | Compression::SNAPPY
+            | Compression::GZIP(_)
+            | Compression::ZSTD(_) => None,
+            Compression::LZO => Some("LZO"),
+            Compression::BROTLI(_) => Some("Brotli"),
+            Compression::LZ4 | Compression::LZ4_RAW => Some("LZ4"),
+        })
+}
+
+/// A number of seven bits a byte, the lowest first, as Parquet has them everywhere.
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// That the crate cannot read it, with why; it may quote a whole text or schema, which is cut.
+fn damaged(error: impl std::fmt::Display) -> String {
+    let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
+    format!("damaged, or no Parquet file ({why}): copy or export it again")
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("its parts do not fit together")
+        .to_string()
+}
+
+/// A row as a JSON object. Columns of structures say null for every key that one of them lacks:
+/// these are left out, but for a column's own null and for a message's content.
+fn object(row: Row) -> std::result::Result<Map<String, Value>, String> {
+    let columns = row.into_columns().into_iter();
+    columns
+        .map(|(name, field)| {
+            let value = value(&field)
+                .map_err(|found| format!("column {} holds {found}", names::quote(&name)))?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+/// A field as JSON. Fails with the kind of a field that JSON does not have.
+fn value(field: &Field) -> std::result::Result<Value, &'static str> {
+    Ok(match field {
+        Field::Null => Value::Null,
+        Field::Bool(value) => (*value).into(),
+        Field::Byte(value) => (*value).into(),
+        Field::Short(value) => (*value).into(),
+        Field::Int(value) => (*value).into(),
+        Field::Long(value) => (*value).into(),
+        Field::UByte(value) => (*value).into(),
+        Field::UShort(value) => (*value).into(),
+        Field::UInt(value) => (*value).into(),
+        Field::ULong(value) => (*value).into(),
+        Field::Float(value) => (*value).into(),
+        Field::Double(value) => (*value).into(),
+        Field::Str(text) => text.as_str().into(),
+        // Some writers do not say that their bytes are text.
+        Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
+            Ok(text) => text.into(),
+            Err(_) => return Err("bytes that are not UTF-8: expected a string"),
+        },
+        Field::Group(row) => {
+            let mut object = Map::new();
+            for (name, field) in row.get_column_iter() {
+                if *field != Field::Null || name == "content" {
+                    object.insert(name.clone(), value(field)?);
+                }
+            }
+            Value::Object(object)
+        }
+        Field::ListInternal(list) => {
+            let elements = list.elements().iter().map(value);
+            Value::Array(elements.collect::<std::result::Result<_, _>>()?)
+        }
+        Field::MapInternal(map) => {
+            let mut object = Map::new();
+            for (key, field) in map.entries() {
+                let Field::Str(key) = key else {
+                    return Err("a map whose keys are no strings");
+                };
+                object.insert(key.clone(), value(field)?);
+            }
+            Value::Object(object)
+        }
+        Field::Float16(value) => f32::from(*value).into(),
+        Field::Decimal(_) => return Err("a decimal number: expected a string"),
+        Field::Date(_)
+        | Field::TimeMillis(_)
+        | Field::TimeMicros(_)
+        | Field::TimestampMillis(_)
+        | Field::TimestampMicros(_) => return Err("a time: expected a string"),
+    })
+}
+
+/// About the bytes that a value takes.
+fn text_size(value: &Value) -> u64 {
+    let own = size_of::<Value>() as u64;
+    own + match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(values) => values.iter().map(text_size).sum(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, value)| key.len() as u64 + text_size(value))
+            .sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}

@@ -1,0 +1,244 @@
+//! Tables with a header: CSV and TSV.
+
+use std::io::Read;
+use std::path::Path;
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::style::{Style, ignored_note};
+use super::{ReadOptions, Record, Records, names};
+use crate::error::{Error, Result};
+
+/// A row that is put behind the table. A quote that is still open there swallows it.
+const END: &[u8] = b"\nend\n";
+
+/// The records of a table whose first row names the columns.
+///
+/// # Errors
+///
+/// [`Error::DataLine`] with the line on which a row begins.
+pub(super) fn parse(
+    text: &str,
+    delimiter: u8,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<Records> {
+    let mut rows = Rows::new(text, delimiter, path);
+    let mut row = StringRecord::new();
+    if !rows.read(&mut row)? {
+        return Ok(Records::of_file(Vec::new(), Vec::new()));
+    }
+    let header: Vec<String> = row.iter().map(|name| name.trim().to_string()).collect();
+    let fault = |message: String| Error::data_line(path, rows.line(&row), message);
+    let style = detect(&header, options.column.as_deref()).map_err(fault)?;
+    let columns = style
+        .keys()
+        .into_iter()
+        .map(|key| only_column(&header, key))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(fault)?;
+
+    let mut records = Vec::new();
+    while rows.read(&mut row)? {
+        if row.len() != header.len() {
+            let message = format!(
+                "{} {}, but the header has {}: put a field that holds a separator or a line break in quotes",
+                row.len(),
+                names::plural("field", row.len()),
+                header.len()
+            );
+            return Err(Error::data_line(path, rows.line(&row), message));
+        }
+        let field = |column: usize| row[column].to_string();
+        records.push(match columns.as_slice() {
+            [prompt, completion] => Record::Completion {
+                prompt: field(*prompt),
+                completion: field(*completion),
+            },
+            [text, ..] => Record::Text(field(*text)),
+            // Each style has at least one key.
+            [] => continue,
+        });
+    }
+    let ignored = header.iter().map(String::as_str);
+    let note = ignored_note("column", ignored.filter(|name| !style.uses(name)), path);
+    Ok(Records::of_file(records, note.into_iter().collect()))
+}
+
+/// The style of a table with these columns. Fails with what is wrong with them.
+fn detect(header: &[String], column: Option<&str>) -> std::result::Result<Style, String> {
+    let has = |key: &str| header.iter().any(|name| name == key);
+    match Style::detect(has, column) {
+        Some(style) if style != Style::Conversation => Ok(style),
+        found => {
+            let mut message = match (column, found) {
+                (Some(column), _) => format!("no column {}", names::quote(column)),
+                (None, Some(_)) => {
+                    "a column \"messages\", which only JSON and Parquet have".to_string()
+                }
+                (None, None) => "no column \"text\", nor \"prompt\" and \"completion\"".to_string(),
+            };
+            message += &format!(
+                " (found {}): name the column that holds the text",
+                names::list(header.iter().map(String::as_str))
+            );
+            if let [only] = header
+                && let Some(separator) = [';', '\t', ',']
+                    .into_iter()
+                    .find(|&separator| only.contains(separator))
+            {
+                message += &format!(
+                    "; is {separator:?} the separator? Expected are commas in .csv, tabs in .tsv"
+                );
+            }
+            Err(message)
+        }
+    }
+}
+
+/// Position of the one column of this name.
+fn only_column(header: &[String], key: &str) -> std::result::Result<usize, String> {
+    let mut columns = (0..header.len()).filter(|&column| header[column] == key);
+    match (columns.next(), columns.next()) {
+        (Some(column), None) => Ok(column),
+        _ => Err(format!(
+            "several columns are named {}: rename all but one",
+            names::quote(key)
+        )),
+    }
+}
+
+/// The rows of a table, with the lines that they begin on.
+struct Rows<'a> {
+    reader: csv::Reader<std::io::Chain<&'a [u8], &'static [u8]>>,
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl<'a> Rows<'a> {
+    fn new(text: &'a str, delimiter: u8, path: &'a Path) -> Self {
+        // Blank lines are no rows: the last row ends where the text now does.
+        let text = text.trim_end_matches(['\r', '\n']);
+        let reader = ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(false)
+            // Rows of another length are reported here, with what to do.
+            .flexible(true)
+            .from_reader(text.as_bytes().chain(END));
+        Self { reader, text, path }
+    }
+
+    /// Reads the next row that is not blank; false if there is none.
+    fn read(&mut self, row: &mut StringRecord) -> Result<bool> {
+        let more = self.reader.read_record(row).map_err(|error| {
+            let line = error.position().map_or(1, csv::Position::line);
+            Error::data_line(self.path, line as usize, format!("not a table: {error}"))
+        })?;
+        let start = row.position().map_or(0, csv::Position::byte);
+        if !more || start >= self.text.len() as u64 {
+            return Ok(false);
+        }
+        let line_break = 1;
+        if self.reader.position().byte() > self.text.len() as u64 + line_break {
+            let message = "a quote that opens in this row is never closed: close it, or double the \
+                           quotes that belong to the text";
+            return Err(Error::data_line(self.path, self.line(row), message));
+        }
+        Ok(true)
+    }
+
+    /// The line, counted from 1, on which a row begins.
+    fn line(&self, row: &StringRecord) -> usize {
+        let Some(position) = row.position() else {
+            return 1;
+        };
+        // A position is that before the blank lines that come before the row.
+        let rest = self.text.as_bytes().get(position.byte() as usize..);
+        let before = rest.unwrap_or_default().iter();
+        let blank = before.take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        position.line() as usize + blank.filter(|&&byte| byte == b'\n').count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::records::parse_records;
+
+    fn read(text: &str, name: &str, column: Option<&str>) -> Result<Records> {
+        let column = column.map(ToString::to_string);
+        parse_records(text.as_bytes(), Path::new(name), &ReadOptions { column })
+    }
+
+    fn text(text: &str) -> Record {
+        Record::Text(text.to_string())
+    }
+
+    #[test]
+    fn texts_with_quotes_and_line_breaks() {
+        let table = "\u{feff}id,text\r\n1,\"a, \"\"b\"\"\r\nc\"\r\n\r\n2,\r\n3,\"d\n\"";
+        let found = read(table, "a.CSV", None).unwrap();
+        assert_eq!(
+            found.records,
+            [text("a, \"b\"\r\nc"), text(""), text("d\n")]
+        );
+        assert_eq!(found.notes, ["a.CSV: column \"id\" is ignored"]);
+        // Quotes within a field are its own.
+        let found = read("text\n5\" disk\n", "a.csv", None).unwrap();
+        assert_eq!(found.records, [text("5\" disk")]);
+    }
+
+    #[test]
+    fn completions_and_named_columns() {
+        let table = "completion\tx\t prompt\nc\t1,2\tp\n";
+        let completion = Record::Completion {
+            prompt: "p".to_string(),
+            completion: "c".to_string(),
+        };
+        assert_eq!(read(table, "a.tsv", None).unwrap().records, [completion]);
+        let found = read(table, "a.tsv", Some("x")).unwrap();
+        assert_eq!(found.records, [text("1,2")]);
+        let note = "a.tsv: columns \"completion\" and \"prompt\" are ignored";
+        assert_eq!(found.notes, [note]);
+    }
+
+    #[test]
+    fn faults_name_the_line_and_the_columns() {
+        for (table, column, expected_line, part) in [
+            ("\n\na,b\n1,2\n", None, 3, "(found \"a\" and \"b\")"),
+            (
+                "text,b\n1,2\n",
+                Some("c"),
+                1,
+                "no column \"c\" (found \"text\" and \"b\")",
+            ),
+            ("text;b\n1;2\n", None, 1, "is ';' the separator?"),
+            (
+                "text,text\n1,2\n",
+                None,
+                1,
+                "several columns are named \"text\"",
+            ),
+            ("messages\n[]\n", None, 1, "only JSON and Parquet"),
+            (
+                "text,b\n\"a\n\",2\n1\n",
+                None,
+                4,
+                "1 field, but the header has 2",
+            ),
+            ("text,b\n1,2,3\n", None, 2, "3 fields, but the header has 2"),
+            ("text\na\n\"b\n\nc\n\n", None, 3, "never closed"),
+            ("text\na\n\"b", None, 3, "never closed"),
+            ("text,b\r\n\r\n1,2\r\n\r\n3\r\n", None, 5, "1 field,"),
+            ("\"text\na\n", None, 1, "never closed"),
+        ] {
+            match read(table, "a.csv", column) {
+                Err(Error::DataLine { line, message, .. }) => {
+                    assert_eq!(line, expected_line, "{table}: {message}");
+                    assert!(message.contains(part), "{table}: {message}");
+                }
+                other => panic!("{table}: {other:?}"),
+            }
+        }
+    }
+}
