@@ -74,6 +74,23 @@ pub struct Adapter {
     pub limits: Limits,
 }
 
+/// As much as the kernel can give without taking it from another program.
+#[cfg(target_os = "linux")]
+fn free_memory_of_computer() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Where addresses have 32 bits, as in a browser, there is no more than they reach.
+#[cfg(not(target_os = "linux"))]
+fn free_memory_of_computer() -> Option<u64> {
+    (usize::BITS == 32).then_some(1 << 32)
+}
+
 /// What an adapter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -261,6 +278,16 @@ impl Device {
     /// The GPU adapter, or `None` for the CPU.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapter.as_ref()
+    }
+
+    /// Bytes of memory that are free on it, where that can be told: for the CPU and for GPUs that share
+    /// its memory. The memory of a graphics card is nothing that graphics APIs tell.
+    pub fn free_memory(&self) -> Option<u64> {
+        let shares = match self.adapter.as_ref().map(|adapter| adapter.kind) {
+            None | Some(AdapterKind::Integrated | AdapterKind::Software) => true,
+            Some(_) => false,
+        };
+        shares.then(free_memory_of_computer).flatten()
     }
 
     /// Why this device was taken.

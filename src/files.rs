@@ -17,16 +17,91 @@ const TEMPORARY: &str = ".minift-";
 ///
 /// [`Error::Io`]; the old file is then untouched.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = parent(path);
-    let written = || -> std::io::Result<()> {
-        let mut file = NamedTempFile::with_prefix_in(TEMPORARY, &folder)?;
-        file.write_all(bytes)?;
-        make_readable(file.path())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        sync_folder(&folder)
-    };
-    written().map_err(plain).map_err(Error::io("write", path))
+    let mut file = FileWriter::new(path)?;
+    file.write(bytes)?;
+    file.finish()
+}
+
+/// A file that is filled beside its final place and renamed into it when complete.
+#[derive(Debug)]
+pub struct FileWriter {
+    temporary: NamedTempFile,
+    place: PathBuf,
+}
+
+impl FileWriter {
+    /// Begins a file that will stand at `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if nothing can be written beside it.
+    pub fn new(place: &Path) -> Result<Self> {
+        let temporary = NamedTempFile::with_prefix_in(TEMPORARY, parent(place))
+            .map_err(plain)
+            .map_err(Error::io("write", place))?;
+        Ok(Self {
+            temporary,
+            place: place.to_path_buf(),
+        })
+    }
+
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.temporary.write_all(bytes).map_err(plain);
+        written.map_err(Error::io("write", &self.place))
+    }
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]; what stood there is then still there.
+    pub fn finish(self) -> Result<()> {
+        let Self { temporary, place } = self;
+        let finished = || -> std::io::Result<()> {
+            make_readable(temporary.path())?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(&place).map_err(|error| error.error)?;
+            sync_folder(&parent(&place))
+        };
+        finished()
+            .map_err(plain)
+            .map_err(Error::io("write", &place))
+    }
+}
+
+/// A file of a folder that is being filled.
+#[derive(Debug)]
+pub struct PartWriter {
+    file: File,
+    /// Where it will stand, for messages.
+    place: PathBuf,
+}
+
+impl PartWriter {
+    /// Adds to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes);
+        written.map_err(Error::io("write", &self.place))
+    }
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn finish(self) -> Result<()> {
+        let synced = self.file.sync_all();
+        synced.map_err(Error::io("write", &self.place))
+    }
 }
 
 /// The error without the name of a temporary file, which nobody chose.
@@ -86,15 +161,21 @@ impl FolderWriter {
     ///
     /// [`Error::Io`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path().join(name);
-        let folder = parent(&path);
-        fs::create_dir_all(&folder).map_err(Error::io("create", self.place.join(name)))?;
-        let written = || -> std::io::Result<()> {
-            let mut file = File::create(&path)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        written().map_err(Error::io("write", self.place.join(name)))
+        let mut file = self.begin(name)?;
+        file.write(bytes)?;
+        file.finish()
+    }
+
+    /// Begins a file of the folder, to be written piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn begin(&self, name: &str) -> Result<PartWriter> {
+        let (path, place) = (self.path().join(name), self.place.join(name));
+        fs::create_dir_all(parent(&path)).map_err(Error::io("create", &place))?;
+        let file = File::create(&path).map_err(Error::io("write", &place))?;
+        Ok(PartWriter { file, place })
     }
 
     /// Puts the folder into its place. What stood there is moved aside first and removed last.

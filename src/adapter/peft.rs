@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Adapter, AdapterSettings, Ia3Settings, Layout, LoraSettings, Role, is_named};
 use crate::error::{Error, Result};
-use crate::model::weights::{self, Naming};
+use crate::model::weights::{self, NamedTensor, Naming};
 use crate::model::{Decoder, ParameterSpec};
 
 /// Names of the files of an adapter's folder.
@@ -211,13 +211,13 @@ impl Adapter {
     /// [`Error::Device`] if the device fails.
     pub async fn to_peft(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let specs: Vec<ParameterSpec> = self.parameters().iter().map(prefixed).collect();
-        let tensors = weights::download(&specs, self.values()).await?;
-        let format = [("format".to_string(), "pt".to_string())].into();
+        let tensors = NamedTensor::list(&specs, self.values());
+        let values = weights::to_bytes(tensors, weights::pytorch_metadata()).await?;
         let config =
             serde_json::to_vec_pretty(&self.config()).expect("a JSON object can always be written");
         Ok(vec![
             (CONFIG.to_string(), config),
-            (WEIGHTS.to_string(), weights::serialize(&tensors, format)),
+            (WEIGHTS.to_string(), values),
         ])
     }
 

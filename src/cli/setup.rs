@@ -11,7 +11,7 @@ use crate::device::{Device, DeviceChoice};
 use crate::error::Result;
 use crate::model::{CausalLm, Sampling};
 use crate::report::{Continuation, DataSummary, Setup};
-use crate::train::RunData;
+use crate::train::{MemoryEstimate, RunData, TrainSettings};
 
 /// Tokens of a continuation that is shown after a run.
 const CONTINUATION_TOKENS: usize = 40;
@@ -272,6 +272,37 @@ pub fn describe(output: &Output, title: &str, summary: &DataSummary) {
         line.push_str(&format!("; {} {what}", number(count)));
     }
     output.text(line);
+}
+
+/// Says how much memory a training takes, and what would take less where it does not fit.
+pub fn memory(
+    estimate: &MemoryEstimate,
+    model: &CausalLm,
+    data: &RunData,
+    settings: &TrainSettings,
+    output: &Output,
+) -> Result<()> {
+    let mebibytes = |bytes: u64| thousands(bytes.div_ceil(1 << 20) as f64);
+    let parts = estimate.parts.iter();
+    let parts: Vec<String> = parts
+        .map(|part| format!("{} {}", part.name, mebibytes(part.bytes)))
+        .collect();
+    output.text(format!(
+        "Memory   about {} MiB: {}",
+        mebibytes(estimate.total),
+        parts.join(", ")
+    ));
+    let Some(excess) = estimate.excess(model.device()) else {
+        return Ok(());
+    };
+    output.text(format!("Note     {excess}"));
+    for (change, bytes) in MemoryEstimate::savings(model, data, settings)? {
+        output.text(format!(
+            "         {change} would take {} MiB",
+            mebibytes(bytes)
+        ));
+    }
+    Ok(())
 }
 
 /// The first of DIR, DIR-2, DIR-3 … that is free.

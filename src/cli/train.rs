@@ -18,7 +18,8 @@ use crate::files::FolderWriter;
 use crate::model::CausalLm;
 use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
 use crate::train::{
-    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, drive,
+    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, MemoryEstimate, Outcome, Run, RunData,
+    TrainSettings, drive,
 };
 
 /// Share of a batch that is replayed text where nobody says otherwise.
@@ -71,6 +72,8 @@ pub async fn run(
         ));
     }
 
+    let memory = MemoryEstimate::new(&model, &data, &settings)?;
+    setup::memory(&memory, &model, &data, &settings, output)?;
     let checkpoints = checkpoints(arguments)?;
     let mut started = json!({
         "event": "started",
@@ -80,6 +83,7 @@ pub async fn run(
         "steps": settings.steps(data.train.len())?,
         "steps_done": 0,
         "setup": setup,
+        "memory": memory,
         "device": device.name(),
     });
     let prompts: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();

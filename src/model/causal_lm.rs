@@ -7,10 +7,10 @@ use burn::tensor::Tensor;
 
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Inputs, Weights};
-use super::files::ModelFiles;
+use super::files::{self, ModelFiles};
 use super::parameters::{ParameterSpec, Parameters};
 use super::text_reader::TextReader;
-use super::weights::{self, Naming};
+use super::weights::{self, NamedTensor, Naming};
 use crate::adapter::{Adapter, AdapterSettings};
 use crate::data::Tokenizer;
 use crate::device::Device;
@@ -337,8 +337,20 @@ impl CausalLm {
     /// [`crate::Error::Io`] and [`crate::Error::Device`].
     #[cfg(not(target_arch = "wasm32"))]
     pub async fn write(&self, folder: &FolderWriter, subfolder: &str) -> Result<()> {
-        for (name, bytes) in self.to_files().await? {
-            folder.write(&Path::new(subfolder).join(name).to_string_lossy(), &bytes)?;
+        let path = |name: &str| {
+            Path::new(subfolder)
+                .join(name)
+                .to_string_lossy()
+                .into_owned()
+        };
+        for (name, bytes) in self.small_files().await? {
+            folder.write(&path(&name), &bytes)?;
+        }
+        if self.adapter.is_none() {
+            let mut file = folder.begin(&path(files::WEIGHTS))?;
+            let (tensors, metadata) = (self.named_tensors(), weights::pytorch_metadata());
+            weights::write(tensors, metadata, &mut |part| file.write(part)).await?;
+            file.finish()?;
         }
         Ok(())
     }
@@ -349,19 +361,28 @@ impl CausalLm {
     ///
     /// [`crate::Error::Device`].
     pub async fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut files = self.small_files().await?;
+        if self.adapter.is_none() {
+            let (tensors, metadata) = (self.named_tensors(), weights::pytorch_metadata());
+            let bytes = weights::to_bytes(tensors, metadata).await?;
+            files.push((files::WEIGHTS.to_string(), bytes));
+        }
+        Ok(files)
+    }
+
+    fn named_tensors(&self) -> Vec<NamedTensor<'_>> {
+        NamedTensor::list(self.decoder.parameters(), &self.parameters)
+    }
+
+    /// Every file but that of the model's own weights.
+    async fn small_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         if let Some(adapter) = &self.adapter {
             return adapter.to_peft().await;
         }
-        let tensors = weights::download(self.decoder.parameters(), &self.parameters).await?;
         let config = serde_json::to_vec_pretty(&self.config().to_json())
             .expect("a JSON object can always be written");
-        let format = [("format".to_string(), "pt".to_string())].into();
         let mut files = vec![
             ("config.json".to_string(), config),
-            (
-                "model.safetensors".to_string(),
-                weights::serialize(&tensors, format),
-            ),
             (
                 "tokenizer.json".to_string(),
                 self.reader.files().tokenizer.to_vec(),

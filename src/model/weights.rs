@@ -1,12 +1,11 @@
 //! Reading and writing `model.safetensors`, whole or in parts.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
 use half::{bf16, f16};
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use super::parameters::{ParameterSpec, Parameters};
@@ -164,64 +163,97 @@ fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Resu
     Ok(values)
 }
 
-/// A tensor's name, shape and float32 values, ready to be written.
-pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
+/// A tensor to write, which is still on its device.
+#[derive(Debug)]
+pub struct NamedTensor<'a> {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape in the file.
+    pub shape: &'a [usize],
+    /// Its values.
+    pub values: &'a Tensor<2>,
+}
 
-/// The values of parameters, brought to the host.
+impl<'a> NamedTensor<'a> {
+    /// Values by the specs of what they are.
+    pub fn list(specs: &'a [ParameterSpec], values: &'a [Tensor<2>]) -> Vec<Self> {
+        let tensors = specs.iter().zip(values);
+        let named = tensors.map(|(spec, values)| Self {
+            name: spec.name.clone(),
+            shape: &spec.shape,
+            values,
+        });
+        named.collect()
+    }
+}
+
+/// Where bytes go, piece by piece.
+pub type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// Writes a safetensors file of float32 tensors with such metadata, one tensor after the other: no more
+/// than one of them is held beside those on the device. Python's libraries want `format` = `pt` in the
+/// metadata to read it as a model.
+///
+/// # Errors
+///
+/// [`Error::Device`] if the device fails, and the errors of `put`.
+pub async fn write(
+    mut tensors: Vec<NamedTensor<'_>>,
+    metadata: HashMap<String, String>,
+    put: Put<'_>,
+) -> Result<()> {
+    /// What follows the header begins at a multiple of this.
+    const ALIGNMENT: usize = 8;
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut end = 0;
+    let infos = tensors.iter().map(|tensor| {
+        let start = end;
+        end += tensor.shape.iter().product::<usize>() * size_of::<f32>();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape.to_vec(),
+            data_offsets: (start, end),
+        };
+        (tensor.name.clone(), info)
+    });
+    let header = Metadata::new(Some(metadata), infos.collect())
+        .expect("tensors of their own shapes, one after the other, make a file");
+    let mut header =
+        serde_json::to_vec(&header).expect("names, shapes and offsets can always be written");
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+    put(&(header.len() as u64).to_le_bytes())?;
+    put(&header)?;
+    for tensor in tensors {
+        let values = crate::device::read(tensor.values.clone()).await?;
+        if cfg!(target_endian = "little") {
+            put(bytemuck::cast_slice(&values))?;
+        } else {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+            put(&bytes.collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
+
+/// The same as bytes.
 ///
 /// # Errors
 ///
 /// [`Error::Device`] if the device fails.
-pub async fn download(
-    specs: &[ParameterSpec],
-    parameters: &[Tensor<2>],
-) -> Result<Vec<NamedTensor>> {
-    let mut tensors = Vec::with_capacity(specs.len());
-    for (spec, parameter) in specs.iter().zip(parameters) {
-        let values = crate::device::read(parameter.clone()).await?;
-        tensors.push((spec.name.clone(), spec.shape.clone(), values));
-    }
-    Ok(tensors)
+pub async fn to_bytes(
+    tensors: Vec<NamedTensor<'_>>,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write(tensors, metadata, &mut |part| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    })
+    .await?;
+    Ok(bytes)
 }
 
-/// The bytes of a safetensors file of float32 tensors with such metadata. Python's libraries want
-/// `format` = `pt` there to read it as a model.
-pub fn serialize(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> Vec<u8> {
-    let views = tensors
-        .iter()
-        .map(|(name, shape, values)| (name.as_str(), Floats { shape, values }));
-    safetensors::serialize(views, Some(metadata))
-        .expect("float32 tensors of their own shapes can always be written")
-}
-
-/// A float32 tensor as the safetensors crate takes it.
-struct Floats<'a> {
-    shape: &'a [usize],
-    values: &'a [f32],
-}
-
-impl safetensors::View for Floats<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        if cfg!(target_endian = "little") {
-            bytemuck::cast_slice(self.values).into()
-        } else {
-            self.values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect::<Vec<_>>()
-                .into()
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        size_of_val(self.values)
-    }
+/// What Python's libraries want to see in a file of weights.
+pub fn pytorch_metadata() -> HashMap<String, String> {
+    [("format".to_string(), "pt".to_string())].into()
 }

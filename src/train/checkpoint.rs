@@ -11,7 +11,7 @@ use super::run::{Evaluated, RunData};
 use super::settings::TrainSettings;
 use super::trainer::State;
 use crate::error::{Error, Result};
-use crate::model::weights::{self, Naming};
+use crate::model::weights::{self, NamedTensor, Naming, Put};
 use crate::model::{CausalLm, ParameterSpec};
 
 /// How far a run is. The order of the samples follows from the seed and the step.
@@ -41,7 +41,7 @@ const VERSION: &str = "2";
 const GROUPS: [&str; 3] = ["parameter", "first_moment", "second_moment"];
 
 impl Checkpoint<'_> {
-    pub async fn write(&self, specs: &[ParameterSpec], state: &State) -> Result<Vec<u8>> {
+    pub async fn write(&self, specs: &[ParameterSpec], state: &State, put: Put<'_>) -> Result<()> {
         let AdamW {
             first_moments,
             second_moments,
@@ -52,8 +52,11 @@ impl Checkpoint<'_> {
             .iter()
             .zip([&state.parameters, first_moments, second_moments])
         {
-            for (name, shape, values) in weights::download(specs, values).await? {
-                tensors.push((format!("{group}.{name}"), shape, values));
+            for tensor in NamedTensor::list(specs, values) {
+                tensors.push(NamedTensor {
+                    name: format!("{group}.{}", tensor.name),
+                    ..tensor
+                });
             }
         }
         let json = |error| unreachable!("figures can always be written as JSON: {error}");
@@ -69,7 +72,7 @@ impl Checkpoint<'_> {
             ),
             ("fingerprint".to_string(), self.fingerprint.clone()),
         ]);
-        Ok(weights::serialize(&tensors, metadata))
+        weights::write(tensors, metadata, put).await
     }
 
     pub fn read(

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::event::Event;
 use super::run::{Outcome, Run};
 use crate::error::{Error, Result};
-use crate::files::write_file;
+use crate::files::FileWriter;
 
 /// A flag that asks a run to stop at its next step. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -62,7 +62,9 @@ impl Checkpoints {
     }
 
     async fn save(&self, run: &Run) -> Result<()> {
-        write_file(&self.path, &run.checkpoint().await?)
+        let mut file = FileWriter::new(&self.path)?;
+        run.write_checkpoint(&mut |part| file.write(part)).await?;
+        file.finish()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::data::{Batch, Sample, epoch_batches, positions};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Metrics, Perplexities};
 use crate::model::CausalLm;
+use crate::model::weights::Put;
 
 /// The samples of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -361,12 +362,27 @@ impl Run {
     ///
     /// [`Error::Device`].
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write_checkpoint(&mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })
+        .await?;
+        Ok(bytes)
+    }
+
+    /// The same piece by piece, so that it never is in memory as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`], and the errors of `put`.
+    pub async fn write_checkpoint(&self, put: Put<'_>) -> Result<()> {
         Checkpoint {
             settings: self.trainer.settings(),
             fingerprint: self.fingerprint(),
             progress: &self.progress,
         }
-        .write(self.trainer.parameters(), &self.trainer.state)
+        .write(self.trainer.parameters(), &self.trainer.state, put)
         .await
     }
 

@@ -10,7 +10,8 @@ use counting::bytes_now;
 
 use minift::data::{Batch, Sample};
 use minift::demo;
-use minift::model::CausalLm;
+use minift::eval::evaluate;
+use minift::model::{CausalLm, FileBytes, ModelFiles};
 use minift::objective::Objective;
 use minift::train::{TrainSettings, Trainer};
 use minift::web::Device;
@@ -56,6 +57,50 @@ pub async fn training_error(
         largest = if error <= largest { largest } else { error };
     }
     Ok(largest)
+}
+
+/// What a random model of a family makes of its reference token ids: by how much its cross-entropy is
+/// off, relatively, and the losses of three steps of minifinetuning.
+#[wasm_bindgen(js_name = familySteps)]
+pub async fn family_steps(
+    device: &Device,
+    config: &[u8],
+    weights: &[u8],
+    expected: &[u8],
+) -> Result<Vec<f64>, JsError> {
+    const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "truncation": null, "padding": null,
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}"#;
+    let files = ModelFiles::collect("family".into(), |name| {
+        let bytes = match name {
+            "config.json" => config.to_vec(),
+            "model.safetensors" => weights.to_vec(),
+            "tokenizer.json" => TOKENIZER.as_bytes().to_vec(),
+            _ => return Ok(None),
+        };
+        Ok(Some(FileBytes::InMemory(bytes.into())))
+    })?;
+    let model = CausalLm::from_files(files, device.inner())?;
+    let file = Vectors::parse(expected);
+    let [_, length] = file.shape("input_ids").try_into().expect("two dimensions");
+    let samples: Vec<Sample> = file
+        .i32("input_ids")
+        .chunks(length)
+        .map(|ids| ids.iter().map(|&id| id as u32).collect())
+        .collect();
+    let wanted: f64 = file.metadata["cross_entropy"].parse()?;
+    let found = evaluate(&model, &samples, samples.len())
+        .await?
+        .perplexity
+        .ln();
+    let mut results = vec![(found - wanted).abs() / wanted];
+    let mut trainer = Trainer::new(model, TrainSettings::default())?;
+    for _ in 0..3 {
+        let batch = Batch::new(&samples, (0..samples.len()).collect());
+        results.push(f64::from(trainer.step(&[batch], 3e-4).await?.loss));
+    }
+    Ok(results)
 }
 
 /// What is taken after a round of steps.

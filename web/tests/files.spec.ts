@@ -211,7 +211,7 @@ const BAD: { what: string; input: string; files: Bytes[]; says: RegExp }[] = [
     what: "text with an unknown ending",
     input: DOMAIN_TEXT,
     files: [bytes("notes.pdf", "%PDF-1.7")],
-    says: /notes\.pdf: unknown kind of data file; read are \.txt .* and \.jsonl/,
+    says: /notes\.pdf: unknown kind of data file; read are \.txt, \.md, \.jsonl/,
   },
   {
     what: "model of an unknown ending",

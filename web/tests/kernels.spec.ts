@@ -42,6 +42,28 @@ for (const [training, tau] of [["mft_0.25", 0.25], ["ft_0.0", 1]] as const) {
   });
 }
 
+const FAMILIES = ["gemma3", "gpt2", "gpt_neo", "llama3", "mistral", "openelm", "phi", "qwen2", "qwen3", "smollm2"];
+
+for (const family of FAMILIES) {
+  test(`${family} on WebGPU is the reference's, and takes steps of minifinetuning`, async ({ page }) => {
+    const [error, ...losses] = await page.evaluate(async (family) => {
+      const names = ["config.json", "model.safetensors", "expected.safetensors"];
+      const [config, weights, expected] = await Promise.all(
+        names.map(async (name) => {
+          const response = await fetch(`/tests/data/tiny/${family}/${name}`);
+          return new Uint8Array(await response.arrayBuffer());
+        }),
+      );
+      if (!config || !weights || !expected) throw new Error("three files");
+      const device = await window.minift.Device.open("gpu");
+      return [...(await window.minift.familySteps(device, config, weights, expected))];
+    }, family);
+    expect(error).toBeLessThan(1e-4);
+    expect(losses).toHaveLength(3);
+    expect(losses[2]).toBeLessThan(losses[0] ?? 0);
+  });
+}
+
 test("memory is flat over 300 small steps", async ({ page }) => {
   const rounds = await page.evaluate(async () => {
     const device = await window.minift.Device.open("gpu");

@@ -1,37 +1,32 @@
-//! placeholder
-use crate::error::Result;
-use std::{ops::Range, path::Path};
-/// A.
-#[derive(Debug)]
-pub struct ChatTemplate;
-/// B.
-#[derive(Debug)]
+//! Chat templates: a conversation as the model sees it, and what of it the assistant wrote.
+
+mod assistant;
+mod conversation;
+mod environment;
+mod generation;
+mod json;
+mod limits;
+mod methods;
+mod number;
+mod places;
+mod source;
+mod tags;
+mod template;
+
+#[cfg(test)]
+mod expected_tests;
+#[cfg(test)]
+mod property_tests;
+
+use std::ops::Range;
+
+pub use template::ChatTemplate;
+
+/// A conversation as the model sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// t
+    /// The whole text.
     pub text: String,
-    /// a
+    /// The bytes of the text that the assistant wrote: in order, not overlapping, none empty.
     pub assistant: Vec<Range<usize>>,
-}
-impl ChatTemplate {
-    /// p
-    pub fn parse(_: Option<&[u8]>, _: Option<&[u8]>, _: &Path) -> Result<Option<Self>> {
-        Ok(None)
-    }
-    /// r
-    pub fn render(
-        &self,
-        _: &[serde_json::Value],
-        _: Option<&serde_json::Value>,
-        _: bool,
-    ) -> Result<String> {
-        unimplemented!()
-    }
-    /// m
-    pub fn render_marked(
-        &self,
-        _: &[serde_json::Value],
-        _: Option<&serde_json::Value>,
-    ) -> Result<Rendered> {
-        unimplemented!()
-    }
 }

@@ -166,7 +166,7 @@ export class App {
     if (!first) {
       if (hasModel) return;
       const dropped = unknown[0] ? `${unknown[0]} is` : "That is";
-      const dropNote = `${dropped} neither a file of a model nor a .txt or .jsonl text.`;
+      const dropNote = `${dropped} neither a file of a model nor a text (.txt, .md, .jsonl, .csv or .tsv).`;
       this.#set({ dropNote });
     } else if (texts.length === 1) await this.useText(role ?? guessRole(first.name), first);
     else {

@@ -16,6 +16,11 @@ const COMPANIONS = new Set([
   "license",
 ]);
 
+/** Names of texts; what a folder says about itself is none. */
+const TEXT = /^(?!readme\.).*\.(txt|md|jsonl|ndjson|csv|tsv)(\.(gz|zst))?$/;
+/** Endings of texts, for a dialogue that asks for one. */
+export const TEXT_ENDINGS = ".txt,.md,.jsonl,.ndjson,.csv,.tsv,.gz,.zst";
+
 /** What was dropped or picked, by what it is for. */
 export interface Recognised {
   model: File[];
@@ -35,7 +40,7 @@ export function recognise(files: File[]): Recognised {
       found.model.push(file);
     } else if (/\.(safetensors|bin|pt|pth|gguf|onnx|h5|msgpack|index\.json)$/.test(name)) {
       found.otherWeights.push(file.name);
-    } else if (/\.(txt|jsonl)$/.test(name)) {
+    } else if (TEXT.test(name)) {
       found.texts.push(file);
     } else {
       found.unknown.push(file.name);

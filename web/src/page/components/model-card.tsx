@@ -59,7 +59,7 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
         )}
       </div>
       <p class="help">
-        A Hugging Face folder of a Llama-type model: config.json, tokenizer.json, model.safetensors.
+        A Hugging Face folder of a small language model: config.json, tokenizer.json, model.safetensors.
         {value?.embedded && ` This one has ${short(value.parameters)} parameters and tells stories.`}
       </p>
     </section>

@@ -1,5 +1,6 @@
 import type { TextRole } from "../../package/index.js";
 import type { App } from "../app.js";
+import { TEXT_ENDINGS } from "../files.js";
 import { counted, short } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
@@ -49,8 +50,8 @@ export function TextsCard({ app, state }: { app: App; state: State }) {
         ))}
       </ul>
       <p class="help">
-        .txt with a blank line between samples, or .jsonl with a “text” on each line. They stay on
-        this machine.
+        .txt with a blank line between samples, .md, .jsonl with “text”, “prompt” and “completion” or
+        “messages” on each line, .csv or .tsv; also as .gz or .zst. They stay on this machine.
       </p>
     </section>
   );
@@ -85,7 +86,7 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
           <FileButton
             label="Choose"
             name={`Choose ${lower} text`}
-            accept=".txt,.jsonl"
+            accept={TEXT_ENDINGS}
             disabled={busy}
             onFiles={([first]) => first && void app.useText(role, first)}
           />

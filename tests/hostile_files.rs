@@ -1,0 +1,140 @@
+//! Files that somebody else made: whatever is in them, reading them ends with a model or a typed error.
+//! (Data files and chat templates have their own such tests beside their readers.)
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::data;
+use minift::device::Device;
+use minift::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+/// The configurations of all families.
+fn configurations() -> Vec<Map<String, Value>> {
+    let folders = fs::read_dir(data("tiny")).unwrap();
+    let mut paths: Vec<PathBuf> = folders.map(|folder| folder.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let bytes = fs::read(path.join("config.json")).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Any JSON, with the numbers that break sums and products.
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (0_u64..70).prop_map(Value::from),
+        any::<f64>().prop_map(|number| json!(number)),
+        Just(json!(0)),
+        Just(json!(-1)),
+        Just(json!(1e308)),
+        "[a-z_]{0,12}".prop_map(Value::from),
+        Just(json!("full_attention")),
+        Just(json!("llama3")),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map("[a-z_]{1,16}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// Where a changed configuration is still one, a decoder can be made of it.
+    #[test]
+    fn any_field_of_a_configuration_may_be_anything(
+        (family, changes) in (any::<prop::sample::Index>(),
+            prop::collection::vec((any::<prop::sample::Index>(), json_value()), 1..4)),
+    ) {
+        let all = configurations();
+        let mut config = family.get(&all).clone();
+        for (field, value) in changes {
+            let name = field.get(&config.keys().cloned().collect::<Vec<_>>()).clone();
+            config.insert(name, value);
+        }
+        let bytes = serde_json::to_vec(&config).unwrap();
+        match ModelConfig::parse(&bytes, Path::new("config.json")) {
+            Ok(config) => prop_assert!(!Decoder::new(config.decoder).parameters().is_empty()),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn a_configuration_may_be_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(ModelConfig::parse(&bytes, Path::new("config.json")).is_err());
+    }
+
+    /// An index leads to files of its folder or to an error, and asks for nothing outside of it.
+    #[test]
+    fn an_index_may_be_anything(index in json_value(), map in json_value(), whole in any::<bool>()) {
+        let index = if whole { index } else { json!({ "weight_map": map }) };
+        let mut asked = Vec::new();
+        let found = ModelFiles::collect(PathBuf::from("model"), |name| {
+            asked.push(name.to_string());
+            let bytes = match name {
+                "config.json" | "tokenizer.json" => b"{}".to_vec(),
+                "model.safetensors.index.json" => index.to_string().into_bytes(),
+                _ => return Ok(None),
+            };
+            Ok(Some(FileBytes::InMemory(bytes.into())))
+        });
+        prop_assert!(found.is_err());
+        for name in asked {
+            prop_assert_eq!(Path::new(&name).file_name().unwrap().to_str(), Some(&*name));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Weights whose bytes were changed, cut or replaced.
+    #[test]
+    fn weights_may_be_damaged_anywhere(
+        cut in 0_usize..400_000,
+        changes in prop::collection::vec((0_usize..4_000, any::<u8>()), 0..6),
+        header in prop::option::of(any::<u64>()),
+    ) {
+        let folder = data("tiny/qwen2");
+        let mut weights = fs::read(folder.join("model.safetensors")).unwrap();
+        weights.truncate(cut.max(16));
+        let length = weights.len();
+        for (place, byte) in changes {
+            weights[place % length] = byte;
+        }
+        if let Some(header) = header {
+            weights[..8].copy_from_slice(&header.to_le_bytes());
+        }
+        let files = ModelFiles::collect(folder.clone(), |name| {
+            let bytes = match name {
+                "model.safetensors" => weights.clone(),
+                "tokenizer.json" => br#"{"version": "1.0", "added_tokens": [], "normalizer": null,
+                    "pre_tokenizer": null, "post_processor": null, "decoder": null, "truncation": null,
+                    "padding": null, "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#
+                    .to_vec(),
+                name => match fs::read(folder.join(name)) {
+                    Ok(bytes) => bytes,
+                    Err(_) => return Ok(None),
+                },
+            };
+            Ok(Some(FileBytes::InMemory(bytes.into())))
+        });
+        // Bytes of a value may change without anybody noticing; everything else is told.
+        if let Err(error) = CausalLm::from_files(files.unwrap(), &Device::cpu()) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}
