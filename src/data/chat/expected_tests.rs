@@ -398,6 +398,9 @@ fn a_conversation_has_one_time() {
     for expected in ["00 [user]a[assistant]a00", "01 [user]a[assistant]a01"] {
         let rendered = template.render_marked(&messages, None).unwrap();
         assert_eq!(rendered.text, expected);
-        assert_eq!(rendered.assistant.as_slice(), std::slice::from_ref(&(21..22)));
+        assert_eq!(
+            rendered.assistant.as_slice(),
+            std::slice::from_ref(&(21..22))
+        );
     }
 }
