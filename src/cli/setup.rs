@@ -285,12 +285,12 @@ pub fn memory(
     let mebibytes = |bytes: u64| thousands(bytes.div_ceil(1 << 20) as f64);
     let parts = estimate.parts.iter();
     let parts: Vec<String> = parts
-        .map(|part| format!("{} {}", part.name, mebibytes(part.bytes)))
+        .map(|part| format!("{} {}", mebibytes(part.bytes), part.name))
         .collect();
     output.text(format!(
         "Memory   about {} MiB: {}",
         mebibytes(estimate.total),
-        parts.join(", ")
+        parts.join("; ")
     ));
     let Some(excess) = estimate.excess(model.device()) else {
         return Ok(());

@@ -106,7 +106,8 @@ impl ModelFiles {
         let path = folder.join(file);
         match file {
             CONFIG => ModelConfig::parse(bytes, &path).map(drop),
-            WEIGHTS => weights::open(bytes, &path).map(drop),
+            INDEX => names_of_parts(bytes, &path).map(drop),
+            weights if weights.ends_with(WEIGHTS_ENDING) => weights::open(bytes, &path).map(drop),
             // Whether its tokens are the model's shows when all files are there.
             TOKENIZER => Tokenizer::parse(bytes, &path, usize::MAX).map(drop),
             _ => Ok(()),

@@ -280,16 +280,28 @@ const BAD: { what: string; input: string; files: Bytes[]; says: RegExp }[] = [
     says: /tokenizer\.json: not a tokenizer\.json/,
   },
   {
-    what: "index of shards only",
-    input: MODEL_FILES,
-    files: [goodConfig, tokenizer, bytes("model.safetensors.index.json", '{"weight_map": {}}')],
-    says: /model\.safetensors\.index\.json cannot be read: the weights have to be in one model\.safetensors/,
-  },
-  {
-    what: "index of shards and nothing else",
+    what: "index of no parts",
     input: MODEL_FILES,
     files: [bytes("model.safetensors.index.json", '{"weight_map": {}}')],
-    says: /model\.safetensors\.index\.json cannot be read: the weights have to be in one model\.safetensors/,
+    says: /model\.safetensors\.index\.json: its weight_map names no file/,
+  },
+  {
+    what: "index that leads out of the folder",
+    input: MODEL_FILES,
+    files: [bytes("model.safetensors.index.json", '{"weight_map": {"a": "../b.safetensors"}}')],
+    says: /model\.safetensors\.index\.json: its weight_map names "\.\.\/b\.safetensors"/,
+  },
+  {
+    what: "index without its parts",
+    input: MODEL_FILES,
+    files: [goodConfig, tokenizer, bytes("model.safetensors.index.json", '{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')],
+    says: /still missing: the parts of the weights/,
+  },
+  {
+    what: "weights of another kind",
+    input: MODEL_FILES,
+    files: [goodConfig, tokenizer, bytes("pytorch_model.bin", "PK")],
+    says: /pytorch_model\.bin cannot be read: the weights have to be safetensors/,
   },
 ];
 
@@ -306,7 +318,7 @@ test.describe("a bad file is named, and what was there is kept", () => {
   test("a dropped .pdf", async ({ page }) => {
     await ready(page);
     await drop(page, "body", [bytes("notes.pdf", "%PDF-1.7")]);
-    await expect(page.getByRole("alert")).toHaveText(/notes\.pdf is neither .* model nor .*\.txt or \.jsonl/);
+    await expect(page.getByRole("alert")).toHaveText(/notes\.pdf is neither .* model nor a text \(\.txt, \.md/);
     await expectEmbedded(page);
   });
 });
@@ -339,6 +351,22 @@ test("after bad files a run goes with what was kept", async ({ page }) => {
   await finished(page);
   const { setup } = await report(page);
   expect(setup.train).toMatchObject({ origin: "tickets of a bicycle workshop (embedded)", samples: 24 });
+});
+
+test("weights in parts are a model when all of them are there", async ({ page }) => {
+  await ready(page);
+  const folder = "../tests/data/tiny/llama_bf16_sharded";
+  const file = (name: string) => bytes(name, readFileSync(join(folder, name)));
+  const part = (number: number) => file(`model-0000${number}-of-00004.safetensors`);
+  await page.locator(MODEL_FILES).setInputFiles([file("config.json"), file("model.safetensors.index.json"), part(1)]);
+  await expect(page.getByTestId("model-files")).toContainText("3 of the 4 parts of the weights");
+  // A tokenizer of no more tokens than the model has.
+  const vocabulary = { model: { type: "WordLevel", vocab: { a: 0, Day: 1, boat: 2 }, unk_token: "a" }, pre_tokenizer: { type: "Whitespace" } };
+  const nothing = { normalizer: null, post_processor: null, decoder: null, truncation: null, padding: null };
+  const words = bytes("tokenizer.json", JSON.stringify({ version: "1.0", added_tokens: [], ...nothing, ...vocabulary }));
+  await page.locator(MODEL_FILES).setInputFiles([part(2), part(3), part(4), words]);
+  await expect(page.getByTestId("model")).toContainText("your own");
+  await expect(page.getByTestId("model")).toContainText("Llama");
 });
 
 test("a bad file of a model can be replaced alone", async ({ page }) => {

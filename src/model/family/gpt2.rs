@@ -34,12 +34,7 @@ const USUAL_TOKEN: u32 = 50_256;
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let hidden_size = fields.size("n_embd")?;
     let heads = fields.size("n_head")?;
-    if !hidden_size.is_multiple_of(heads) {
-        return Err(fields.fault(format!(
-            "n_embd ({hidden_size}) is not a multiple of n_head ({heads})"
-        )));
-    }
-    let head_size = hidden_size / heads;
+    let head_size = head_size(fields, ("n_embd", hidden_size), ("n_head", heads))?;
     let scaled = fields.or("scale_attn_weights", true)?;
     let by_depth = fields.or("scale_attn_by_inverse_layer_idx", false)?;
     let intermediate_size = fields.optional_size("n_inner")?;
@@ -59,16 +54,47 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             attention_scale: 1.0 / (of_width * of_depth),
         }
     };
+    let layers = (0..fields.layers("n_layer")?).map(layer).collect();
+    let max_length = match fields.optional_size("n_positions")? {
+        Some(length) => length,
+        None => fields.size("n_ctx")?,
+    };
+    described(fields, hidden_size, head_size, max_length, layers)
+}
+
+/// The width of heads that share the hidden size.
+pub(super) fn head_size(
+    fields: &Fields<'_>,
+    (hidden_name, hidden_size): (&str, usize),
+    (heads_name, heads): (&str, usize),
+) -> Result<usize> {
+    if hidden_size.is_multiple_of(heads) {
+        return Ok(hidden_size / heads);
+    }
+    Err(fields.fault(format!(
+        "{hidden_name} ({hidden_size}) is not a multiple of {heads_name} ({heads})"
+    )))
+}
+
+/// A model of those sizes, which GPT-Neo's files call by other names.
+pub(super) fn described(
+    fields: &Fields<'_>,
+    hidden_size: usize,
+    head_size: usize,
+    max_length: usize,
+    layers: Vec<LayerConfig>,
+) -> Result<DecoderConfig> {
+    let vocabulary = fields.at_least_two("vocab_size")?;
+    let is_meant = |&id: &u32| id != USUAL_TOKEN || (id as usize) < vocabulary;
+    let mut end_tokens = end_tokens(fields)?;
+    end_tokens.retain(is_meant);
     Ok(DecoderConfig {
         family: Family::Gpt2,
-        vocabulary: fields.at_least_two("vocab_size")?,
+        vocabulary,
         hidden_size,
         head_size,
-        max_length: match fields.optional_size("n_positions")? {
-            Some(length) => length,
-            None => fields.size("n_ctx")?,
-        },
-        layers: (0..fields.layers("n_layer")?).map(layer).collect(),
+        max_length,
+        layers,
         norm: Norm {
             kind: NormKind::Layer,
             epsilon: fields.or("layer_norm_epsilon", 1e-5)?,
@@ -90,25 +116,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             head: false,
         },
         tied_head: fields.or("tie_word_embeddings", true)?,
-        begin_token: begin_token(fields)?,
-        end_tokens: stated_end_tokens(fields)?,
+        begin_token: fields.optional("bos_token_id")?.filter(is_meant),
+        end_tokens,
     })
-}
-
-/// The token that begins a text, unless it is only the usual one in a vocabulary that lacks it.
-pub(super) fn begin_token(fields: &Fields<'_>) -> Result<Option<u32>> {
-    let begin = fields.optional("bos_token_id")?;
-    Ok(begin.filter(is_meant(fields)?))
-}
-
-/// Those that end one, likewise.
-pub(super) fn stated_end_tokens(fields: &Fields<'_>) -> Result<Vec<u32>> {
-    let mut end = end_tokens(fields)?;
-    end.retain(is_meant(fields)?);
-    Ok(end)
-}
-
-fn is_meant(fields: &Fields<'_>) -> Result<impl Fn(&u32) -> bool> {
-    let vocabulary = fields.size("vocab_size")?;
-    Ok(move |&id: &u32| id != USUAL_TOKEN || (id as usize) < vocabulary)
 }

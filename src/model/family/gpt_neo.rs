@@ -1,32 +1,20 @@
 //! GPT-Neo (Black et al., 2021): GPT-2 with separate queries, keys and values without biases, products
 //! that are not scaled, and windows in every other layer.
 
-use super::{Family, activation, gpt2, windows};
+use super::{Family, gpt2, windows};
 use crate::error::Result;
-use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-};
+use crate::model::config::{Biases, DecoderConfig, LayerConfig};
 use crate::model::fields::Fields;
 use crate::model::parameters::ParameterNames;
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
-    prefix: "transformer.",
-    embedding: "transformer.wte",
-    positions: "transformer.wpe",
-    layer: "transformer.h",
-    attention_norm: "ln_1",
     query: "attn.attention.q_proj",
     key: "attn.attention.k_proj",
     value: "attn.attention.v_proj",
     attention_output: "attn.attention.out_proj",
-    feed_forward_norm: "ln_2",
-    up: "mlp.c_fc",
-    down: "mlp.c_proj",
-    norm: "transformer.ln_f",
-    head: "lm_head",
     // Masks that old exports kept beside the weights.
     ignored: &[".attn.attention.bias", ".attn.attention.masked_bias"],
-    ..ParameterNames::NONE
+    ..gpt2::NAMES
 };
 
 /// What files without the fields mean.
@@ -36,11 +24,8 @@ const DEFAULT_LENGTH: usize = 2048;
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let hidden_size = fields.size("hidden_size")?;
     let heads = fields.size("num_heads")?;
-    if !hidden_size.is_multiple_of(heads) {
-        return Err(fields.fault(format!(
-            "hidden_size ({hidden_size}) is not a multiple of num_heads ({heads})"
-        )));
-    }
+    let of_hidden = ("hidden_size", hidden_size);
+    let head_size = gpt2::head_size(fields, of_hidden, ("num_heads", heads))?;
     let layer = LayerConfig {
         heads,
         key_heads: heads,
@@ -58,38 +43,19 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         &sliding,
         fields.or("window_size", DEFAULT_WINDOW)?,
     );
+    let max_length = fields
+        .optional_size("max_position_embeddings")?
+        .unwrap_or(DEFAULT_LENGTH);
+    let config = gpt2::described(fields, hidden_size, head_size, max_length, layers)?;
     Ok(DecoderConfig {
         family: Family::GptNeo,
-        vocabulary: fields.at_least_two("vocab_size")?,
-        hidden_size,
-        head_size: hidden_size / heads,
-        max_length: fields
-            .optional_size("max_position_embeddings")?
-            .unwrap_or(DEFAULT_LENGTH),
-        layers,
-        norm: Norm {
-            kind: NormKind::Layer,
-            epsilon: fields.or("layer_norm_epsilon", 1e-5)?,
-        },
-        block: Block::Sequential,
-        feed_forward: FeedForward {
-            kind: FeedForwardKind::Plain,
-            activation: activation(fields, "activation_function", "gelu_new")?,
-        },
         fused_attention: false,
-        norms_of_heads: false,
         transposed_weights: false,
-        learned_positions: true,
-        embedding_scale: 1.0,
         biases: Biases {
             attention: false,
-            attention_output: true,
-            feed_forward: true,
-            head: false,
+            ..config.biases
         },
-        tied_head: fields.or("tie_word_embeddings", true)?,
-        begin_token: gpt2::begin_token(fields)?,
-        end_tokens: gpt2::stated_end_tokens(fields)?,
+        ..config
     })
 }
 

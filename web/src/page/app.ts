@@ -107,17 +107,15 @@ export class App {
     const found = recognise(files);
     if (found.model.length === 0) {
       const message = found.otherWeights.length
-        ? `${found.otherWeights[0]} cannot be read: the weights have to be in one model.safetensors.`
+        ? `${found.otherWeights[0]} cannot be read: the weights have to be safetensors.`
         : "There is no file of a model in this: it takes config.json, tokenizer.json and model.safetensors.";
       this.#setModel({ error: message });
       return;
     }
     const staged = mergeFiles(this.state.model.staged, found.model);
     const missing = missingFiles(staged);
-    const sharded = missing.includes("model.safetensors") && found.otherWeights[0];
-    const error = sharded
-      ? `${sharded} cannot be read: the weights have to be in one model.safetensors.`
-      : null;
+    const other = missing.includes("model.safetensors") && found.otherWeights[0];
+    const error = other ? `${other} cannot be read: the weights have to be safetensors.` : null;
     this.#setModel({ staged, error });
     if (missing.length === 0) await this.#takeModel(staged);
     else if (!error) await this.#checkStaged(found.model);

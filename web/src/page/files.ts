@@ -1,7 +1,11 @@
 import type { TextRole } from "../package/index.js";
 
-/** What a model folder must hold. */
-export const NEEDED_MODEL_FILES = ["config.json", "tokenizer.json", "model.safetensors"] as const;
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+/** What a model folder must hold; in place of the weights it may have an index and the parts that it names. */
+const NEEDED_MODEL_FILES = ["config.json", "tokenizer.json", WEIGHTS];
+/** A part of weights, by how many there are. */
+const PART = /^model-\d+-of-(\d+)\.safetensors$/;
 
 /** Other files of a model folder that go with it. */
 const COMPANIONS = new Set([
@@ -24,7 +28,7 @@ export const TEXT_ENDINGS = ".txt,.md,.jsonl,.ndjson,.csv,.tsv,.gz,.zst";
 /** What was dropped or picked, by what it is for. */
 export interface Recognised {
   model: File[];
-  /** Weights in a form that is not read, such as shards or a pickle. */
+  /** Weights in a form that is not read, such as a pickle. */
   otherWeights: string[];
   texts: File[];
   unknown: string[];
@@ -36,7 +40,7 @@ export function recognise(files: File[]): Recognised {
   for (const file of files) {
     const name = file.name.toLowerCase();
     if (name.startsWith(".")) continue;
-    if (NEEDED_MODEL_FILES.some((needed) => needed === name) || COMPANIONS.has(name)) {
+    if (NEEDED_MODEL_FILES.includes(name) || COMPANIONS.has(name) || name === INDEX || PART.test(name)) {
       found.model.push(file);
     } else if (/\.(safetensors|bin|pt|pth|gguf|onnx|h5|msgpack|index\.json)$/.test(name)) {
       found.otherWeights.push(file.name);
@@ -57,7 +61,16 @@ export function mergeFiles(before: File[], added: File[]): File[] {
 
 /** The needed model files that are not there yet. */
 export function missingFiles(files: File[]): string[] {
-  return NEEDED_MODEL_FILES.filter((needed) => !files.some(({ name }) => name === needed));
+  const names = new Set(files.map(({ name }) => name));
+  const missing = NEEDED_MODEL_FILES.filter((needed) => !names.has(needed));
+  const parts = [...names].filter((name) => PART.test(name));
+  if (names.has(WEIGHTS) || (parts.length === 0 && !names.has(INDEX))) return missing;
+  const inParts = missing.filter((name) => name !== WEIGHTS);
+  if (!names.has(INDEX)) inParts.push(INDEX);
+  const total = Number(PART.exec(parts[0] ?? "")?.[1]);
+  if (parts.length === 0) inParts.push("the parts of the weights");
+  else if (parts.length < total) inParts.push(`${total - parts.length} of the ${total} parts of the weights`);
+  return inParts;
 }
 
 /** What a text is for, as far as its name tells. */
