@@ -8,10 +8,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::data;
+use minift::data::Tokenizer;
+use minift::data::chat::ChatTemplate;
 use minift::device::Device;
 use minift::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+
+/// A byte-level tokenizer with everything that such a file has.
+const SMALL_TOKENIZER: &str = r#"{
+    "version": "1.0", "truncation": null, "padding": null,
+    "added_tokens": [{"id": 0, "content": "<s>", "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": true}],
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "_"}]},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": "[a-z]+"}, "behavior": "Isolated", "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]},
+    "post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
+    "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+    "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+        "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+        "vocab": {"<s>": 0, "h": 1, "e": 2, "l": 3, "o": 4, "he": 5, "ll": 6, "t": 7},
+        "merges": [["h", "e"], ["l", "l"]]}
+}"#;
 
 /// The configurations of all families.
 fn configurations() -> Vec<Map<String, Value>> {
@@ -94,6 +117,81 @@ proptest! {
         prop_assert!(found.is_err());
         for name in asked {
             prop_assert_eq!(Path::new(&name).file_name().unwrap().to_str(), Some(&*name));
+        }
+    }
+}
+
+/// Puts a value somewhere into JSON.
+fn put(json: &mut Value, place: &[prop::sample::Index], value: Value) {
+    let Some((first, rest)) = place.split_first() else {
+        *json = value;
+        return;
+    };
+    match json {
+        Value::Array(list) if !list.is_empty() => {
+            let index = first.index(list.len());
+            put(&mut list[index], rest, value);
+        }
+        Value::Object(fields) if !fields.is_empty() => {
+            let name = fields
+                .keys()
+                .nth(first.index(fields.len()))
+                .unwrap()
+                .clone();
+            put(&mut fields[&name], rest, value);
+        }
+        other => *other = value,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn a_tokenizer_config_may_be_anything(
+        whole in prop::option::of(json_value()),
+        fields in prop::collection::hash_map(
+            prop::sample::select(vec!["chat_template", "bos_token", "eos_token", "pad_token", "name"]),
+            json_value(),
+            0..4,
+        ),
+        template in prop::option::of("[a-z{}%# '\\[\\].|]{0,40}"),
+    ) {
+        let mut config: Map<String, Value> =
+            fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        if let Some(template) = template {
+            config.insert("chat_template".to_string(), template.into());
+        }
+        let bytes = whole.unwrap_or(Value::Object(config)).to_string();
+        let messages = [json!({"role": "user", "content": "hi"}), json!({"role": "assistant", "content": "yo"})];
+        match ChatTemplate::parse(None, Some(bytes.as_bytes()), Path::new("model")) {
+            Ok(Some(template)) => {
+                if let Err(error) = template.render_marked(&messages, None) {
+                    prop_assert!(!error.to_string().is_empty());
+                }
+            }
+            Ok(None) => {}
+            Err(error) => prop_assert!(error.to_string().contains("tokenizer_config.json")),
+        }
+    }
+
+    #[test]
+    fn any_part_of_a_tokenizer_may_be_anything(
+        changes in prop::collection::vec(
+            (prop::collection::vec(any::<prop::sample::Index>(), 1..5), json_value()),
+            1..3,
+        ),
+    ) {
+        let mut json: Value = serde_json::from_str(SMALL_TOKENIZER).unwrap();
+        for (place, value) in changes {
+            put(&mut json, &place, value);
+        }
+        let found = Tokenizer::parse(json.to_string().as_bytes(), Path::new("tokenizer.json"), 300);
+        if let Ok(tokenizer) = found
+            && let Ok(ids) = tokenizer.encode("Hello there, <s>you.")
+        {
+            prop_assert!(ids.iter().all(|&id| id < 300));
+            let _ = tokenizer.decode(&ids);
         }
     }
 }
