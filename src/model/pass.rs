@@ -235,7 +235,11 @@ impl<'a> Pass<'a> {
                 heads.map(|heads| {
                     let part = whole.clone().narrow(1, first, heads * size);
                     first += heads * size;
-                    part
+                    match self.way {
+                        Way::Fused => part,
+                        // Copied: WebGPU gives no kernel two views of one buffer.
+                        Way::Composed => part * 1.0,
+                    }
                 })
             }
         };
