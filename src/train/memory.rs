@@ -263,9 +263,12 @@ impl MemoryEstimate {
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         let limits = device.adapter().map(|adapter| &adapter.limits);
         let binding = limits.map(|limits| limits.max_binding_bytes.min(limits.max_buffer_bytes));
-        // The weights are there already.
+        // What is free comes on top of the weights, which are there already; an address space does not.
+        let bounded = usize::BITS == 32;
         let weights = self.parts.first().map_or(0, |part| part.bytes);
-        let free = device.free_memory().map(|free| free + weights);
+        let there = device
+            .free_memory()
+            .map(|free| if bounded { free } else { free + weights });
         let excess = if let Some(limit) = binding.filter(|&limit| self.largest_tensor > limit) {
             Some(format!(
                 "the largest tensor needs {} MiB, but a kernel on this device sees at most {} MiB",
@@ -273,12 +276,14 @@ impl MemoryEstimate {
                 limit >> 20
             ))
         } else {
-            free.filter(|&free| self.total > free).map(|free| {
-                format!(
-                    "this takes about {} MiB, but there are {} MiB here",
-                    mebibytes(self.total),
-                    free >> 20
-                )
+            there.filter(|&there| self.total > there).map(|there| {
+                let there = there >> 20;
+                let what = if bounded {
+                    format!("the CPU has at most {there} MiB here")
+                } else {
+                    format!("{there} MiB are free")
+                };
+                format!("this takes about {} MiB, but {what}", mebibytes(self.total))
             })
         };
         excess.map(|excess| {
