@@ -85,8 +85,8 @@ fn free_memory_of_computer() -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// Where addresses have 32 bits, as in a browser, there is no more than they reach, and about five
-/// eighths of that are used before no gap is large enough (seen with the embedded model in Chromium).
+/// Where addresses have 32 bits, as in a browser, there is no more than they reach. Five eighths of that
+/// count: a training of about 3 GiB by the estimate lost the module in Chromium.
 #[cfg(not(target_os = "linux"))]
 fn free_memory_of_computer() -> Option<u64> {
     (usize::BITS == 32).then_some((1 << 32) / 8 * 5)
