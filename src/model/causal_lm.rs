@@ -298,7 +298,7 @@ impl CausalLm {
 
     /// Next-token predictions for tokens \[batch, length\], one row a token.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Predictions {
-        self.predictions_by(&self.weights(None), inputs.into())
+        self.predictions_with_dropout(inputs.into(), None)
     }
 
     /// The same in training, where an adapter may have dropout, whose choices a seed fixes.
@@ -307,12 +307,8 @@ impl CausalLm {
         inputs: Inputs,
         seed: Option<u64>,
     ) -> Predictions {
-        self.predictions_by(&self.weights(seed), inputs)
-    }
-
-    fn predictions_by(&self, weights: &Weights<'_>, inputs: Inputs) -> Predictions {
         Predictions {
-            hidden: self.decoder.hidden_states(weights, inputs),
+            hidden: self.decoder.hidden_states(&self.weights(seed), inputs),
             head: self.decoder.head(&self.parameters),
         }
     }
