@@ -196,6 +196,46 @@ proptest! {
     }
 }
 
+/// Templates that the tokenizers crate reads and then panics on.
+#[test]
+fn a_template_that_cannot_be_filled_is_refused() {
+    let template = |single: Value| {
+        json!({ "type": "TemplateProcessing", "single": single, "pair": [],
+            "special_tokens": { "<s>": { "id": "<s>", "ids": [0], "tokens": ["<s>"] } } })
+    };
+    let special = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+    let text = |id: &str| json!({ "Sequence": { "id": id, "type_id": 0 } });
+    let good = template(json!([special("<s>"), text("A")]));
+    let cases = [
+        (good.clone(), None),
+        (
+            template(json!([special("</s>"), text("A")])),
+            Some("\"</s>\""),
+        ),
+        (template(json!([text("A"), text("B")])), Some("second text")),
+        (
+            json!({ "type": "Sequence", "processors": [good.clone(), good] }),
+            Some("2 templates"),
+        ),
+    ];
+    for (processor, expected) in cases {
+        let mut json: Value = serde_json::from_str(SMALL_TOKENIZER).unwrap();
+        json["post_processor"] = processor;
+        let found = Tokenizer::parse(
+            json.to_string().as_bytes(),
+            Path::new("tokenizer.json"),
+            300,
+        );
+        match (found, expected) {
+            (Ok(tokenizer), None) => assert_eq!(tokenizer.encode("he").unwrap(), [0, 5]),
+            (Err(error), Some(expected)) => {
+                assert!(error.to_string().contains(expected), "{error}");
+            }
+            (found, _) => panic!("{expected:?}: {found:?}"),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -3,6 +3,7 @@
 mod batch;
 pub mod chat;
 mod encoder;
+mod guard;
 mod records;
 mod sample;
 mod samples;

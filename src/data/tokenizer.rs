@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tokenizers::Tokenizer as HuggingFaceTokenizer;
 
+use crate::data::guard::guarded;
 use crate::error::{Error, Result};
 
 /// A tokenizer that is known to fit a model's vocabulary.
@@ -37,11 +39,19 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] for a file that is none, [`Error::TokenBeyondVocabulary`] if it makes ids
     /// that the model does not have.
     pub fn parse(bytes: &[u8], path: &Path, vocabulary: usize) -> Result<Self> {
-        let mut tokenizer =
-            HuggingFaceTokenizer::from_bytes(bytes).map_err(|error| Error::Tokenizer {
-                path: path.to_path_buf(),
-                message: format!("not a tokenizer.json: {error}"),
-            })?;
+        let refused = |message: String| Error::Tokenizer {
+            path: path.to_path_buf(),
+            message: format!("not a tokenizer.json: {message}"),
+        };
+        // The crate takes for granted much of what such a file says about itself.
+        let mut tokenizer = guarded(|| HuggingFaceTokenizer::from_bytes(bytes))
+            .map_err(refused)?
+            .map_err(|error| refused(error.to_string()))?;
+        if let Some(processor) = tokenizer.get_post_processor() {
+            let processor =
+                serde_json::to_value(processor).map_err(|error| refused(error.to_string()))?;
+            check_templates(&processor).map_err(refused)?;
+        }
         // Lengths are the data's business.
         tokenizer.with_padding(None);
         let _ = tokenizer.with_truncation(None);
@@ -63,10 +73,7 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot encode the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|error| self.fault(&error))?;
+        let encoding = self.guarded(|| self.tokenizer.encode_fast(text, true))?;
         let ids = encoding.get_ids().to_vec();
         self.check(&ids)?;
         Ok(ids)
@@ -89,10 +96,7 @@ impl Tokenizer {
     ///
     /// As [`Self::encode`].
     pub fn tokens(&self, text: &str, special: bool) -> Result<Vec<Token>> {
-        let encoding = self
-            .tokenizer
-            .encode(text, special)
-            .map_err(|error| self.fault(&error))?;
+        let encoding = self.guarded(|| self.tokenizer.encode(text, special))?;
         let (ids, parts) = (encoding.get_ids(), encoding.get_offsets());
         self.check(ids)?;
         let added = encoding.get_special_tokens_mask();
@@ -116,9 +120,7 @@ impl Tokenizer {
     ///
     /// As [`Self::decode`].
     pub fn decode_all(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer
-            .decode(ids, false)
-            .map_err(|error| self.fault(&error))
+        self.guarded(|| self.tokenizer.decode(ids, false))
     }
 
     /// The text of token ids, without special tokens.
@@ -127,15 +129,55 @@ impl Tokenizer {
     ///
     /// [`Error::Tokenizer`] if the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.tokenizer
-            .decode(ids, true)
-            .map_err(|error| self.fault(&error))
+        self.guarded(|| self.tokenizer.decode(ids, true))
     }
 
-    fn fault(&self, error: &tokenizers::Error) -> Error {
-        Error::Tokenizer {
+    fn guarded<T>(&self, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+        let found = guarded(work).and_then(|found| found.map_err(|error| error.to_string()));
+        found.map_err(|message| Error::Tokenizer {
             path: self.path.clone(),
-            message: error.to_string(),
+            message,
+        })
+    }
+}
+
+/// Looks at what the crate takes for granted when it puts special tokens around a text, and panics on
+/// otherwise: that a template's tokens are listed, that it is about one text, and that no other
+/// template has taken the text apart before it.
+fn check_templates(processor: &Value) -> std::result::Result<(), String> {
+    let mut templates = Vec::new();
+    collect_templates(processor, &mut templates);
+    if templates.len() > 1 {
+        let found = templates.len();
+        return Err(format!(
+            "its post_processor has {found} templates, where one is possible"
+        ));
+    }
+    for template in templates {
+        let pieces = template["single"].as_array().into_iter().flatten();
+        for piece in pieces {
+            if let Some(token) = piece["SpecialToken"]["id"].as_str()
+                && template["special_tokens"].get(token).is_none()
+            {
+                return Err(format!(
+                    "its post_processor puts {token:?} around a text, which its special_tokens do not list"
+                ));
+            }
+            if piece["Sequence"]["id"] == "B" {
+                return Err(
+                    "its post_processor has a second text in the template for one text".to_string(),
+                );
+            }
         }
+    }
+    Ok(())
+}
+
+fn collect_templates<'a>(processor: &'a Value, templates: &mut Vec<&'a Value>) {
+    if processor.get("single").is_some() {
+        templates.push(processor);
+    }
+    for inner in processor["processors"].as_array().into_iter().flatten() {
+        collect_templates(inner, templates);
     }
 }

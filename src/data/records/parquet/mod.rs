@@ -5,8 +5,6 @@ mod pages;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +20,7 @@ use serde_json::{Map, Value};
 
 use super::style::{Collector, Style, ignored_note};
 use super::{ReadOptions, Record, Records, compression, names};
+use crate::data::guard::guarded;
 use crate::error::{Error, Result};
 
 /// Characters of the parquet crate's reasons that are said.
@@ -35,10 +34,8 @@ const LONGEST_REASON: usize = 200;
 pub(super) fn parse(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
     // The parquet crate checks much of what a file says about itself by assertions, so that a damaged
     // file may panic in it. Nothing outlives the call that could be left half done.
-    catch_unwind(AssertUnwindSafe(|| read(bytes, path, options))).unwrap_or_else(|panic| {
-        let fault = damaged(panic_message(panic.as_ref()));
-        Err(Error::data_file(path, fault))
-    })
+    guarded(|| read(bytes, path, options))
+        .unwrap_or_else(|panic| Err(Error::data_file(path, damaged(panic))))
 }
 
 fn read(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
@@ -153,13 +150,6 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 fn damaged(error: impl std::fmt::Display) -> String {
     let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
     format!("damaged, or no Parquet file ({why}): copy or export it again")
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("its parts do not fit together")
-        .to_string()
 }
 
 /// A row as a JSON object. Columns of structures say null for every key that one of them lacks:
