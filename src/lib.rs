@@ -59,6 +59,8 @@
 //! ```
 
 pub mod adapter;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "compare")]

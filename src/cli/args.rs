@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::inputs::{ModelArguments, TextArguments};
 use super::training::{GeneralText, Percentage, TrainingArguments};
+use crate::bench::Shape;
 use crate::device::DeviceChoice;
 use crate::model::Sampling;
 
@@ -46,6 +47,27 @@ pub enum Command {
     Devices,
     /// Check that this machine computes right
     Doctor(DoctorArguments),
+    /// Measure how fast this machine is: its peak rates, the loss, training steps of three models
+    Bench(BenchArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchArguments {
+    /// Model whose steps are measured: 360k (the embedded one), 15m or 135m (random weights); may be
+    /// given several times [default: all]
+    #[arg(long, value_name = "SHAPE")]
+    pub shape: Vec<Shape>,
+    /// Seconds that each figure takes, at least three repetitions whatever that is
+    #[arg(long, value_name = "N", default_value_t = 3.0, value_parser = seconds)]
+    pub seconds: f64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
+    match (0.0..=3600.0).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err("expected 0 to 3600".to_string()),
+    }
 }
 
 #[derive(Clone, Debug, Default, Args)]

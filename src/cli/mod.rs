@@ -1,6 +1,7 @@
 //! The command line: arguments to a run, events to a terminal.
 
 mod args;
+mod bench;
 mod compare;
 mod data;
 mod demo;
@@ -77,6 +78,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Merge(merge)) => small::merge(&merge, device, output).await,
         Some(Command::Devices) => small::devices(output).await,
         Some(Command::Doctor(doctor)) => doctor::run(&doctor, device, output).await,
+        Some(Command::Bench(arguments)) => bench::run(&arguments, device, output).await,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Kernels of `shaders/` launched on the buffers of burn's tensors.
 
 use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
-use burn::cubecl::prelude::{CubeCount, CubeDim, KernelId};
+use burn::cubecl::ir::ElemType;
+use burn::cubecl::prelude::{CubeCount, CubeDim, KernelDefinition, KernelId, KernelMetadata};
 use burn::cubecl::server::KernelArguments;
+use burn::cubecl::{CubeKernel, PrecompiledSource};
 use burn::tensor::{DType, Shape};
 use bytemuck::Pod;
 
@@ -22,6 +24,36 @@ impl KernelSource for Kernel {
 
     fn lang(&self) -> &'static str {
         "wgsl"
+    }
+}
+
+/// The same under its own name, by which whoever watches launches knows it.
+struct Named {
+    kernel: SourceKernel<Kernel>,
+    name: &'static str,
+}
+
+impl CubeKernel for Named {
+    fn define(&self) -> KernelDefinition {
+        self.kernel.define()
+    }
+
+    fn source(&self) -> Option<PrecompiledSource> {
+        self.kernel.source()
+    }
+}
+
+impl KernelMetadata for Named {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn id(&self) -> KernelId {
+        self.kernel.id()
+    }
+
+    fn address_type(&self) -> ElemType {
+        self.kernel.address_type()
     }
 }
 
@@ -55,10 +87,10 @@ pub(crate) fn launch(
         .chain([parameters.binding()])
         .collect();
     client.launch(
-        Box::new(SourceKernel::new(
-            Kernel(kernel),
-            CubeDim::new_1d(workgroup_size),
-        )),
+        Box::new(Named {
+            kernel: SourceKernel::new(Kernel(kernel), CubeDim::new_1d(workgroup_size)),
+            name: kernel,
+        }),
         CubeCount::Static(x, y, z),
         KernelArguments::new().with_buffers(buffers),
     );

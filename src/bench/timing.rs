@@ -1,0 +1,93 @@
+//! Timing, and memory at its peak.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+
+use crate::device::{self, Device};
+use crate::error::Result;
+
+/// Repetitions at least, and at most.
+const REPETITIONS: std::ops::Range<usize> = 3..200;
+
+/// The median of how long `work` takes: as often as `patience` allows, after a first time that does
+/// not count. What it returns is waited for.
+pub(super) async fn median<const D: usize>(
+    patience: Duration,
+    mut work: impl FnMut() -> Tensor<D>,
+) -> Result<Duration> {
+    finished(work()).await?;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    while times.len() < REPETITIONS.start
+        || (times.len() < REPETITIONS.end && began.elapsed() < patience)
+    {
+        let start = Instant::now();
+        finished(work()).await?;
+        times.push(start.elapsed());
+    }
+    Ok(middle(times))
+}
+
+/// The median of at least one duration.
+pub(super) fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Waits until a tensor has been computed, by reading one of its values.
+pub(super) async fn finished<const D: usize>(tensor: Tensor<D>) -> Result<()> {
+    let first = tensor.slice(std::array::from_fn::<_, D, _>(|_| 0..1));
+    device::read(first).await.map(drop)
+}
+
+/// Bytes that are held beyond those at the beginning, at the peak: of the device's pool, or of the
+/// process where the CPU computes and the system tells.
+pub(super) struct PeakMemory {
+    tensors: burn::tensor::Device,
+    before: Option<u64>,
+}
+
+impl PeakMemory {
+    pub fn begin(device: &Device) -> Self {
+        let tensors = device.tensors().clone();
+        // What the pool holds in reserve would hide what is asked for.
+        tensors.memory_cleanup();
+        #[cfg(target_os = "linux")]
+        {
+            // From now on the peak is counted anew. Where that is refused the figure is the peak so far.
+            let _ = std::fs::write("/proc/self/clear_refs", "5");
+        }
+        let before = held(&tensors);
+        Self { tensors, before }
+    }
+
+    /// Bytes so far; `None` where nothing tells.
+    pub fn bytes(&self) -> Option<u64> {
+        let now = held(&self.tensors)?;
+        Some(now.saturating_sub(self.before?))
+    }
+}
+
+/// A device's pool only grows until it is cleaned up, so what it holds is its peak.
+fn held(device: &burn::tensor::Device) -> Option<u64> {
+    match device.memory_pool_usage() {
+        Some(usage) => Some(usage.bytes_reserved),
+        None => peak_of_process(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn peak_of_process() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn peak_of_process() -> Option<u64> {
+    None
+}
