@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod doctor;
 mod inputs;
+mod memory;
 mod output;
 mod setup;
 mod small;
@@ -37,6 +38,7 @@ enum Ended {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    memory::keep_freed_memory();
     quiet_mesa();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
     let arguments = Arguments::parse();
