@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::backend::MatrixProductBackend;
-use crate::shader::{empty, launch};
+use crate::shader::{Kernel, empty, launch};
 
 /// A kernel and the rows and columns of its workgroups' tiles.
 struct Tiling {
@@ -49,7 +49,7 @@ impl MatrixProductBackend for CubeBackend {
                 let product = empty(&a, shape);
                 let tensors = [&a, &b, &product];
                 launch(
-                    tiling.kernel,
+                    Kernel::new(tiling.kernel),
                     INVOCATIONS,
                     workgroups,
                     &tensors,

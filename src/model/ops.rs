@@ -1,4 +1,4 @@
-//! The operations of a decoder: fused kernels on the CPU, tensor operations elsewhere. Both compute
+//! The operations of a decoder: fused kernels, and tensor operations where there is none. Both compute
 //! the same and are compared in the tests.
 
 use burn::backend::Dispatch;
@@ -8,25 +8,31 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use super::fused::FusedBackend;
 use super::visible::Visible;
 use crate::matrix_product::matrix_product;
+use crate::shader::has_head;
 
 /// Which of the two ways to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// One kernel an operation; CPU tensors only.
+    /// One kernel an operation, where there is one for it.
     Fused,
-    /// burn's tensor operations; any device.
+    /// burn's tensor operations.
     Composed,
 }
 
 impl Way {
-    /// The faster way that a device has.
-    pub fn for_device(device: &burn::tensor::Device) -> Self {
-        if device.clone().inner() == burn::tensor::Device::flex() {
+    /// The way that attention has on a device for heads of that size.
+    pub(crate) fn of_attention(device: &burn::tensor::Device, head_size: usize) -> Self {
+        if is_cpu(device) || has_head(head_size) {
             Self::Fused
         } else {
             Self::Composed
         }
     }
+}
+
+/// Whether a device is the CPU.
+pub(super) fn is_cpu(device: &burn::tensor::Device) -> bool {
+    device.clone().inner() == burn::tensor::Device::flex()
 }
 
 /// Root mean square normalisation (Zhang and Sennrich, arXiv:1910.07467) of x \[rows, width\]:
@@ -154,6 +160,10 @@ pub fn causal_attention(
     scale: f32,
     visible: Visible,
 ) -> Tensor<4> {
+    let way = match way {
+        Way::Fused => Way::of_attention(&query.device(), query.dims()[3]),
+        Way::Composed => way,
+    };
     match way {
         Way::Fused => Tensor::from_dispatch(Dispatch::causal_attention(
             query.into_dispatch(),

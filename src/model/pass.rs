@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use super::config::{Block, DecoderConfig, LayerConfig, NormKind};
 use super::decoder::{Inputs, KeyValueCache, Weights};
 use super::linear::linear;
-use super::ops::{Way, activate, causal_attention, gate, layer_norm, rms_norm, rotate};
+use super::ops::{Way, activate, causal_attention, gate, is_cpu, layer_norm, rms_norm, rotate};
 use super::parameters::{
     AttentionIndex, FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Pass<'a> {
     index: &'a ParameterIndex,
     weights: &'a Weights<'a>,
     way: Way,
+    on_cpu: bool,
     batch: usize,
     length: usize,
     /// Position of the first token.
@@ -60,7 +61,8 @@ impl<'a> Pass<'a> {
             config,
             index,
             weights,
-            way: Way::for_device(&device),
+            way: Way::Fused,
+            on_cpu: is_cpu(&device),
             batch,
             length,
             first,
@@ -235,10 +237,11 @@ impl<'a> Pass<'a> {
                 heads.map(|heads| {
                     let part = whole.clone().narrow(1, first, heads * size);
                     first += heads * size;
-                    match self.way {
-                        Way::Fused => part,
+                    if self.on_cpu {
+                        part
+                    } else {
                         // Copied: WebGPU gives no kernel two views of one buffer.
-                        Way::Composed => part * 1.0,
+                        part * 1.0
                     }
                 })
             }

@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::{ObjectiveBackend, TeacherLogits};
 use super::settings::{Objective, Scope};
-use crate::shader::{self, WORKGROUP_SIZE, WORKGROUPS_X, empty};
+use crate::shader::{Kernel, empty, launch_rows};
 
 impl ObjectiveBackend for CubeBackend {
     fn corrected_target(
@@ -19,10 +19,11 @@ impl ObjectiveBackend for CubeBackend {
         let teacher = into_contiguous(teacher_logits);
         let target = empty(&teacher, teacher.shape());
         let parameters = Parameters::new(&target, &objective, 1.0);
-        launch(
-            "corrected_target",
+        launch_rows(
+            Kernel::new("corrected_target"),
+            parameters.tokens,
             &[&teacher, &into_contiguous(labels), &target],
-            parameters,
+            &parameters,
         );
         target
     }
@@ -47,10 +48,11 @@ impl ObjectiveBackend for CubeBackend {
             _ => empty(&student, Shape::new([1])),
         };
         let parameters = Parameters::new(&student, &objective, gradient_scale);
-        launch(
-            "distillation_loss",
+        launch_rows(
+            Kernel::new("distillation_loss"),
+            parameters.tokens,
             &[&student, &teacher, &labels, &losses],
-            parameters,
+            &parameters,
         );
         (losses, student)
     }
@@ -88,14 +90,4 @@ impl Parameters {
             constant_kept: objective.alpha.map_or(-1.0, |alpha| 1.0 - alpha),
         }
     }
-}
-
-/// Runs a kernel with one workgroup a row on `tensors`, in the order of its bindings.
-fn launch(kernel: &'static str, tensors: &[&CubeTensor], parameters: Parameters) {
-    let workgroups = [
-        parameters.tokens.min(WORKGROUPS_X),
-        parameters.tokens.div_ceil(WORKGROUPS_X),
-        1,
-    ];
-    shader::launch(kernel, WORKGROUP_SIZE, workgroups, tensors, &parameters);
 }

@@ -1,59 +1,61 @@
 //! Kernels of `shaders/` launched on the buffers of burn's tensors.
 
-use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate};
-use burn::cubecl::ir::ElemType;
-use burn::cubecl::prelude::{CubeCount, CubeDim, KernelDefinition, KernelId, KernelMetadata};
+use burn::backend::wgpu::CubeTensor;
+use burn::cubecl::ir::metadata::Info;
+use burn::cubecl::ir::settings::KernelSettings;
+use burn::cubecl::ir::{AddressType, ElemType, Scope, UIntKind};
+use burn::cubecl::prelude::{
+    CubeCount, CubeDim, ExecutionMode, KernelDefinition, KernelId, KernelMetadata,
+};
 use burn::cubecl::server::KernelArguments;
 use burn::cubecl::{CubeKernel, PrecompiledSource};
 use burn::tensor::{DType, Shape};
 use bytemuck::Pod;
 
-use super::shader;
+use super::{Kernel, WORKGROUP_SIZE, WORKGROUPS_X};
 
 /// A kernel of `shaders/` as cubecl takes it.
-struct Kernel(&'static str);
-
-impl KernelSource for Kernel {
-    fn source(&self) -> SourceTemplate {
-        SourceTemplate::new(shader(self.0).source)
-    }
-
-    fn id(&self) -> KernelId {
-        KernelId::new::<Self>().info(self.0)
-    }
-
-    fn lang(&self) -> &'static str {
-        "wgsl"
-    }
+struct Launched {
+    kernel: Kernel,
+    workgroup_size: CubeDim,
 }
 
-/// The same under its own name, by which whoever watches launches knows it.
-struct Named {
-    kernel: SourceKernel<Kernel>,
-    name: &'static str,
-}
-
-impl CubeKernel for Named {
+impl CubeKernel for Launched {
+    /// What a compiler would work from; the text stands in for it.
     fn define(&self) -> KernelDefinition {
-        self.kernel.define()
+        let settings = KernelSettings::new(*self.workgroup_size, MODE, AddressType::U32);
+        KernelDefinition {
+            body: Scope::root(settings.clone()),
+            settings,
+            info: Info::default(),
+        }
     }
 
     fn source(&self) -> Option<PrecompiledSource> {
-        self.kernel.source()
+        Some(PrecompiledSource {
+            source: self.kernel.source(),
+            entrypoint_name: "main".to_string(),
+            lang: "wgsl",
+        })
     }
 }
 
-impl KernelMetadata for Named {
+/// Without a counter in every loop that ends it after 2^64 turns, which compilers cannot unroll: each
+/// loop of the shaders ends by itself.
+const MODE: ExecutionMode = ExecutionMode::Unchecked;
+
+impl KernelMetadata for Launched {
+    /// By which whoever watches launches knows it.
     fn name(&self) -> &'static str {
-        self.name
+        self.kernel.name
     }
 
     fn id(&self) -> KernelId {
-        self.kernel.id()
+        KernelId::new::<Self>().info(self.kernel).mode(MODE)
     }
 
     fn address_type(&self) -> ElemType {
-        self.kernel.address_type()
+        UIntKind::U32.into()
     }
 }
 
@@ -73,7 +75,7 @@ pub(crate) fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
 /// Runs a kernel on the buffers of `tensors`, in the order of its bindings, the last of which is for
 /// its parameters.
 pub(crate) fn launch(
-    kernel: &'static str,
+    kernel: Kernel,
     workgroup_size: u32,
     [x, y, z]: [u32; 3],
     tensors: &[&CubeTensor],
@@ -87,11 +89,40 @@ pub(crate) fn launch(
         .chain([parameters.binding()])
         .collect();
     client.launch(
-        Box::new(Named {
-            kernel: SourceKernel::new(Kernel(kernel), CubeDim::new_1d(workgroup_size)),
-            name: kernel,
+        Box::new(Launched {
+            kernel,
+            workgroup_size: CubeDim::new_1d(workgroup_size),
         }),
         CubeCount::Static(x, y, z),
         KernelArguments::new().with_buffers(buffers),
+    );
+}
+
+/// Runs a kernel whose workgroups each take one of `rows`, laid out as the shaders read them.
+pub(crate) fn launch_rows(
+    kernel: Kernel,
+    rows: u32,
+    tensors: &[&CubeTensor],
+    parameters: &impl Pod,
+) {
+    let workgroups = [rows.min(WORKGROUPS_X), rows.div_ceil(WORKGROUPS_X), 1];
+    launch(kernel, WORKGROUP_SIZE, workgroups, tensors, parameters);
+}
+
+/// Runs a kernel that goes over that many elements.
+pub(crate) fn over_elements(
+    kernel: Kernel,
+    elements: u32,
+    tensors: &[&CubeTensor],
+    parameters: &impl Pod,
+) {
+    // Beyond these an invocation takes several elements.
+    let workgroups = elements.div_ceil(WORKGROUP_SIZE).min(WORKGROUPS_X);
+    launch(
+        kernel,
+        WORKGROUP_SIZE,
+        [workgroups, 1, 1],
+        tensors,
+        parameters,
     );
 }

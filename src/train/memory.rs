@@ -40,9 +40,6 @@ pub struct MemoryEstimate {
 }
 
 const FLOAT: u64 = size_of::<f32>() as u64;
-/// Tensors of the size of a parameter that the optimiser makes while it moves that parameter.
-const OPTIMISER_TEMPORARIES: u64 = 3;
-
 /// How much there is to do at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Load {
@@ -91,7 +88,7 @@ impl MemoryEstimate {
 
     fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
-        let way = Way::for_device(&model.tensor_device());
+        let attention = Way::of_attention(&model.tensor_device(), config.head_size);
         let adapts = settings.adapter.is_some() || model.adapter().is_some();
         let minifinetunes = settings.objective.needs_teacher();
         let [hidden, vocabulary] = [config.hidden_size, config.vocabulary].map(|size| size as u64);
@@ -107,7 +104,7 @@ impl MemoryEstimate {
         let largest_parameter = elements.max().unwrap_or(0) as u64 * FLOAT;
         let head = vocabulary * hidden * FLOAT;
 
-        let of_layer = |layer: &LayerConfig| kept_by_layer(way, config, layer, load);
+        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, load);
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
@@ -126,7 +123,7 @@ impl MemoryEstimate {
         let heads = most(|layer| layer.heads);
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
         let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
-            + match way {
+            + match attention {
                 Way::Fused => 0,
                 Way::Composed => 2 * scores(load.evaluated_batch, load.evaluated_length),
             };
@@ -136,12 +133,10 @@ impl MemoryEstimate {
             .max(vocabulary * FLOAT);
         let tiles = tile * if minifinetunes { 2 } else { 1 };
 
-        let largest_trained = if adapts { 0 } else { largest_parameter };
         let of_head = if adapts { 0 } else { head };
-        let temporaries = OPTIMISER_TEMPORARIES * largest_trained;
         // Gradients, activations and tiles of logits, where most of them are there together.
-        let backward = [of_head, activations.max(evaluation), tiles, 0];
-        let optimiser = [trained, 0, 0, temporaries];
+        let backward = [of_head, activations.max(evaluation), tiles];
+        let optimiser = [trained, 0, 0];
         let fullest = [backward, optimiser]
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
@@ -170,11 +165,10 @@ impl MemoryEstimate {
             ("gradients", fullest[0]),
             ("activations", fullest[1]),
             ("logits, a tile at a time", fullest[2]),
-            ("the optimiser's step", fullest[3]),
         ];
         let tensors = [
             largest_parameter,
-            match way {
+            match attention {
                 Way::Fused => 0,
                 Way::Composed => scores(load.batch, load.length),
             },
@@ -293,7 +287,7 @@ impl MemoryEstimate {
 }
 
 /// Bytes that a layer keeps for its backward pass, as [`crate::model`] writes its formulas.
-fn kept_by_layer(way: Way, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
+fn kept_by_layer(attention: Way, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
     let [hidden, size, heads, key_heads, inner] = [
         config.hidden_size,
         config.head_size,
@@ -303,7 +297,6 @@ fn kept_by_layer(way: Way, config: &DecoderConfig, layer: &LayerConfig, load: Lo
     ]
     .map(|size| size as u64);
     let (queries, keys) = (heads * size, key_heads * size);
-    let fused = way == Way::Fused;
     let norms = match config.block {
         Block::Parallel => 1,
         Block::Sequential => 2,
@@ -313,21 +306,18 @@ fn kept_by_layer(way: Way, config: &DecoderConfig, layer: &LayerConfig, load: Lo
     // operations also what is in between.
     let norm = match config.norm.kind {
         NormKind::Layer => 4,
-        _ if fused => 2,
-        _ => 3,
+        NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
     };
-    // Queries and keys before they are normalised and before they turn, where those are kept.
-    let before = match (fused, config.norms_of_heads) {
-        (true, false) => 0,
-        (true, true) => queries + keys,
-        (false, false) => queries + keys,
-        (false, true) => 3 * (queries + keys),
+    // Queries and keys before they are normalised, where they are.
+    let before = if config.norms_of_heads {
+        queries + keys
+    } else {
+        0
     };
     // What the activation takes, makes on its way, and gives; and what it is multiplied by.
     let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
         (FeedForwardKind::Plain, _) => 4,
-        (_, Activation::Silu) if fused => 3,
-        (_, Activation::Silu) => 5,
+        (_, Activation::Silu) => 3,
         (_, _) => 6,
     };
     let whole_gate = match config.feed_forward.kind {
@@ -341,11 +331,10 @@ fn kept_by_layer(way: Way, config: &DecoderConfig, layer: &LayerConfig, load: Lo
         + queries
         + feed_forward * inner
         + whole_gate;
-    let scores = if fused {
-        0
-    } else {
+    let scores = match attention {
+        Way::Fused => 0,
         // The weights, and where a query must not see a key.
-        2 * load.batch * heads * load.length * load.length
+        Way::Composed => 2 * load.batch * heads * load.length * load.length,
     };
     (load.rows() * row + scores) * FLOAT
 }

@@ -1,4 +1,4 @@
-//! The fused kernels as operations of burn's CPU backend, with hand-written backward passes.
+//! The fused kernels as operations of burn's backends, with hand-written backward passes.
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -12,9 +12,9 @@ use burn::tensor::{DType, Shape};
 use super::kernels::{self, Heads};
 use crate::model::visible::Visible;
 
-/// Operations of a decoder that the CPU runs as one kernel each; see [`super::super::ops`] for what
+/// Operations of a decoder that run as one kernel each; see [`super::super::ops`] for what
 /// they compute. Where shapes are not said they are those of the inputs.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Cube, Flex, Autodiff)]
 pub trait FusedBackend: Backend {
     /// Root mean square normalisation of x \[rows, width\] with weight \[1, width\].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)

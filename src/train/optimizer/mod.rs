@@ -1,8 +1,17 @@
 //! AdamW (Loshchilov and Hutter, arXiv:1711.05101): Adam with decoupled weight decay.
 
+mod backend;
+mod cpu;
+mod wgsl;
+
+use std::mem;
+
+use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+use bytemuck::{Pod, Zeroable};
 
 use crate::model::Parameters;
+use backend::{OptimizerBackend, PARTIAL_SUMS};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -40,29 +49,75 @@ impl AdamW {
         weight_decay: f64,
     ) {
         self.steps += 1;
-        let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let correction_1 = 1.0 - BETA_1.powi(steps);
-        let correction_2 = 1.0 - BETA_2.powi(steps);
-        let moments = self.first_moments.iter_mut().zip(&mut self.second_moments);
+        let settings = AdamWStep::new(self.steps, learning_rate, weight_decay);
+        // Taken out, so that nobody else holds what is overwritten.
+        let values = mem::take(parameters);
+        let moments = mem::take(&mut self.first_moments)
+            .into_iter()
+            .zip(mem::take(&mut self.second_moments));
         for ((parameter, gradient), (first, second)) in
-            parameters.iter_mut().zip(gradients).zip(moments)
+            values.into_iter().zip(gradients).zip(moments)
         {
-            let gradient = gradient * gradient_factor.clone();
-            let square = gradient.clone() * gradient.clone();
-            *first = first.clone() * BETA_1 + gradient * (1.0 - BETA_1);
-            *second = second.clone() * BETA_2 + square * (1.0 - BETA_2);
-            let scale = (second.clone() / correction_2).sqrt() + EPSILON;
-            let update = first.clone() / scale * (learning_rate / correction_1);
-            *parameter = parameter.clone() * (1.0 - learning_rate * weight_decay) - update;
+            let (parameter, first, second) = Dispatch::adamw(
+                parameter.into_dispatch(),
+                gradient.into_dispatch(),
+                first.into_dispatch(),
+                second.into_dispatch(),
+                gradient_factor.clone().into_dispatch(),
+                settings,
+            );
+            parameters.push(Tensor::from_dispatch(parameter));
+            self.first_moments.push(Tensor::from_dispatch(first));
+            self.second_moments.push(Tensor::from_dispatch(second));
+        }
+    }
+}
+
+/// What a step takes every element by.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct AdamWStep {
+    beta_1: f32,
+    beta_2: f32,
+    epsilon: f32,
+    /// 1 − β₁ and 1 − β₂.
+    rest_1: f32,
+    rest_2: f32,
+    /// 1 / (1 − β₂ᵗ) for step t.
+    inverse_correction_2: f32,
+    /// Learning rate / (1 − β₁ᵗ).
+    rate: f32,
+    /// 1 − learning rate · weight decay.
+    kept: f32,
+}
+
+impl AdamWStep {
+    fn new(step: usize, learning_rate: f64, weight_decay: f64) -> Self {
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        Self {
+            beta_1: BETA_1 as f32,
+            beta_2: BETA_2 as f32,
+            epsilon: EPSILON as f32,
+            rest_1: (1.0 - BETA_1) as f32,
+            rest_2: (1.0 - BETA_2) as f32,
+            inverse_correction_2: (1.0 / (1.0 - BETA_2.powi(step))) as f32,
+            rate: (learning_rate / (1.0 - BETA_1.powi(step))) as f32,
+            kept: (1.0 - learning_rate * weight_decay) as f32,
         }
     }
 }
 
 /// The norm of the whole gradient \[1, 1\].
 pub(super) fn norm(gradients: &[Tensor<2>]) -> Tensor<2> {
-    let squares: Vec<Tensor<1>> = gradients
-        .iter()
-        .map(|gradient| (gradient.clone() * gradient.clone()).sum())
-        .collect();
-    Tensor::cat(squares, 0).sum().sqrt().reshape([1, 1])
+    let device = gradients[0].device();
+    let places = gradients.len() * PARTIAL_SUMS;
+    let mut sums = Tensor::<1>::zeros([places], &device);
+    for (number, gradient) in gradients.iter().enumerate() {
+        sums = Tensor::from_dispatch(Dispatch::put_sums_of_squares(
+            sums.into_dispatch(),
+            number * PARTIAL_SUMS,
+            gradient.clone().into_dispatch(),
+        ));
+    }
+    sums.sum().sqrt().reshape([1, 1])
 }

@@ -1,0 +1,293 @@
+//! Devices that run WGSL: the decoder's kernels of `shaders/`.
+
+use burn::backend::TensorMetadata;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+use burn::tensor::{DType, Shape};
+use bytemuck::{Pod, Zeroable};
+
+use super::backend::FusedBackend;
+use crate::model::visible::Visible;
+use crate::shader::{Kernel, empty, launch, launch_rows, over_elements};
+
+/// Rows of a workgroup of the norms; the value of `ROWS` in the shaders.
+const ROWS_OF_WORKGROUP: u32 = 4;
+/// Rows that make one row of partial sums; the value of `TURNS` in the shaders.
+const ROWS_OF_PARTIAL_SUM: u32 = 8;
+/// Queries or keys of a workgroup; the value of `INVOCATIONS` in the shaders.
+const INVOCATIONS: u32 = 64;
+
+/// `struct Parameters` of the norms' shaders.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct NormParameters {
+    rows: u32,
+    width: u32,
+    epsilon: f32,
+}
+
+/// `struct Parameters` of the gated unit's shaders.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct ElementParameters {
+    elements: u32,
+}
+
+/// `struct Parameters` of `shaders/rotate.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct RotateParameters {
+    pairs: u32,
+    length: u32,
+    heads: u32,
+    half_size: u32,
+    direction: f32,
+}
+
+/// `struct Parameters` of `shaders/attention_shape.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct AttentionParameters {
+    length: u32,
+    key_length: u32,
+    heads: u32,
+    key_heads: u32,
+    window: u32,
+    packed: u32,
+    scale: f32,
+}
+
+fn size(n: usize) -> u32 {
+    u32::try_from(n).expect("a tensor of a batch has fewer than 2^32 elements")
+}
+
+fn norm_parameters(x: &CubeTensor, epsilon: f32) -> NormParameters {
+    let [rows, width] = x.shape().dims();
+    NormParameters {
+        rows: size(rows),
+        width: size(width),
+        epsilon,
+    }
+}
+
+fn elements(tensor: &CubeTensor) -> ElementParameters {
+    ElementParameters {
+        elements: size(tensor.shape().num_elements()),
+    }
+}
+
+/// An attention's sizes, and what its kernels bind for beginnings.
+struct Attention {
+    batch: u32,
+    head_size: usize,
+    parameters: AttentionParameters,
+    beginnings: CubeTensor,
+}
+
+impl Attention {
+    fn new(query: &CubeTensor, key: &CubeTensor, scale: f32, visible: &Visible) -> Self {
+        let [batch, length, heads, head_size] = query.shape().dims();
+        let [_, key_length, key_heads, _] = key.shape().dims();
+        let beginnings = match &visible.beginnings {
+            // Every binding needs a buffer.
+            None => empty(query, Shape::new([1])),
+            Some(beginnings) => {
+                let beginnings: Vec<i32> = beginnings.iter().map(|&first| first as i32).collect();
+                let buffer = query
+                    .client
+                    .create_from_slice(bytemuck::cast_slice(&beginnings));
+                CubeTensor::new_contiguous(
+                    query.client.clone(),
+                    query.device.clone(),
+                    Shape::new([beginnings.len()]),
+                    buffer,
+                    DType::I32,
+                )
+            }
+        };
+        Self {
+            batch: size(batch),
+            head_size,
+            parameters: AttentionParameters {
+                length: size(length),
+                key_length: size(key_length),
+                heads: size(heads),
+                key_heads: size(key_heads),
+                window: u32::try_from(visible.window).unwrap_or(u32::MAX),
+                packed: u32::from(visible.beginnings.is_some()),
+                scale,
+            },
+            beginnings,
+        }
+    }
+
+    /// Runs a kernel with an invocation for each of `positions` of `heads` of every sample.
+    fn launch(&self, name: &'static str, [positions, heads]: [u32; 2], tensors: &[&CubeTensor]) {
+        let workgroups = [positions.div_ceil(INVOCATIONS), heads, self.batch];
+        let kernel = Kernel::of_heads(name, self.head_size);
+        launch(kernel, INVOCATIONS, workgroups, tensors, &self.parameters);
+    }
+}
+
+impl FusedBackend for CubeBackend {
+    fn rms_norm(x: CubeTensor, weight: CubeTensor, epsilon: f32) -> CubeTensor {
+        let (x, weight) = (into_contiguous(x), into_contiguous(weight));
+        let out = empty(&x, x.shape());
+        let parameters = norm_parameters(&x, epsilon);
+        launch_rows(
+            Kernel::new("rms_norm"),
+            parameters.rows.div_ceil(ROWS_OF_WORKGROUP),
+            &[&x, &weight, &out],
+            &parameters,
+        );
+        out
+    }
+
+    fn rms_norm_backward(
+        x: CubeTensor,
+        weight: CubeTensor,
+        epsilon: f32,
+        upstream: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        let [x, weight, upstream] = [x, weight, upstream].map(into_contiguous);
+        let parameters = norm_parameters(&x, epsilon);
+        let groups = parameters.rows.div_ceil(ROWS_OF_PARTIAL_SUM);
+        let workgroups = groups.div_ceil(ROWS_OF_WORKGROUP);
+        let [_, width] = x.shape().dims();
+        let of_x = empty(&x, x.shape());
+        // Groups past the last row have sums of nothing.
+        let partial = empty(
+            &x,
+            Shape::new([(workgroups * ROWS_OF_WORKGROUP) as usize, width]),
+        );
+        launch_rows(
+            Kernel::new("rms_norm_backward"),
+            workgroups,
+            &[&x, &weight, &upstream, &of_x, &partial],
+            &parameters,
+        );
+        let of_weight = Self::float_reshape(Self::float_sum_dim(partial, 0), weight.shape());
+        (of_x, of_weight)
+    }
+
+    fn rotate(x: CubeTensor, cosine: CubeTensor, sine: CubeTensor, direction: f32) -> CubeTensor {
+        let [x, cosine, sine] = [x, cosine, sine].map(into_contiguous);
+        let [_, length, heads, head_size] = x.shape().dims();
+        let out = empty(&x, x.shape());
+        let parameters = RotateParameters {
+            pairs: size(x.shape().num_elements() / 2),
+            length: size(length),
+            heads: size(heads),
+            half_size: size(head_size / 2),
+            direction,
+        };
+        over_elements(
+            Kernel::new("rotate"),
+            parameters.pairs,
+            &[&x, &cosine, &sine, &out],
+            &parameters,
+        );
+        out
+    }
+
+    fn silu_multiply(gate: CubeTensor, up: CubeTensor) -> CubeTensor {
+        let [gate, up] = [gate, up].map(into_contiguous);
+        let out = empty(&gate, gate.shape());
+        let parameters = elements(&gate);
+        over_elements(
+            Kernel::new("silu_multiply"),
+            parameters.elements,
+            &[&gate, &up, &out],
+            &parameters,
+        );
+        out
+    }
+
+    fn silu_multiply_backward(
+        gate: CubeTensor,
+        up: CubeTensor,
+        upstream: CubeTensor,
+    ) -> (CubeTensor, CubeTensor) {
+        let [gate, up, upstream] = [gate, up, upstream].map(into_contiguous);
+        let of_gate = empty(&gate, gate.shape());
+        let of_up = empty(&gate, gate.shape());
+        let parameters = elements(&gate);
+        over_elements(
+            Kernel::new("silu_multiply_backward"),
+            parameters.elements,
+            &[&gate, &up, &upstream, &of_gate, &of_up],
+            &parameters,
+        );
+        (of_gate, of_up)
+    }
+
+    fn causal_attention(
+        query: CubeTensor,
+        key: CubeTensor,
+        value: CubeTensor,
+        scale: f32,
+        visible: Visible,
+    ) -> CubeTensor {
+        let [query, key, value] = [query, key, value].map(into_contiguous);
+        let attention = Attention::new(&query, &key, scale, &visible);
+        let out = empty(&query, query.shape());
+        let AttentionParameters { length, heads, .. } = attention.parameters;
+        attention.launch(
+            "attention",
+            [length, heads],
+            &[&query, &key, &value, &attention.beginnings, &out],
+        );
+        out
+    }
+
+    fn causal_attention_backward(
+        query: CubeTensor,
+        key: CubeTensor,
+        value: CubeTensor,
+        scale: f32,
+        visible: Visible,
+        upstream: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let [query, key, value, upstream] = [query, key, value, upstream].map(into_contiguous);
+        let attention = Attention::new(&query, &key, scale, &visible);
+        let [batch, length, heads, _] = query.shape().dims();
+        let of_query = empty(&query, query.shape());
+        let known_of_query = empty(&query, Shape::new([batch, heads, length, 4]));
+        let AttentionParameters {
+            length,
+            key_length,
+            heads,
+            key_heads,
+            ..
+        } = attention.parameters;
+        attention.launch(
+            "attention_query_gradient",
+            [length, heads],
+            &[
+                &query,
+                &key,
+                &value,
+                &attention.beginnings,
+                &upstream,
+                &of_query,
+                &known_of_query,
+            ],
+        );
+        let of_key = empty(&key, key.shape());
+        let of_value = empty(&value, value.shape());
+        attention.launch(
+            "attention_key_gradient",
+            [key_length, key_heads],
+            &[
+                &query,
+                &key,
+                &value,
+                &upstream,
+                &known_of_query,
+                &of_key,
+                &of_value,
+            ],
+        );
+        (of_query, of_key, of_value)
+    }
+}

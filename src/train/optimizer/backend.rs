@@ -1,0 +1,34 @@
+//! The optimiser as operations of a burn backend: one pass over memory for what tensor operations do in
+//! a dozen.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+use super::AdamWStep;
+
+/// Partial sums that a tensor's squares are brought down to.
+pub(super) const PARTIAL_SUMS: usize = 64;
+
+/// What a backend does for the optimiser.
+#[backend_extension(Cube, Flex)]
+pub trait OptimizerBackend: Backend {
+    /// A step on parameter, gradient and both moments, of one shape; every gradient is multiplied by
+    /// `gradient_factor`, a tensor of one element. Returns parameter and moments, in the memory of the
+    /// old ones where nobody else holds it.
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first_moment: FloatTensor<Self>,
+        second_moment: FloatTensor<Self>,
+        gradient_factor: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Puts [`PARTIAL_SUMS`] sums of a tensor's squares into `sums` \[n\] from place `at` on, which
+    /// nobody else holds.
+    fn put_sums_of_squares(
+        sums: FloatTensor<Self>,
+        at: usize,
+        tensor: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}

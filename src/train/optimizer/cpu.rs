@@ -1,0 +1,90 @@
+//! The optimiser on the CPU.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::AdamWStep;
+use super::backend::{OptimizerBackend, PARTIAL_SUMS};
+use crate::vector::dot;
+
+/// Elements that one task takes.
+const ELEMENTS_A_TASK: usize = 1 << 15;
+
+impl OptimizerBackend for Flex {
+    fn adamw(
+        parameter: FlexTensor,
+        gradient: FlexTensor,
+        first_moment: FlexTensor,
+        second_moment: FlexTensor,
+        gradient_factor: FlexTensor,
+        step: AdamWStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [mut parameter, mut first, mut second] =
+            [parameter, first_moment, second_moment].map(contiguous);
+        let gradient = contiguous(gradient);
+        let factor = contiguous(gradient_factor).storage::<f32>()[0];
+        (
+            parameter
+                .storage_mut::<f32>()
+                .par_chunks_mut(ELEMENTS_A_TASK),
+            gradient.storage::<f32>().par_chunks(ELEMENTS_A_TASK),
+            first.storage_mut::<f32>().par_chunks_mut(ELEMENTS_A_TASK),
+            second.storage_mut::<f32>().par_chunks_mut(ELEMENTS_A_TASK),
+        )
+            .into_par_iter()
+            .for_each(|(parameter, gradient, first, second)| {
+                adamw(parameter, gradient, first, second, factor, &step);
+            });
+        (parameter, first, second)
+    }
+
+    fn put_sums_of_squares(mut sums: FlexTensor, at: usize, tensor: FlexTensor) -> FlexTensor {
+        let tensor = contiguous(tensor);
+        let values: &[f32] = tensor.storage();
+        let part = values.len().div_ceil(PARTIAL_SUMS).max(1);
+        let sums_of_tensor = &mut sums.storage_mut::<f32>()[at..at + PARTIAL_SUMS];
+        // Parts do not depend on the number of threads, so that neither does the sum.
+        (sums_of_tensor.par_iter_mut(), values.par_chunks(part))
+            .into_par_iter()
+            .for_each(|(sum, values)| *sum = sum_of_squares(values));
+        sums
+    }
+}
+
+/// The tensor with its elements in order, sharing memory with nothing that this function saw.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    let contiguous = tensor.to_contiguous();
+    drop(tensor);
+    contiguous
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn adamw(
+    parameter: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    factor: f32,
+    step: &AdamWStep,
+) {
+    let moments = first.iter_mut().zip(second.iter_mut());
+    for ((parameter, &gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(moments)
+    {
+        let scaled = gradient * factor;
+        *first = *first * step.beta_1 + scaled * step.rest_1;
+        *second = *second * step.beta_2 + scaled * scaled * step.rest_2;
+        let scale = (*second * step.inverse_correction_2).sqrt() + step.epsilon;
+        *parameter = *parameter * step.kept - *first / scale * step.rate;
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn sum_of_squares(values: &[f32]) -> f32 {
+    // In f64 between blocks, so that long parts lose nothing.
+    let blocks = values.chunks(1 << 12);
+    blocks
+        .map(|block| f64::from(dot(block, block)))
+        .sum::<f64>() as f32
+}

@@ -1,0 +1,82 @@
+//! The optimiser on devices that run WGSL.
+
+use burn::backend::TensorMetadata;
+use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+use bytemuck::{Pod, Zeroable};
+
+use super::AdamWStep;
+use super::backend::{OptimizerBackend, PARTIAL_SUMS};
+use crate::shader::{Kernel, WORKGROUP_SIZE, launch, over_elements};
+
+/// `struct Parameters` of `shaders/adamw.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct AdamWParameters {
+    elements: u32,
+    step: AdamWStep,
+}
+
+/// `struct Parameters` of `shaders/sums_of_squares.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct SumParameters {
+    elements: u32,
+    at: u32,
+}
+
+fn elements(tensor: &CubeTensor) -> u32 {
+    let elements = tensor.shape().num_elements();
+    u32::try_from(elements).expect("a parameter has fewer than 2^32 elements")
+}
+
+/// The tensor with its elements in order, in memory that nobody else holds.
+fn owned(tensor: CubeTensor) -> CubeTensor {
+    let shared = !tensor.can_mut();
+    let tensor = into_contiguous(tensor);
+    if shared && !tensor.can_mut() {
+        tensor.copy()
+    } else {
+        tensor
+    }
+}
+
+impl OptimizerBackend for CubeBackend {
+    fn adamw(
+        parameter: CubeTensor,
+        gradient: CubeTensor,
+        first_moment: CubeTensor,
+        second_moment: CubeTensor,
+        gradient_factor: CubeTensor,
+        step: AdamWStep,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let [parameter, first, second] = [parameter, first_moment, second_moment].map(owned);
+        let gradient = into_contiguous(gradient);
+        let parameters = AdamWParameters {
+            elements: elements(&parameter),
+            step,
+        };
+        over_elements(
+            Kernel::new("adamw"),
+            parameters.elements,
+            &[&parameter, &gradient, &first, &second, &gradient_factor],
+            &parameters,
+        );
+        (parameter, first, second)
+    }
+
+    fn put_sums_of_squares(sums: CubeTensor, at: usize, tensor: CubeTensor) -> CubeTensor {
+        let (sums, tensor) = (owned(sums), into_contiguous(tensor));
+        let parameters = SumParameters {
+            elements: elements(&tensor),
+            at: u32::try_from(at).expect("there are fewer than 2^26 parameters"),
+        };
+        launch(
+            Kernel::new("sums_of_squares"),
+            WORKGROUP_SIZE,
+            [PARTIAL_SUMS as u32, 1, 1],
+            &[&tensor, &sums],
+            &parameters,
+        );
+        sums
+    }
+}
