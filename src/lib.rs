@@ -65,6 +65,7 @@ pub mod bench;
 pub mod cli;
 #[cfg(feature = "compare")]
 pub mod compare;
+pub mod counting;
 pub mod data;
 pub mod demo;
 pub mod device;

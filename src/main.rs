@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use minift::counting::CountingAllocator;
+
+/// `minift bench` says what trainings take.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
 fn main() -> ExitCode {
     minift::cli::main()
 }

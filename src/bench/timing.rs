@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
 
+use crate::counting;
 use crate::device::{self, Device};
 use crate::error::Result;
 
@@ -42,10 +43,10 @@ pub(super) async fn finished<const D: usize>(tensor: Tensor<D>) -> Result<()> {
 }
 
 /// Bytes that are held beyond those at the beginning, at the peak: of the device's pool, or of the
-/// process where the CPU computes and the system tells.
+/// process where the CPU computes and the program counts.
 pub(super) struct PeakMemory {
     tensors: burn::tensor::Device,
-    before: Option<u64>,
+    before: u64,
 }
 
 impl PeakMemory {
@@ -53,41 +54,21 @@ impl PeakMemory {
         let tensors = device.tensors().clone();
         // What the pool holds in reserve would hide what is asked for.
         tensors.memory_cleanup();
-        #[cfg(target_os = "linux")]
-        {
-            // From now on the peak is counted anew. Where that is refused the figure is the peak so far.
-            let _ = std::fs::write("/proc/self/clear_refs", "5");
-        }
-        let before = held(&tensors);
+        let before = match tensors.memory_pool_usage() {
+            Some(usage) => usage.bytes_reserved,
+            None => counting::begin_peak() as u64,
+        };
         Self { tensors, before }
     }
 
     /// Bytes so far; `None` where nothing tells.
     pub fn bytes(&self) -> Option<u64> {
-        let now = held(&self.tensors)?;
-        Some(now.saturating_sub(self.before?))
+        let peak = match self.tensors.memory_pool_usage() {
+            // A pool only grows until it is cleaned up, so what it holds is its peak.
+            Some(usage) => usage.bytes_reserved,
+            None if counting::bytes_now() == 0 => return None,
+            None => counting::peak() as u64,
+        };
+        Some(peak.saturating_sub(self.before))
     }
-}
-
-/// A device's pool only grows until it is cleaned up, so what it holds is its peak.
-fn held(device: &burn::tensor::Device) -> Option<u64> {
-    match device.memory_pool_usage() {
-        Some(usage) => Some(usage.bytes_reserved),
-        None => peak_of_process(),
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn peak_of_process() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes << 10)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn peak_of_process() -> Option<u64> {
-    None
 }
