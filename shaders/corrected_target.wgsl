@@ -7,6 +7,7 @@
 // join row_of_workgroup
 // join online_softmax
 // join teacher_row
+// join rows
 // join correction
 
 @group(0) @binding(0) var<storage, read_write> teacher: array<f32>;
@@ -14,12 +15,7 @@
 @group(0) @binding(2) var<storage, read_write> corrected: array<f32>;
 @group(0) @binding(3) var<storage, read_write> parameters: Parameters;
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-) {
-    let row = row_of_workgroup(workgroup);
+fn work_on_row(row: u32, invocation: u32) {
     let inside = row < parameters.tokens;
     let columns = select(0u, parameters.vocabulary, inside);
     let label = labels[select(0u, row, inside)];

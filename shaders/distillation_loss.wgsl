@@ -14,6 +14,7 @@
 // join row_of_workgroup
 // join online_softmax
 // join teacher_row
+// join rows
 // join correction
 
 @group(0) @binding(0) var<storage, read_write> student: array<f32>;
@@ -22,12 +23,21 @@
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parameters: Parameters;
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(local_invocation_index) invocation: u32,
-) {
-    let row = row_of_workgroup(workgroup);
+// Columns that a workgroup takes at once.
+const BLOCK: u32 = 4u * WORKGROUP_SIZE;
+
+// Logits in four places.
+fn student_logits(at: vec4<u32>) -> vec4<f32> {
+    let logits = vec4(student[at.x], student[at.y], student[at.z], student[at.w]);
+    return logits * parameters.inverse_temperature;
+}
+
+fn teacher_logits(at: vec4<u32>) -> vec4<f32> {
+    let logits = vec4(teacher[at.x], teacher[at.y], teacher[at.z], teacher[at.w]);
+    return logits * parameters.inverse_temperature;
+}
+
+fn work_on_row(row: u32, invocation: u32) {
     // A row past the end has no columns, a masked one (label < 0) gets loss and gradient 0.
     // No invocation leaves early: barriers need all of them.
     let inside = row < parameters.tokens;
@@ -44,7 +54,19 @@ fn main(
 
     var student_row = online_softmax_empty();
     var teacher_row = teacher_row_empty();
-    for (var column = invocation; column < columns_read; column += WORKGROUP_SIZE) {
+    var column = invocation;
+    for (; column + 3u * WORKGROUP_SIZE < columns_read; column += 4u * WORKGROUP_SIZE) {
+        let at = start + column + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
+        let x_student = student_logits(at);
+        student_row = online_softmax_include_four(student_row, x_student);
+        if parameters.one_hot == 0u {
+            let x_teacher = teacher_logits(at);
+            let contrast = (x_teacher - teacher_label) - (x_student - student_label);
+            teacher_row =
+                teacher_row_include_four(teacher_row, x_teacher, column, WORKGROUP_SIZE, contrast);
+        }
+    }
+    for (; column < columns_read; column += WORKGROUP_SIZE) {
         let x_student = student[start + column] * parameters.inverse_temperature;
         student_row = online_softmax_include(student_row, x_student);
         if parameters.one_hot == 0u {
@@ -76,21 +98,30 @@ fn main(
         }
     }
 
-    for (var column = invocation; column < columns; column += WORKGROUP_SIZE) {
-        var gradient = 0.0;
+    // From the row's end, which caches still hold, to its beginning.
+    let student_scale = 1.0 / student_row.sum;
+    let teacher_scale = kept / teacher_row.softmax.sum;
+    for (var block = (columns + BLOCK - 1u) / BLOCK; block > 0u; block--) {
+        let first = (block - 1u) * BLOCK + invocation;
+        let positions = first + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
+        var gradient = vec4(0.0);
         if counts {
-            let x_student = student[start + column] * parameters.inverse_temperature;
-            var q = 0.0;
-            if column == u32(label) {
-                q = q_label;
-            } else if parameters.one_hot == 0u {
-                let x_teacher = teacher[start + column] * parameters.inverse_temperature;
-                q = kept * exp(x_teacher - teacher_row.softmax.maximum) / teacher_row.softmax.sum;
+            // All that is read before anything is written: then the reads need not wait for each other.
+            let at = start + min(positions, vec4(columns - 1u));
+            let x_student = student_logits(at);
+            var q = vec4(0.0);
+            if parameters.one_hot == 0u {
+                q = exp(teacher_logits(at) - teacher_row.softmax.maximum) * teacher_scale;
             }
-            let p_student = exp(x_student - student_row.maximum) / student_row.sum;
+            q = select(q, vec4(q_label), positions == vec4(u32(label)));
+            let p_student = exp(x_student - student_row.maximum) * student_scale;
             gradient = parameters.gradient_scale * (p_student - q);
         }
-        student[start + column] = gradient;
+        for (var i = 0u; i < 4u; i++) {
+            if positions[i] < columns {
+                student[start + positions[i]] = gradient[i];
+            }
+        }
     }
     if invocation == 0u && inside {
         losses[row] = select(0.0, parameters.loss_scale * loss, counts);

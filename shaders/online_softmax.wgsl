@@ -25,24 +25,20 @@ fn online_softmax_include(state: OnlineSoftmax, logit: f32) -> OnlineSoftmax {
     return OnlineSoftmax(state.maximum, state.sum + exp(logit - state.maximum));
 }
 
+// Four logits at once: the sum is scaled down once for all of them.
+fn online_softmax_include_four(state: OnlineSoftmax, logits: vec4<f32>) -> OnlineSoftmax {
+    let maximum = max(state.maximum, largest_of_four(logits));
+    let terms = exp(logits - maximum);
+    let before = state.sum * exp(state.maximum - maximum);
+    return OnlineSoftmax(maximum, before + (terms.x + terms.y) + (terms.z + terms.w));
+}
+
+fn largest_of_four(values: vec4<f32>) -> f32 {
+    return max(max(values.x, values.y), max(values.z, values.w));
+}
+
 fn online_softmax_merge(a: OnlineSoftmax, b: OnlineSoftmax) -> OnlineSoftmax {
     let maximum = max(a.maximum, b.maximum);
     let sum = a.sum * exp(a.maximum - maximum) + b.sum * exp(b.maximum - maximum);
     return OnlineSoftmax(maximum, sum);
-}
-
-var<workgroup> softmaxes: array<OnlineSoftmax, WORKGROUP_SIZE>;
-
-// The state of the whole row out of those of a workgroup's invocations; all of them must call it.
-fn online_softmax_of_workgroup(softmax: OnlineSoftmax, invocation: u32) -> OnlineSoftmax {
-    softmaxes[invocation] = softmax;
-    workgroupBarrier();
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        if invocation < half {
-            softmaxes[invocation] =
-                online_softmax_merge(softmaxes[invocation], softmaxes[invocation + half]);
-        }
-        workgroupBarrier();
-    }
-    return softmaxes[0];
 }

@@ -4,6 +4,10 @@
 //
 // Both factors are read through strides, so transposed and permuted views need no copy. A batch has
 // two dimensions, which is what attention's [samples, heads] needs. The product is contiguous.
+//
+// Where tiles are few and the inner dimension is long, it is cut into parts, each of which a workgroup of
+// its own multiplies: then the products are [parts, batches, rows, columns], and sum_of_parts.wgsl sums
+// them.
 
 struct Factor {
     outer_stride: u32,
@@ -16,7 +20,10 @@ struct Parameters {
     rows: u32,
     columns: u32,
     inner: u32,
+    batches: u32,
     inner_batches: u32,
+    // Of the inner dimension, a multiple of DEPTH.
+    length_of_part: u32,
     a: Factor,
     b: Factor,
 }
@@ -33,21 +40,24 @@ const TILE_COLUMNS = 8u * BLOCKS_ACROSS;
 const ROW_QUADS = 2u * BLOCKS_DOWN;
 const COLUMN_QUADS = 2u * BLOCKS_ACROSS;
 
-// Barriers stand in a loop that it bounds, so every invocation has to be known to see the same.
-var<workgroup> shared_depth: u32;
-// [depth][quad]: four rows of a, four columns of b.
-var<workgroup> a_tile: array<vec4<f32>, DEPTH * ROW_QUADS>;
-var<workgroup> b_tile: array<vec4<f32>, DEPTH * COLUMN_QUADS>;
+// [depth][quad]: four rows of a, four columns of b. One more than there are, so that what neighbouring
+// invocations write does not lie in one bank of the memory.
+const A_ROW = ROW_QUADS + 1u;
+const B_ROW = COLUMN_QUADS + 1u;
+var<workgroup> a_tile: array<vec4<f32>, DEPTH * A_ROW>;
+var<workgroup> b_tile: array<vec4<f32>, DEPTH * B_ROW>;
+// Barriers stand in a loop over the part that it is, so every invocation has to be known to see the same.
+var<workgroup> shared_part: vec2<u32>;
 
-fn a_at(start: u32, row: u32, k: u32) -> f32 {
-    if row >= parameters.rows || k >= parameters.inner {
+fn a_at(start: u32, row: u32, k: u32, end: u32) -> f32 {
+    if row >= parameters.rows || k >= end {
         return 0.0;
     }
     return a[start + row * parameters.a.row_stride + k * parameters.a.column_stride];
 }
 
-fn b_at(start: u32, k: u32, column: u32) -> f32 {
-    if column >= parameters.columns || k >= parameters.inner {
+fn b_at(start: u32, k: u32, column: u32, end: u32) -> f32 {
+    if column >= parameters.columns || k >= end {
         return 0.0;
     }
     return b[start + k * parameters.b.row_stride + column * parameters.b.column_stride];
@@ -62,13 +72,34 @@ fn depth_and_quad(element: u32, quads: u32, along_depth: bool) -> vec2<u32> {
     return vec2(element / quads, element % quads);
 }
 
+fn put(start: u32, column: u32, value: f32) {
+    if column < parameters.columns {
+        product[start + column] = value;
+    }
+}
+
+fn put_row(first: u32, row: u32, column: u32, low: vec4<f32>, high: vec4<f32>) {
+    if row < parameters.rows {
+        let start = (first + row) * parameters.columns;
+        put(start, column, low.x);
+        put(start, column + 1u, low.y);
+        put(start, column + 2u, low.z);
+        put(start, column + 3u, low.w);
+        put(start, column + 4u, high.x);
+        put(start, column + 5u, high.y);
+        put(start, column + 6u, high.z);
+        put(start, column + 7u, high.w);
+    }
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let outer = workgroup.z / parameters.inner_batches;
-    let inner = workgroup.z % parameters.inner_batches;
+    let batch = workgroup.z % parameters.batches;
+    let outer = batch / parameters.inner_batches;
+    let inner = batch % parameters.inner_batches;
     let a_start = outer * parameters.a.outer_stride + inner * parameters.a.inner_stride;
     let b_start = outer * parameters.b.outer_stride + inner * parameters.b.inner_stride;
     let first_row = workgroup.y * TILE_ROWS;
@@ -77,40 +108,42 @@ fn main(
     let block_column = invocation % BLOCKS_ACROSS;
 
     if invocation == 0u {
-        shared_depth = parameters.inner;
+        let begin = workgroup.z / parameters.batches * parameters.length_of_part;
+        shared_part = vec2(begin, min(parameters.inner, begin + parameters.length_of_part));
     }
-    let depth_in_all = workgroupUniformLoad(&shared_depth);
+    let part = workgroupUniformLoad(&shared_part);
+    let end = part.y;
 
     var sums: array<vec4<f32>, 16>;
-    for (var first = 0u; first < depth_in_all; first += DEPTH) {
+    for (var first = part.x; first < end; first += DEPTH) {
         for (var element = invocation; element < DEPTH * ROW_QUADS; element += INVOCATIONS) {
             let at = depth_and_quad(element, ROW_QUADS, parameters.a.column_stride == 1u);
             let row = first_row + 4u * at.y;
             let k = first + at.x;
-            a_tile[at.x * ROW_QUADS + at.y] = vec4(
-                a_at(a_start, row, k),
-                a_at(a_start, row + 1u, k),
-                a_at(a_start, row + 2u, k),
-                a_at(a_start, row + 3u, k),
+            a_tile[at.x * A_ROW + at.y] = vec4(
+                a_at(a_start, row, k, end),
+                a_at(a_start, row + 1u, k, end),
+                a_at(a_start, row + 2u, k, end),
+                a_at(a_start, row + 3u, k, end),
             );
         }
         for (var element = invocation; element < DEPTH * COLUMN_QUADS; element += INVOCATIONS) {
             let at = depth_and_quad(element, COLUMN_QUADS, parameters.b.row_stride == 1u);
             let column = first_column + 4u * at.y;
             let k = first + at.x;
-            b_tile[at.x * COLUMN_QUADS + at.y] = vec4(
-                b_at(b_start, k, column),
-                b_at(b_start, k, column + 1u),
-                b_at(b_start, k, column + 2u),
-                b_at(b_start, k, column + 3u),
+            b_tile[at.x * B_ROW + at.y] = vec4(
+                b_at(b_start, k, column, end),
+                b_at(b_start, k, column + 1u, end),
+                b_at(b_start, k, column + 2u, end),
+                b_at(b_start, k, column + 3u, end),
             );
         }
         workgroupBarrier();
         for (var depth = 0u; depth < DEPTH; depth++) {
-            let a_low = a_tile[depth * ROW_QUADS + 2u * block_row];
-            let a_high = a_tile[depth * ROW_QUADS + 2u * block_row + 1u];
-            let b_low = b_tile[depth * COLUMN_QUADS + 2u * block_column];
-            let b_high = b_tile[depth * COLUMN_QUADS + 2u * block_column + 1u];
+            let a_low = a_tile[depth * A_ROW + 2u * block_row];
+            let a_high = a_tile[depth * A_ROW + 2u * block_row + 1u];
+            let b_low = b_tile[depth * B_ROW + 2u * block_column];
+            let b_high = b_tile[depth * B_ROW + 2u * block_column + 1u];
             sums[0] = fma(vec4(a_low.x), b_low, sums[0]);
             sums[1] = fma(vec4(a_low.x), b_high, sums[1]);
             sums[2] = fma(vec4(a_low.y), b_low, sums[2]);
@@ -131,17 +164,16 @@ fn main(
         workgroupBarrier();
     }
 
-    for (var i = 0u; i < 8u; i++) {
-        let row = first_row + 8u * block_row + i;
-        if row >= parameters.rows {
-            break;
-        }
-        let start = (workgroup.z * parameters.rows + row) * parameters.columns;
-        for (var j = 0u; j < 8u; j++) {
-            let column = first_column + 8u * block_column + j;
-            if column < parameters.columns {
-                product[start + column] = sums[2u * i + j / 4u][j % 4u];
-            }
-        }
-    }
+    // Element by element: an index that is not known would keep the sums out of registers.
+    let start = workgroup.z * parameters.rows;
+    let row = first_row + 8u * block_row;
+    let column = first_column + 8u * block_column;
+    put_row(start, row, column, sums[0], sums[1]);
+    put_row(start, row + 1u, column, sums[2], sums[3]);
+    put_row(start, row + 2u, column, sums[4], sums[5]);
+    put_row(start, row + 3u, column, sums[6], sums[7]);
+    put_row(start, row + 4u, column, sums[8], sums[9]);
+    put_row(start, row + 5u, column, sums[10], sums[11]);
+    put_row(start, row + 6u, column, sums[12], sums[13]);
+    put_row(start, row + 7u, column, sums[14], sums[15]);
 }

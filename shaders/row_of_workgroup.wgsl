@@ -1,6 +1,6 @@
-// Shared: one workgroup works on one row; its invocations take every WORKGROUP_SIZE-th column.
+// Shared: one workgroup works on one row; its invocations take every WORKGROUP_SIZE-th column. Whoever
+// joins this is made for a WORKGROUP_SIZE.
 
-const WORKGROUP_SIZE: u32 = 256u;
 // A dispatch has at most 65,535 workgroups a dimension, so rows are laid out over two.
 const WORKGROUPS_X: u32 = 32768u;
 

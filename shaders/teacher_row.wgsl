@@ -29,6 +29,36 @@ fn teacher_row_include(row: TeacherRow, logit: f32, index: u32, contrast: f32) -
     );
 }
 
+// Four logits at once, in columns that lie `stride` apart from `index` on.
+fn teacher_row_include_four(
+    row: TeacherRow,
+    logits: vec4<f32>,
+    index: u32,
+    stride: u32,
+    contrasts: vec4<f32>,
+) -> TeacherRow {
+    let largest = largest_of_four(logits);
+    var argmax = row.argmax;
+    if largest > row.softmax.maximum {
+        // The first of them that is the largest.
+        argmax = index + 3u * stride;
+        argmax = select(argmax, index + 2u * stride, logits.z == largest);
+        argmax = select(argmax, index + stride, logits.y == largest);
+        argmax = select(argmax, index, logits.x == largest);
+    }
+    let maximum = max(row.softmax.maximum, largest);
+    let shrink = exp(row.softmax.maximum - maximum);
+    let terms = exp(logits - maximum);
+    return TeacherRow(
+        OnlineSoftmax(
+            maximum,
+            row.softmax.sum * shrink + (terms.x + terms.y) + (terms.z + terms.w),
+        ),
+        argmax,
+        row.contrast * shrink + dot(terms, contrasts),
+    );
+}
+
 fn teacher_row_merge(a: TeacherRow, b: TeacherRow) -> TeacherRow {
     let softmax = online_softmax_merge(a.softmax, b.softmax);
     let a_wins = a.softmax.maximum > b.softmax.maximum
@@ -36,20 +66,4 @@ fn teacher_row_merge(a: TeacherRow, b: TeacherRow) -> TeacherRow {
     let contrast = a.contrast * exp(a.softmax.maximum - softmax.maximum)
         + b.contrast * exp(b.softmax.maximum - softmax.maximum);
     return TeacherRow(softmax, select(b.argmax, a.argmax, a_wins), contrast);
-}
-
-var<workgroup> teacher_rows: array<TeacherRow, WORKGROUP_SIZE>;
-
-// The state of the whole row out of those of a workgroup's invocations; all of them must call it.
-fn teacher_row_of_workgroup(row: TeacherRow, invocation: u32) -> TeacherRow {
-    teacher_rows[invocation] = row;
-    workgroupBarrier();
-    for (var half = WORKGROUP_SIZE / 2u; half > 0u; half /= 2u) {
-        if invocation < half {
-            teacher_rows[invocation] =
-                teacher_row_merge(teacher_rows[invocation], teacher_rows[invocation + half]);
-        }
-        workgroupBarrier();
-    }
-    return teacher_rows[0];
 }

@@ -54,6 +54,10 @@ fn products_are_right_around_every_edge_and_through_transposed_views() {
             [1, 64, 8, 64],
             [1, 65, 9, 127],
             [1, 200, 300, 1],
+            // An inner dimension in parts, the last of which is shorter.
+            [1, 5, 1000, 70],
+            [2, 65, 333, 66],
+            [1, 3, 5000, 4],
             [3, 70, 33, 5],
             [1, 511, 5, 8],
             [2, 513, 17, 9],

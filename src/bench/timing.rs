@@ -8,24 +8,37 @@ use crate::counting;
 use crate::device::{self, Device};
 use crate::error::Result;
 
-/// Repetitions at least, and at most.
-const REPETITIONS: std::ops::Range<usize> = 3..200;
+/// Measurements at least, and at most.
+const MEASUREMENTS: std::ops::Range<usize> = 3..100;
+/// What a measurement takes at least: far more than it takes to wait for a device.
+const SHORTEST: Duration = Duration::from_millis(20);
 
 /// The median of how long `work` takes: as often as `patience` allows, after a first time that does
-/// not count. What it returns is waited for.
+/// not count. What it returns last is waited for.
 pub(super) async fn median<const D: usize>(
     patience: Duration,
     mut work: impl FnMut() -> Tensor<D>,
 ) -> Result<Duration> {
     finished(work()).await?;
+    let mut repetitions = 1;
     let began = Instant::now();
     let mut times = Vec::new();
-    while times.len() < REPETITIONS.start
-        || (times.len() < REPETITIONS.end && began.elapsed() < patience)
+    while times.len() < MEASUREMENTS.start
+        || (times.len() < MEASUREMENTS.end && began.elapsed() < patience)
     {
         let start = Instant::now();
-        finished(work()).await?;
-        times.push(start.elapsed());
+        let mut last = work();
+        for _ in 1..repetitions {
+            last = work();
+        }
+        finished(last).await?;
+        let took = start.elapsed();
+        if took < SHORTEST {
+            repetitions *= 2;
+            times.clear();
+        } else {
+            times.push(took / repetitions);
+        }
     }
     Ok(middle(times))
 }

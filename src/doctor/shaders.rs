@@ -1,24 +1,29 @@
 //! The shaders before any device sees them.
 
-use crate::shader;
+use crate::shader::{self, Shader};
 
 /// Whether every shader is valid with nothing but WebGPU's baseline, and what every graphics API
 /// accepts: its name, and what is wrong with it.
 pub fn check_shaders() -> Vec<(&'static str, Option<String>)> {
     shader::shaders()
         .into_iter()
-        .map(|shader| (shader.name, translate(&shader.source).err()))
+        .map(|shader| (shader.name, translate(&shader).err()))
         .collect()
 }
 
 /// Parses, validates, and translates to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12).
-fn translate(source: &str) -> std::result::Result<(), String> {
+fn translate(shader: &Shader) -> std::result::Result<(), String> {
     use naga::back::{hlsl, msl, spv};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
+    let source = &shader.source;
+    let capabilities = match shader.needs_subgroups {
+        true => Capabilities::SUBGROUP,
+        false => Capabilities::empty(),
+    };
     let module =
         naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| error.emit_to_string(source))?;
     spv::write_vec(&module, &info, &spv::Options::default(), None)

@@ -43,8 +43,10 @@ impl<B: MatrixProductBackend> Backward<B, 2> for MatrixProduct {
             grads.register::<B>(node.id, gradient);
         }
         if let (Some(node), Some(a)) = (b_node, a) {
-            let gradient = B::matrix_product(B::float_transpose(a), upstream);
-            grads.register::<B>(node.id, gradient);
+            // As (∂L/∂cᵀ · a)ᵀ: b is most often a transposed weight, whose gradient then lies in memory as
+            // the weight does, and needs no copy.
+            let gradient = B::matrix_product(B::float_transpose(upstream), a);
+            grads.register::<B>(node.id, B::float_transpose(gradient));
         }
     }
 }

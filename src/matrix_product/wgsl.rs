@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::backend::MatrixProductBackend;
-use crate::shader::{Kernel, empty, launch};
+use crate::shader::{Kernel, empty, launch, over_elements};
 
 /// A kernel and the rows and columns of its workgroups' tiles.
 struct Tiling {
@@ -37,30 +37,64 @@ const INVOCATIONS: u32 = 64;
 /// Workgroups in a dimension of a launch, in WebGPU's baseline.
 const MOST_WORKGROUPS: usize = 65_535;
 
+/// Workgroups that keep a large GPU busy: where a product has fewer tiles, its inner dimension is cut
+/// into parts that are multiplied side by side.
+const ENOUGH_WORKGROUPS: usize = 512;
+/// Of the inner dimension, the least that is worth a part of its own; a multiple of every `DEPTH` in the
+/// shaders.
+const SHORTEST_PART: usize = 64;
+/// Parts at most.
+const MOST_PARTS: usize = 32;
+
 impl MatrixProductBackend for CubeBackend {
     fn matrix_product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         let tiling = match b.shape().iter().last() {
             Some(&columns) if columns <= NARROW_COLUMNS => NARROW,
             _ => SQUARE,
         };
-        match Parameters::new(&a, &b, &tiling) {
-            Some((parameters, workgroups)) => {
-                let shape = product_shape(&a, &b);
-                let product = empty(&a, shape);
-                let tensors = [&a, &b, &product];
-                launch(
-                    Kernel::new(tiling.kernel),
-                    INVOCATIONS,
-                    workgroups,
-                    &tensors,
-                    &parameters,
-                );
-                product
-            }
-            // Other types, more dimensions, more than a launch can count.
-            None => Self::float_matmul(a, b),
+        // Other types, more dimensions, more than a launch can count: burn's own.
+        let Some(Launch {
+            parameters,
+            parts,
+            workgroups,
+        }) = Launch::new(&a, &b, &tiling)
+        else {
+            return Self::float_matmul(a, b);
+        };
+        let shape = product_shape(&a, &b);
+        let elements = shape.num_elements();
+        let products = empty(&a, Shape::new([parts, elements]));
+        launch(
+            Kernel::new(tiling.kernel),
+            INVOCATIONS,
+            workgroups,
+            &[&a, &b, &products],
+            &parameters,
+        );
+        if parts == 1 {
+            return Self::float_reshape(products, shape);
         }
+        let product = empty(&a, shape);
+        let parameters = SumParameters {
+            elements: elements as u32,
+            parts: parts as u32,
+        };
+        over_elements(
+            Kernel::new("sum_of_parts"),
+            parameters.elements,
+            &[&products, &product],
+            &parameters,
+        );
+        product
     }
+}
+
+/// `struct Parameters` of `shaders/sum_of_parts.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct SumParameters {
+    elements: u32,
+    parts: u32,
 }
 
 fn product_shape(a: &CubeTensor, b: &CubeTensor) -> Shape {
@@ -87,33 +121,53 @@ struct Parameters {
     rows: u32,
     columns: u32,
     inner: u32,
+    batches: u32,
     inner_batches: u32,
+    length_of_part: u32,
     a: Factor,
     b: Factor,
 }
 
-impl Parameters {
-    /// Parameters and workgroups of a launch, or `None` if the kernel cannot do it.
-    fn new(a: &CubeTensor, b: &CubeTensor, tiling: &Tiling) -> Option<(Self, [u32; 3])> {
+/// How a product is launched.
+struct Launch {
+    parameters: Parameters,
+    /// Parts of the inner dimension that are multiplied side by side.
+    parts: usize,
+    workgroups: [u32; 3],
+}
+
+impl Launch {
+    /// `None` if the kernel cannot do it.
+    fn new(a: &CubeTensor, b: &CubeTensor, tiling: &Tiling) -> Option<Self> {
         let (a_shape, b_shape) = (a.shape(), b.shape());
         let rank = a_shape.num_dims();
         if rank > 4 || a.dtype != DType::F32 || b.dtype != DType::F32 {
             return None;
         }
         let batches = |from_end: usize| rank.checked_sub(from_end).map_or(1, |i| a_shape[i]);
-        let (outer, inner_batches) = (batches(4), batches(3));
+        let inner_batches = batches(3);
+        let batches = batches(4) * inner_batches;
         let (rows, inner) = (a_shape[rank - 2], a_shape[rank - 1]);
         let columns = b_shape[rank - 1];
-        let workgroups = [
+        let tiles = [
             columns.div_ceil(tiling.columns),
             rows.div_ceil(tiling.rows),
-            outer * inner_batches,
+            batches,
         ];
-        let size = |n: usize| u32::try_from(n).ok();
-        if workgroups.iter().any(|&n| n == 0 || n > MOST_WORKGROUPS) || inner == 0 {
+        if tiles.contains(&0) || inner == 0 {
             return None;
         }
-        size(outer * inner_batches * rows.max(inner) * inner.max(columns))?;
+        let wanted = ENOUGH_WORKGROUPS / tiles.iter().product::<usize>();
+        let parts = wanted.min(inner / SHORTEST_PART).clamp(1, MOST_PARTS);
+        let length_of_part = inner.div_ceil(parts).next_multiple_of(SHORTEST_PART);
+        let parts = inner.div_ceil(length_of_part);
+        let workgroups = [tiles[0], tiles[1], tiles[2] * parts];
+        if workgroups.iter().any(|&n| n > MOST_WORKGROUPS) {
+            return None;
+        }
+        let size = |n: usize| u32::try_from(n).ok();
+        size(batches * rows.max(inner) * inner.max(columns))?;
+        size(parts * batches * rows * columns)?;
         let factor = |tensor: &CubeTensor| -> Option<Factor> {
             let strides = tensor.meta.strides();
             let stride = |from_end: usize| match rank.checked_sub(from_end) {
@@ -127,21 +181,21 @@ impl Parameters {
                 column_stride: stride(1)?,
             })
         };
-        let parameters = Self {
+        let parameters = Parameters {
             rows: size(rows)?,
             columns: size(columns)?,
             inner: size(inner)?,
+            batches: size(batches)?,
             inner_batches: size(inner_batches)?,
+            length_of_part: size(length_of_part)?,
             a: factor(a)?,
             b: factor(b)?,
         };
-        Some((
+        let workgroups = workgroups.map(|n| n as u32);
+        Some(Self {
             parameters,
-            [
-                size(workgroups[0])?,
-                size(workgroups[1])?,
-                size(workgroups[2])?,
-            ],
-        ))
+            parts,
+            workgroups,
+        })
     }
 }

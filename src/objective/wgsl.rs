@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::{ObjectiveBackend, TeacherLogits};
 use super::settings::{Objective, Scope};
-use crate::shader::{Kernel, empty, launch_rows};
+use crate::shader::{Kernel, Rows, empty, has_subgroups, launch_rows};
 
 impl ObjectiveBackend for CubeBackend {
     fn corrected_target(
@@ -19,9 +19,9 @@ impl ObjectiveBackend for CubeBackend {
         let teacher = into_contiguous(teacher_logits);
         let target = empty(&teacher, teacher.shape());
         let parameters = Parameters::new(&target, &objective, 1.0);
-        launch_rows(
-            Kernel::new("corrected_target"),
-            parameters.tokens,
+        launch(
+            "corrected_target",
+            rows(&target),
             &[&teacher, &into_contiguous(labels), &target],
             &parameters,
         );
@@ -48,15 +48,18 @@ impl ObjectiveBackend for CubeBackend {
             _ => empty(&student, Shape::new([1])),
         };
         let parameters = Parameters::new(&student, &objective, gradient_scale);
-        launch_rows(
-            Kernel::new("distillation_loss"),
-            parameters.tokens,
+        launch(
+            "distillation_loss",
+            rows(&student),
             &[&student, &teacher, &labels, &losses],
             &parameters,
         );
         (losses, student)
     }
 }
+
+/// Columns from which on a row is enough work for a large workgroup.
+const LARGE_VOCABULARY: usize = 8192;
 
 /// `struct Parameters` of `shaders/correction.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -90,4 +93,26 @@ impl Parameters {
             constant_kept: objective.alpha.map_or(-1.0, |alpha| 1.0 - alpha),
         }
     }
+}
+
+/// How workgroups work on the rows of logits.
+fn rows(logits: &CubeTensor) -> Rows {
+    let [_, vocabulary] = logits.shape().dims();
+    let most = logits.client.properties().hardware.max_units_per_cube;
+    let large = Rows::LARGE;
+    match has_subgroups(logits) {
+        false => Rows::BASELINE,
+        true if most >= large.workgroup_size && vocabulary >= LARGE_VOCABULARY => large,
+        true => Rows::SMALL,
+    }
+}
+
+fn launch(kernel: &'static str, rows: Rows, tensors: &[&CubeTensor], parameters: &Parameters) {
+    launch_rows(
+        Kernel::of_rows(kernel, rows),
+        rows.workgroup_size,
+        parameters.tokens,
+        tensors,
+        parameters,
+    );
 }

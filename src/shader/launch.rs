@@ -1,6 +1,7 @@
 //! Kernels of `shaders/` launched on the buffers of burn's tensors.
 
 use burn::backend::wgpu::CubeTensor;
+use burn::cubecl::ir::features::Plane;
 use burn::cubecl::ir::metadata::Info;
 use burn::cubecl::ir::settings::KernelSettings;
 use burn::cubecl::ir::{AddressType, ElemType, Scope, UIntKind};
@@ -98,15 +99,24 @@ pub(crate) fn launch(
     );
 }
 
-/// Runs a kernel whose workgroups each take one of `rows`, laid out as the shaders read them.
+/// Whether a kernel may use subgroups on a tensor's device. (In browsers WGSL wants to be told, in a way
+/// that naga does not know.)
+pub(crate) fn has_subgroups(tensor: &CubeTensor) -> bool {
+    let features = &tensor.client.properties().features;
+    cfg!(not(target_arch = "wasm32")) && features.plane.contains(Plane::Ops)
+}
+
+/// Runs a kernel whose workgroups, of so many invocations, each take one of `rows`, laid out as the
+/// shaders read them.
 pub(crate) fn launch_rows(
     kernel: Kernel,
+    workgroup_size: u32,
     rows: u32,
     tensors: &[&CubeTensor],
     parameters: &impl Pod,
 ) {
     let workgroups = [rows.min(WORKGROUPS_X), rows.div_ceil(WORKGROUPS_X), 1];
-    launch(kernel, WORKGROUP_SIZE, workgroups, tensors, parameters);
+    launch(kernel, workgroup_size, workgroups, tensors, parameters);
 }
 
 /// Runs a kernel that goes over that many elements.

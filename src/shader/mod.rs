@@ -3,7 +3,7 @@
 
 mod launch;
 
-pub(crate) use launch::{empty, launch, launch_rows, over_elements};
+pub(crate) use launch::{empty, has_subgroups, launch, launch_rows, over_elements};
 
 /// A kernel: its name, which is its file's, and its complete WGSL text. The entry point is `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Shader {
     pub name: &'static str,
     /// The text, ready for any WGSL compiler.
     pub source: String,
+    /// Whether it is only for devices whose subgroups can add and compare.
+    pub needs_subgroups: bool,
 }
 
 /// Rows in the first dimension of a dispatch of one workgroup a row; the value of `WORKGROUPS_X` in
@@ -34,7 +36,7 @@ macro_rules! shader_file {
     };
 }
 
-const SHARED: [(&str, &str); 10] = [
+const SHARED: [(&str, &str); 12] = [
     shader_file!("attention_shape"),
     shader_file!("correction"),
     shader_file!("elements"),
@@ -43,14 +45,15 @@ const SHARED: [(&str, &str); 10] = [
     shader_file!("online_softmax"),
     shader_file!("product_of_tiles"),
     shader_file!("row_of_workgroup"),
+    shader_file!("rows_by_barriers"),
+    shader_file!("rows_by_subgroups"),
     shader_file!("sigmoid"),
     shader_file!("teacher_row"),
 ];
 
-const KERNELS: [(&str, &str); 11] = [
+/// Kernels that are what they are.
+const KERNELS: [(&str, &str); 10] = [
     shader_file!("adamw"),
-    shader_file!("corrected_target"),
-    shader_file!("distillation_loss"),
     shader_file!("matrix_product"),
     shader_file!("narrow_matrix_product"),
     shader_file!("rms_norm"),
@@ -58,6 +61,7 @@ const KERNELS: [(&str, &str); 11] = [
     shader_file!("rotate"),
     shader_file!("silu_multiply"),
     shader_file!("silu_multiply_backward"),
+    shader_file!("sum_of_parts"),
     shader_file!("sums_of_squares"),
 ];
 
@@ -68,44 +72,103 @@ const KERNELS_OF_HEADS: [(&str, &str); 3] = [
     shader_file!("attention_query_gradient"),
 ];
 
+/// Kernels that are made for a way to work on rows.
+const KERNELS_OF_ROWS: [(&str, &str); 2] = [
+    shader_file!("corrected_target"),
+    shader_file!("distillation_loss"),
+];
+
 /// Elements of the largest head that those are made for.
 pub(crate) const LARGEST_HEAD: usize = 128;
+
+/// How a workgroup works on a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rows {
+    /// Invocations in it.
+    pub workgroup_size: u32,
+    /// Whether subgroups can add and compare.
+    pub subgroups: bool,
+}
+
+impl Rows {
+    /// What every device can.
+    pub const BASELINE: Self = Self {
+        workgroup_size: WORKGROUP_SIZE,
+        subgroups: false,
+    };
+    /// What graphics cards can: as few rows at once as keep it busy, so that a row is still in its caches
+    /// when it is read again.
+    pub const LARGE: Self = Self {
+        workgroup_size: 1024,
+        subgroups: true,
+    };
+    /// The same for rows that would leave most of its invocations without a column.
+    pub const SMALL: Self = Self {
+        workgroup_size: WORKGROUP_SIZE,
+        subgroups: true,
+    };
+}
+
+/// What a kernel is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum MadeFor {
+    Everything,
+    /// Heads of so many groups of four elements.
+    HeadQuads(usize),
+    Rows(Rows),
+}
 
 /// Which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Kernel {
     /// The name of its file.
     pub name: &'static str,
-    /// For how large a head it is made, in groups of four elements, if it is about heads.
-    pub head_quads: Option<usize>,
+    made_for: MadeFor,
 }
 
 impl Kernel {
     pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            head_quads: None,
-        }
+        let made_for = MadeFor::Everything;
+        Self { name, made_for }
     }
 
     /// A kernel for heads of that size, which [`has_head`] holds of.
     pub fn of_heads(name: &'static str, head_size: usize) -> Self {
-        Self {
-            name,
-            head_quads: Some(head_size / 4),
-        }
+        let made_for = MadeFor::HeadQuads(head_size / 4);
+        Self { name, made_for }
+    }
+
+    /// A kernel for rows.
+    pub fn of_rows(name: &'static str, rows: Rows) -> Self {
+        let made_for = MadeFor::Rows(rows);
+        Self { name, made_for }
     }
 
     /// Its complete WGSL text.
     pub fn source(self) -> String {
-        let mut files = KERNELS.iter().chain(&KERNELS_OF_HEADS);
+        let mut files = KERNELS
+            .iter()
+            .chain(&KERNELS_OF_HEADS)
+            .chain(&KERNELS_OF_ROWS);
         let (_, text) = files
             .find(|(kernel, _)| *kernel == self.name)
             .unwrap_or_else(|| unreachable!("no shader named {}", self.name));
-        let text = join(self.name, text);
-        match self.head_quads {
-            None => text,
-            Some(quads) => format!("const HEAD_QUADS: u32 = {quads}u;\n\n{text}"),
+        let by = |rows: Rows| match rows.subgroups {
+            true => "rows_by_subgroups",
+            false => "rows_by_barriers",
+        };
+        match self.made_for {
+            MadeFor::Everything => join(self.name, text),
+            MadeFor::HeadQuads(quads) => {
+                let text = join(self.name, text);
+                format!("const HEAD_QUADS: u32 = {quads}u;\n\n{text}")
+            }
+            MadeFor::Rows(rows) => {
+                let text = text.replace("// join rows\n", &format!("// join {}\n", by(rows)));
+                let text = join(self.name, &text);
+                let size = rows.workgroup_size;
+                format!("const WORKGROUP_SIZE: u32 = {size}u;\n\n{text}")
+            }
         }
     }
 }
@@ -115,17 +178,22 @@ pub(crate) fn has_head(size: usize) -> bool {
     size.is_multiple_of(4) && (1..=LARGEST_HEAD).contains(&size)
 }
 
-/// Every kernel, complete; those for one size of a head for the smallest, a usual and the largest one.
+/// Every kernel, complete; those for one size of a head for the smallest, a usual and the largest one,
+/// those for rows in every way.
 pub fn shaders() -> Vec<Shader> {
     let shader = |kernel: Kernel| Shader {
         name: kernel.name,
         source: kernel.source(),
+        needs_subgroups: matches!(kernel.made_for, MadeFor::Rows(rows) if rows.subgroups),
     };
     let whole = KERNELS.iter().map(|&(name, _)| Kernel::new(name));
     let of_heads = KERNELS_OF_HEADS
         .iter()
         .flat_map(|&(name, _)| [4, 64, LARGEST_HEAD].map(|size| Kernel::of_heads(name, size)));
-    whole.chain(of_heads).map(shader).collect()
+    let of_rows = KERNELS_OF_ROWS.iter().flat_map(|&(name, _)| {
+        [Rows::BASELINE, Rows::SMALL, Rows::LARGE].map(|rows| Kernel::of_rows(name, rows))
+    });
+    whole.chain(of_heads).chain(of_rows).map(shader).collect()
 }
 
 /// Replaces each line `// join NAME` by the shared piece of that name.

@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::FusedBackend;
 use crate::model::visible::Visible;
-use crate::shader::{Kernel, empty, launch, launch_rows, over_elements};
+use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, launch_rows, over_elements};
 
 /// Rows of a workgroup of the norms; the value of `ROWS` in the shaders.
 const ROWS_OF_WORKGROUP: u32 = 4;
@@ -136,6 +136,7 @@ impl FusedBackend for CubeBackend {
         let parameters = norm_parameters(&x, epsilon);
         launch_rows(
             Kernel::new("rms_norm"),
+            WORKGROUP_SIZE,
             parameters.rows.div_ceil(ROWS_OF_WORKGROUP),
             &[&x, &weight, &out],
             &parameters,
@@ -162,6 +163,7 @@ impl FusedBackend for CubeBackend {
         );
         launch_rows(
             Kernel::new("rms_norm_backward"),
+            WORKGROUP_SIZE,
             workgroups,
             &[&x, &weight, &upstream, &of_x, &partial],
             &parameters,
