@@ -25,7 +25,7 @@ struct Parameters {
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;
 // What the gradient is multiplied by first.
 @group(0) @binding(4) var<storage, read_write> gradient_factor: array<f32>;
-@group(0) @binding(5) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(5) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(

@@ -9,7 +9,7 @@
 @group(0) @binding(2) var<storage, read_write> value: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> beginnings: array<i32>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(5) var<uniform> parameters: Parameters;
 
 var<workgroup> keys: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> values: array<vec4<f32>, TILE * HEAD_QUADS>;

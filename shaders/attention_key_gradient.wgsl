@@ -14,7 +14,7 @@
 @group(0) @binding(4) var<storage, read_write> known_of_query: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> of_key: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> of_value: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(7) var<uniform> parameters: Parameters;
 
 var<workgroup> queries: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> above: array<vec4<f32>, TILE * HEAD_QUADS>;

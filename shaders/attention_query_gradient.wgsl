@@ -18,7 +18,7 @@
 @group(0) @binding(5) var<storage, read_write> of_query: array<vec4<f32>>;
 // [batch, heads, length]: log of the sum of exp(score), mean, and the first key that is seen.
 @group(0) @binding(6) var<storage, read_write> known_of_query: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(7) var<uniform> parameters: Parameters;
 
 var<workgroup> keys: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> values: array<vec4<f32>, TILE * HEAD_QUADS>;

@@ -13,7 +13,7 @@
 @group(0) @binding(0) var<storage, read_write> teacher: array<f32>;
 @group(0) @binding(1) var<storage, read_write> labels: array<i32>;
 @group(0) @binding(2) var<storage, read_write> corrected: array<f32>;
-@group(0) @binding(3) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(3) var<uniform> parameters: Parameters;
 
 fn work_on_row(row: u32, invocation: u32) {
     let inside = row < parameters.tokens;

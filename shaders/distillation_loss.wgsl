@@ -21,62 +21,145 @@
 @group(0) @binding(1) var<storage, read_write> teacher: array<f32>;
 @group(0) @binding(2) var<storage, read_write> labels: array<i32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(4) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(4) var<uniform> parameters: Parameters;
 
-// Columns that a workgroup takes at once.
+// Columns that a workgroup takes at once: four an invocation. The logits of the first HELD such blocks are
+// kept from one pass to the next.
 const BLOCK: u32 = 4u * WORKGROUP_SIZE;
 
-// Logits in four places.
-fn student_logits(at: vec4<u32>) -> vec4<f32> {
-    let logits = vec4(student[at.x], student[at.y], student[at.z], student[at.w]);
-    return logits * parameters.inverse_temperature;
+fn columns_of(block: u32, invocation: u32) -> vec4<u32> {
+    return block * BLOCK + invocation + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
 }
 
-fn teacher_logits(at: vec4<u32>) -> vec4<f32> {
+// A row's logits over the temperature in four columns, LOWEST past the end.
+fn student_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
+    let inside = columns < vec4(parameters.vocabulary);
+    let at = start + select(vec4(0u), columns, inside);
+    let logits = vec4(student[at.x], student[at.y], student[at.z], student[at.w]);
+    return select(vec4(LOWEST), logits * parameters.inverse_temperature, inside);
+}
+
+fn teacher_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
+    let inside = columns < vec4(parameters.vocabulary);
+    let at = start + select(vec4(0u), columns, inside);
     let logits = vec4(teacher[at.x], teacher[at.y], teacher[at.z], teacher[at.w]);
-    return logits * parameters.inverse_temperature;
+    return select(vec4(LOWEST), logits * parameters.inverse_temperature, inside);
+}
+
+struct Gathered {
+    student: OnlineSoftmax,
+    teacher: TeacherRow,
+}
+
+// What four columns add to what was gathered; `labels` are both logits of the label.
+fn gather(
+    gathered: Gathered,
+    x_student: vec4<f32>,
+    x_teacher: vec4<f32>,
+    columns: vec4<u32>,
+    labels: vec2<f32>,
+) -> Gathered {
+    let student_row = online_softmax_include_four(gathered.student, x_student);
+    if parameters.one_hot != 0u {
+        return Gathered(student_row, gathered.teacher);
+    }
+    let inside = columns < vec4(parameters.vocabulary);
+    let contrast = select(vec4(0.0), (x_teacher - labels.y) - (x_student - labels.x), inside);
+    return Gathered(
+        student_row,
+        teacher_row_include_four(
+            gathered.teacher,
+            x_teacher,
+            columns.x,
+            WORKGROUP_SIZE,
+            contrast,
+        ),
+    );
+}
+
+// What makes gradients of a row's logits.
+struct Row {
+    label: u32,
+    q_label: f32,
+    student_maximum: f32,
+    student_scale: f32,
+    teacher_maximum: f32,
+    // (1 - alpha) / sum
+    teacher_scale: f32,
+}
+
+fn put_gradient(
+    start: u32,
+    row: Row,
+    x_student: vec4<f32>,
+    x_teacher: vec4<f32>,
+    columns: vec4<u32>,
+) {
+    var q = vec4(0.0);
+    if parameters.one_hot == 0u {
+        q = exp(x_teacher - row.teacher_maximum) * row.teacher_scale;
+    }
+    q = select(q, vec4(row.q_label), columns == vec4(row.label));
+    let p_student = exp(x_student - row.student_maximum) * row.student_scale;
+    put(start, columns, parameters.gradient_scale * (p_student - q));
+}
+
+fn put(start: u32, columns: vec4<u32>, gradient: vec4<f32>) {
+    if columns.x < parameters.vocabulary {
+        student[start + columns.x] = gradient.x;
+    }
+    if columns.y < parameters.vocabulary {
+        student[start + columns.y] = gradient.y;
+    }
+    if columns.z < parameters.vocabulary {
+        student[start + columns.z] = gradient.z;
+    }
+    if columns.w < parameters.vocabulary {
+        student[start + columns.w] = gradient.w;
+    }
 }
 
 fn work_on_row(row: u32, invocation: u32) {
     // A row past the end has no columns, a masked one (label < 0) gets loss and gradient 0.
     // No invocation leaves early: barriers need all of them.
     let inside = row < parameters.tokens;
-    let columns = select(0u, parameters.vocabulary, inside);
+    let blocks = select(0u, (parameters.vocabulary + BLOCK - 1u) / BLOCK, inside);
     let label = labels[select(0u, row, inside)];
     let counts = inside && label >= 0;
-    let columns_read = select(0u, columns, counts);
+    let blocks_read = select(0u, blocks, counts);
     let start = select(0u, row * parameters.vocabulary, inside);
     let at_label = start + select(0u, u32(label), counts);
     let at_label_of_teacher = select(at_label, 0u, parameters.one_hot != 0u);
 
     let student_label = student[at_label] * parameters.inverse_temperature;
     let teacher_label = teacher[at_label_of_teacher] * parameters.inverse_temperature;
+    let of_label = vec2(student_label, teacher_label);
 
-    var student_row = online_softmax_empty();
-    var teacher_row = teacher_row_empty();
-    var column = invocation;
-    for (; column + 3u * WORKGROUP_SIZE < columns_read; column += 4u * WORKGROUP_SIZE) {
-        let at = start + column + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
-        let x_student = student_logits(at);
-        student_row = online_softmax_include_four(student_row, x_student);
-        if parameters.one_hot == 0u {
-            let x_teacher = teacher_logits(at);
-            let contrast = (x_teacher - teacher_label) - (x_student - student_label);
-            teacher_row =
-                teacher_row_include_four(teacher_row, x_teacher, column, WORKGROUP_SIZE, contrast);
+    var gathered = Gathered(online_softmax_empty(), teacher_row_empty());
+    var held_student: array<vec4<f32>, HELD>;
+    var held_teacher: array<vec4<f32>, HELD>;
+    if counts {
+        for (var block = 0u; block < HELD; block++) {
+            let columns = columns_of(block, invocation);
+            held_student[block] = student_logits(start, columns);
+            if parameters.one_hot == 0u {
+                held_teacher[block] = teacher_logits(start, columns);
+            }
+            gathered =
+                gather(gathered, held_student[block], held_teacher[block], columns, of_label);
         }
     }
-    for (; column < columns_read; column += WORKGROUP_SIZE) {
-        let x_student = student[start + column] * parameters.inverse_temperature;
-        student_row = online_softmax_include(student_row, x_student);
+    for (var block = HELD; block < blocks_read; block++) {
+        let columns = columns_of(block, invocation);
+        let x_student = student_logits(start, columns);
+        var x_teacher = vec4(0.0);
         if parameters.one_hot == 0u {
-            let x_teacher = teacher[start + column] * parameters.inverse_temperature;
-            let contrast = (x_teacher - teacher_label) - (x_student - student_label);
-            teacher_row = teacher_row_include(teacher_row, x_teacher, column, contrast);
+            x_teacher = teacher_logits(start, columns);
         }
+        gathered = gather(gathered, x_student, x_teacher, columns, of_label);
     }
-    student_row = online_softmax_of_workgroup(student_row, invocation);
-    teacher_row = teacher_row_of_workgroup(teacher_row, invocation);
+    let student_row = online_softmax_of_workgroup(gathered.student, invocation);
+    let teacher_row = teacher_row_of_workgroup(gathered.teacher, invocation);
 
     let log_student_label = student_label - student_row.maximum - log(student_row.sum);
     var kept = 0.0;
@@ -97,33 +180,35 @@ fn work_on_row(row: u32, invocation: u32) {
             loss += q_label * log(q_label);
         }
     }
-
-    // From the row's end, which caches still hold, to its beginning.
-    let student_scale = 1.0 / student_row.sum;
-    let teacher_scale = kept / teacher_row.softmax.sum;
-    for (var block = (columns + BLOCK - 1u) / BLOCK; block > 0u; block--) {
-        let first = (block - 1u) * BLOCK + invocation;
-        let positions = first + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
-        var gradient = vec4(0.0);
-        if counts {
-            // All that is read before anything is written: then the reads need not wait for each other.
-            let at = start + min(positions, vec4(columns - 1u));
-            let x_student = student_logits(at);
-            var q = vec4(0.0);
-            if parameters.one_hot == 0u {
-                q = exp(teacher_logits(at) - teacher_row.softmax.maximum) * teacher_scale;
-            }
-            q = select(q, vec4(q_label), positions == vec4(u32(label)));
-            let p_student = exp(x_student - student_row.maximum) * student_scale;
-            gradient = parameters.gradient_scale * (p_student - q);
-        }
-        for (var i = 0u; i < 4u; i++) {
-            if positions[i] < columns {
-                student[start + positions[i]] = gradient[i];
-            }
-        }
-    }
     if invocation == 0u && inside {
         losses[row] = select(0.0, parameters.loss_scale * loss, counts);
+    }
+    if !counts {
+        for (var block = 0u; block < blocks; block++) {
+            put(start, columns_of(block, invocation), vec4(0.0));
+        }
+        return;
+    }
+    let of_row = Row(
+        u32(label),
+        q_label,
+        student_row.maximum,
+        1.0 / student_row.sum,
+        teacher_row.softmax.maximum,
+        kept / teacher_row.softmax.sum,
+    );
+    // From the row's end, which caches still hold, to its beginning.
+    for (var block = blocks; block > HELD; block--) {
+        let columns = columns_of(block - 1u, invocation);
+        let x_student = student_logits(start, columns);
+        var x_teacher = vec4(0.0);
+        if parameters.one_hot == 0u {
+            x_teacher = teacher_logits(start, columns);
+        }
+        put_gradient(start, of_row, x_student, x_teacher, columns);
+    }
+    for (var block = 0u; block < HELD; block++) {
+        let columns = columns_of(block, invocation);
+        put_gradient(start, of_row, held_student[block], held_teacher[block], columns);
     }
 }

@@ -17,6 +17,8 @@ struct Factor {
 }
 
 struct Parameters {
+    a: Factor,
+    b: Factor,
     rows: u32,
     columns: u32,
     inner: u32,
@@ -24,14 +26,12 @@ struct Parameters {
     inner_batches: u32,
     // Of the inner dimension, a multiple of DEPTH.
     length_of_part: u32,
-    a: Factor,
-    b: Factor,
 }
 
 @group(0) @binding(0) var<storage, read_write> a: array<f32>;
 @group(0) @binding(1) var<storage, read_write> b: array<f32>;
 @group(0) @binding(2) var<storage, read_write> product: array<f32>;
-@group(0) @binding(3) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(3) var<uniform> parameters: Parameters;
 
 const INVOCATIONS = 64u;
 const TILE_ROWS = 8u * BLOCKS_DOWN;
@@ -46,9 +46,6 @@ const A_ROW = ROW_QUADS + 1u;
 const B_ROW = COLUMN_QUADS + 1u;
 var<workgroup> a_tile: array<vec4<f32>, DEPTH * A_ROW>;
 var<workgroup> b_tile: array<vec4<f32>, DEPTH * B_ROW>;
-// Barriers stand in a loop over the part that it is, so every invocation has to be known to see the same.
-var<workgroup> shared_part: vec2<u32>;
-
 fn a_at(start: u32, row: u32, k: u32, end: u32) -> f32 {
     if row >= parameters.rows || k >= end {
         return 0.0;
@@ -63,13 +60,51 @@ fn b_at(start: u32, k: u32, column: u32, end: u32) -> f32 {
     return b[start + k * parameters.b.row_stride + column * parameters.b.column_stride];
 }
 
-// Depth and quad of the i-th element that an invocation loads: neighbours in memory go to
-// neighbouring invocations, whichever way a factor lies.
+// What an invocation loads of a tile: so many quads of each factor.
+const A_LOADS = (DEPTH * ROW_QUADS + INVOCATIONS - 1u) / INVOCATIONS;
+const B_LOADS = (DEPTH * COLUMN_QUADS + INVOCATIONS - 1u) / INVOCATIONS;
+
+// Depth and quad of an element: neighbours in memory go to neighbouring invocations, whichever way a
+// factor lies.
 fn depth_and_quad(element: u32, quads: u32, along_depth: bool) -> vec2<u32> {
     if along_depth {
         return vec2(element % DEPTH, element / DEPTH);
     }
     return vec2(element / quads, element % quads);
+}
+
+fn place_of_a(element: u32) -> vec2<u32> {
+    return depth_and_quad(element, ROW_QUADS, parameters.a.column_stride == 1u);
+}
+
+fn place_of_b(element: u32) -> vec2<u32> {
+    return depth_and_quad(element, COLUMN_QUADS, parameters.b.row_stride == 1u);
+}
+
+// Four rows of a, at one depth of the tile that begins at `first`.
+fn load_a(start: u32, first_row: u32, first: u32, end: u32, element: u32) -> vec4<f32> {
+    let at = place_of_a(element);
+    let row = first_row + 4u * at.y;
+    let k = first + at.x;
+    return vec4(
+        a_at(start, row, k, end),
+        a_at(start, row + 1u, k, end),
+        a_at(start, row + 2u, k, end),
+        a_at(start, row + 3u, k, end),
+    );
+}
+
+// Four columns of b.
+fn load_b(start: u32, first_column: u32, first: u32, end: u32, element: u32) -> vec4<f32> {
+    let at = place_of_b(element);
+    let column = first_column + 4u * at.y;
+    let k = first + at.x;
+    return vec4(
+        b_at(start, k, column, end),
+        b_at(start, k, column + 1u, end),
+        b_at(start, k, column + 2u, end),
+        b_at(start, k, column + 3u, end),
+    );
 }
 
 fn put(start: u32, column: u32, value: f32) {
@@ -107,38 +142,43 @@ fn main(
     let block_row = invocation / BLOCKS_ACROSS;
     let block_column = invocation % BLOCKS_ACROSS;
 
-    if invocation == 0u {
-        let begin = workgroup.z / parameters.batches * parameters.length_of_part;
-        shared_part = vec2(begin, min(parameters.inner, begin + parameters.length_of_part));
-    }
-    let part = workgroupUniformLoad(&shared_part);
-    let end = part.y;
+    let begin = workgroup.z / parameters.batches * parameters.length_of_part;
+    let end = min(parameters.inner, begin + parameters.length_of_part);
 
     var sums: array<vec4<f32>, 16>;
-    for (var first = part.x; first < end; first += DEPTH) {
-        for (var element = invocation; element < DEPTH * ROW_QUADS; element += INVOCATIONS) {
-            let at = depth_and_quad(element, ROW_QUADS, parameters.a.column_stride == 1u);
-            let row = first_row + 4u * at.y;
-            let k = first + at.x;
-            a_tile[at.x * A_ROW + at.y] = vec4(
-                a_at(a_start, row, k, end),
-                a_at(a_start, row + 1u, k, end),
-                a_at(a_start, row + 2u, k, end),
-                a_at(a_start, row + 3u, k, end),
-            );
+    var a_next: array<vec4<f32>, A_LOADS>;
+    var b_next: array<vec4<f32>, B_LOADS>;
+    for (var i = 0u; i < A_LOADS; i++) {
+        a_next[i] = load_a(a_start, first_row, begin, end, invocation + i * INVOCATIONS);
+    }
+    for (var i = 0u; i < B_LOADS; i++) {
+        b_next[i] = load_b(b_start, first_column, begin, end, invocation + i * INVOCATIONS);
+    }
+    for (var first = begin; first < end; first += DEPTH) {
+        for (var i = 0u; i < A_LOADS; i++) {
+            let element = invocation + i * INVOCATIONS;
+            if element < DEPTH * ROW_QUADS {
+                let at = place_of_a(element);
+                a_tile[at.x * A_ROW + at.y] = a_next[i];
+            }
         }
-        for (var element = invocation; element < DEPTH * COLUMN_QUADS; element += INVOCATIONS) {
-            let at = depth_and_quad(element, COLUMN_QUADS, parameters.b.row_stride == 1u);
-            let column = first_column + 4u * at.y;
-            let k = first + at.x;
-            b_tile[at.x * B_ROW + at.y] = vec4(
-                b_at(b_start, k, column, end),
-                b_at(b_start, k, column + 1u, end),
-                b_at(b_start, k, column + 2u, end),
-                b_at(b_start, k, column + 3u, end),
-            );
+        for (var i = 0u; i < B_LOADS; i++) {
+            let element = invocation + i * INVOCATIONS;
+            if element < DEPTH * COLUMN_QUADS {
+                let at = place_of_b(element);
+                b_tile[at.x * B_ROW + at.y] = b_next[i];
+            }
         }
         workgroupBarrier();
+        // The next tile is on its way while this one is multiplied; past the end it is zeros.
+        for (var i = 0u; i < A_LOADS; i++) {
+            let element = invocation + i * INVOCATIONS;
+            a_next[i] = load_a(a_start, first_row, first + DEPTH, end, element);
+        }
+        for (var i = 0u; i < B_LOADS; i++) {
+            let element = invocation + i * INVOCATIONS;
+            b_next[i] = load_b(b_start, first_column, first + DEPTH, end, element);
+        }
         for (var depth = 0u; depth < DEPTH; depth++) {
             let a_low = a_tile[depth * A_ROW + 2u * block_row];
             let a_high = a_tile[depth * A_ROW + 2u * block_row + 1u];

@@ -17,7 +17,7 @@ struct Parameters {
 @group(0) @binding(1) var<storage, read_write> cosine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> sine: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(4) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(

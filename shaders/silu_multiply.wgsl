@@ -10,7 +10,7 @@ struct Parameters {
 @group(0) @binding(0) var<storage, read_write> gate: array<f32>;
 @group(0) @binding(1) var<storage, read_write> up: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-@group(0) @binding(3) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(3) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(

@@ -15,7 +15,7 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> upstream: array<f32>;
 @group(0) @binding(3) var<storage, read_write> of_gate: array<f32>;
 @group(0) @binding(4) var<storage, read_write> of_up: array<f32>;
-@group(0) @binding(5) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(5) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(

@@ -9,7 +9,7 @@ struct Parameters {
 
 @group(0) @binding(0) var<storage, read_write> tensor: array<f32>;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
-@group(0) @binding(2) var<storage, read_write> parameters: Parameters;
+@group(0) @binding(2) var<uniform> parameters: Parameters;
 
 var<workgroup> partial: array<f32, WORKGROUP_SIZE>;
 

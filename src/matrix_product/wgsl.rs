@@ -118,14 +118,14 @@ struct Factor {
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Parameters {
+    a: Factor,
+    b: Factor,
     rows: u32,
     columns: u32,
     inner: u32,
     batches: u32,
     inner_batches: u32,
     length_of_part: u32,
-    a: Factor,
-    b: Factor,
 }
 
 /// How a product is launched.

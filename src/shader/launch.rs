@@ -8,7 +8,7 @@ use burn::cubecl::ir::{AddressType, ElemType, Scope, UIntKind};
 use burn::cubecl::prelude::{
     CubeCount, CubeDim, ExecutionMode, KernelDefinition, KernelId, KernelMetadata,
 };
-use burn::cubecl::server::KernelArguments;
+use burn::cubecl::server::{KernelArguments, MetadataBindingInfo};
 use burn::cubecl::{CubeKernel, PrecompiledSource};
 use burn::tensor::{DType, Shape};
 use bytemuck::Pod;
@@ -73,8 +73,8 @@ pub(crate) fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     )
 }
 
-/// Runs a kernel on the buffers of `tensors`, in the order of its bindings, the last of which is for
-/// its parameters.
+/// Runs a kernel on the buffers of `tensors`, in the order of its bindings, the last of which is the
+/// uniform of its parameters.
 pub(crate) fn launch(
     kernel: Kernel,
     workgroup_size: u32,
@@ -83,11 +83,13 @@ pub(crate) fn launch(
     parameters: &impl Pod,
 ) {
     let client = &tensors[0].client;
-    let parameters = client.create_from_slice(bytemuck::bytes_of(parameters));
+    // In whole groups of 16 bytes, as uniforms are. The runtime keeps those that it has seen.
+    let mut words = vec![0_u64; size_of_val(parameters).div_ceil(16) * 2];
+    let bytes = bytemuck::bytes_of(parameters);
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     let buffers = tensors
         .iter()
         .map(|tensor| tensor.handle.clone().binding())
-        .chain([parameters.binding()])
         .collect();
     client.launch(
         Box::new(Launched {
@@ -95,7 +97,9 @@ pub(crate) fn launch(
             workgroup_size: CubeDim::new_1d(workgroup_size),
         }),
         CubeCount::Static(x, y, z),
-        KernelArguments::new().with_buffers(buffers),
+        KernelArguments::new()
+            .with_buffers(buffers)
+            .with_info(MetadataBindingInfo::custom(words)),
     );
 }
 

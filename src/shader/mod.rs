@@ -88,6 +88,9 @@ pub(crate) struct Rows {
     pub workgroup_size: u32,
     /// Whether subgroups can add and compare.
     pub subgroups: bool,
+    /// Blocks of four columns an invocation that are kept in registers from one pass over a row to the
+    /// next.
+    held: u32,
 }
 
 impl Rows {
@@ -95,17 +98,20 @@ impl Rows {
     pub const BASELINE: Self = Self {
         workgroup_size: WORKGROUP_SIZE,
         subgroups: false,
+        held: 1,
     };
     /// What graphics cards can: as few rows at once as keep it busy, so that a row is still in its caches
     /// when it is read again.
     pub const LARGE: Self = Self {
         workgroup_size: 1024,
         subgroups: true,
+        held: 4,
     };
     /// The same for rows that would leave most of its invocations without a column.
     pub const SMALL: Self = Self {
         workgroup_size: WORKGROUP_SIZE,
         subgroups: true,
+        held: 1,
     };
 }
 
@@ -166,8 +172,14 @@ impl Kernel {
             MadeFor::Rows(rows) => {
                 let text = text.replace("// join rows\n", &format!("// join {}\n", by(rows)));
                 let text = join(self.name, &text);
-                let size = rows.workgroup_size;
-                format!("const WORKGROUP_SIZE: u32 = {size}u;\n\n{text}")
+                let Rows {
+                    workgroup_size,
+                    held,
+                    ..
+                } = rows;
+                format!(
+                    "const WORKGROUP_SIZE: u32 = {workgroup_size}u;\nconst HELD: u32 = {held}u;\n\n{text}"
+                )
             }
         }
     }
