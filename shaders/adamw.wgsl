@@ -2,6 +2,7 @@
 // parameter are overwritten.
 
 // join elements
+// join finite
 
 struct Parameters {
     elements: u32,
@@ -23,7 +24,7 @@ struct Parameters {
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;
-// What the gradient is multiplied by first.
+// What the gradient is multiplied by first; where it is not finite, nothing moves.
 @group(0) @binding(4) var<storage, read_write> gradient_factor: array<f32>;
 @group(0) @binding(5) var<uniform> parameters: Parameters;
 
@@ -34,6 +35,9 @@ fn main(
 ) {
     let stride = stride_of_dispatch(workgroups);
     let factor = gradient_factor[0];
+    if !is_finite(factor) {
+        return;
+    }
     for (var i = invocation.x; i < parameters.elements; i += stride) {
         let scaled = gradient[i] * factor;
         let first = first_moment[i] * parameters.beta_1 + scaled * parameters.rest_1;

@@ -15,10 +15,9 @@
 // join online_softmax
 // join teacher_row
 // join rows
+// join logits
 // join correction
 
-@group(0) @binding(0) var<storage, read_write> student: array<f32>;
-@group(0) @binding(1) var<storage, read_write> teacher: array<f32>;
 @group(0) @binding(2) var<storage, read_write> labels: array<i32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<uniform> parameters: Parameters;
@@ -26,25 +25,6 @@
 // Columns that a workgroup takes at once: four an invocation. The logits of the first HELD such blocks are
 // kept from one pass to the next.
 const BLOCK: u32 = 4u * WORKGROUP_SIZE;
-
-fn columns_of(block: u32, invocation: u32) -> vec4<u32> {
-    return block * BLOCK + invocation + vec4(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
-}
-
-// A row's logits over the temperature in four columns, LOWEST past the end.
-fn student_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
-    let inside = columns < vec4(parameters.vocabulary);
-    let at = start + select(vec4(0u), columns, inside);
-    let logits = vec4(student[at.x], student[at.y], student[at.z], student[at.w]);
-    return select(vec4(LOWEST), logits * parameters.inverse_temperature, inside);
-}
-
-fn teacher_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
-    let inside = columns < vec4(parameters.vocabulary);
-    let at = start + select(vec4(0u), columns, inside);
-    let logits = vec4(teacher[at.x], teacher[at.y], teacher[at.z], teacher[at.w]);
-    return select(vec4(LOWEST), logits * parameters.inverse_temperature, inside);
-}
 
 struct Gathered {
     student: OnlineSoftmax,
@@ -71,7 +51,7 @@ fn gather(
             gathered.teacher,
             x_teacher,
             columns.x,
-            WORKGROUP_SIZE,
+            COLUMN_STRIDE,
             contrast,
         ),
     );
@@ -104,21 +84,6 @@ fn put_gradient(
     put(start, columns, parameters.gradient_scale * (p_student - q));
 }
 
-fn put(start: u32, columns: vec4<u32>, gradient: vec4<f32>) {
-    if columns.x < parameters.vocabulary {
-        student[start + columns.x] = gradient.x;
-    }
-    if columns.y < parameters.vocabulary {
-        student[start + columns.y] = gradient.y;
-    }
-    if columns.z < parameters.vocabulary {
-        student[start + columns.z] = gradient.z;
-    }
-    if columns.w < parameters.vocabulary {
-        student[start + columns.w] = gradient.w;
-    }
-}
-
 fn work_on_row(row: u32, invocation: u32) {
     // A row past the end has no columns, a masked one (label < 0) gets loss and gradient 0.
     // No invocation leaves early: barriers need all of them.
@@ -131,8 +96,8 @@ fn work_on_row(row: u32, invocation: u32) {
     let at_label = start + select(0u, u32(label), counts);
     let at_label_of_teacher = select(at_label, 0u, parameters.one_hot != 0u);
 
-    let student_label = student[at_label] * parameters.inverse_temperature;
-    let teacher_label = teacher[at_label_of_teacher] * parameters.inverse_temperature;
+    let student_label = student_logit(at_label) * parameters.inverse_temperature;
+    let teacher_label = teacher_logit(at_label_of_teacher) * parameters.inverse_temperature;
     let of_label = vec2(student_label, teacher_label);
 
     var gathered = Gathered(online_softmax_empty(), teacher_row_empty());

@@ -21,7 +21,10 @@ impl ObjectiveBackend for CubeBackend {
         let parameters = Parameters::new(&target, &objective, 1.0);
         launch(
             "corrected_target",
-            rows(&target),
+            Rows {
+                quads: false,
+                ..rows(&target)
+            },
             &[&teacher, &into_contiguous(labels), &target],
             &parameters,
         );
@@ -45,7 +48,7 @@ impl ObjectiveBackend for CubeBackend {
         // A one-hot target reads no teacher, but every binding needs a buffer.
         let teacher = match teacher_logits {
             TeacherLogits::Logits(teacher) if objective.needs_teacher() => into_contiguous(teacher),
-            _ => empty(&student, Shape::new([1])),
+            _ => empty(&student, Shape::new([4])),
         };
         let parameters = Parameters::new(&student, &objective, gradient_scale);
         launch(
@@ -99,11 +102,15 @@ impl Parameters {
 fn rows(logits: &CubeTensor) -> Rows {
     let [_, vocabulary] = logits.shape().dims();
     let most = logits.client.properties().hardware.max_units_per_cube;
-    let large = Rows::LARGE;
-    match has_subgroups(logits) {
+    let large = most >= Rows::LARGE.workgroup_size && vocabulary >= LARGE_VOCABULARY;
+    let rows = match has_subgroups(logits) {
         false => Rows::BASELINE,
-        true if most >= large.workgroup_size && vocabulary >= LARGE_VOCABULARY => large,
-        true => Rows::SMALL,
+        true if large => Rows::LARGE,
+        true => Rows::SUBGROUPS,
+    };
+    Rows {
+        quads: vocabulary.is_multiple_of(4),
+        ..rows
     }
 }
 

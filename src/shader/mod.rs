@@ -36,12 +36,15 @@ macro_rules! shader_file {
     };
 }
 
-const SHARED: [(&str, &str); 12] = [
+const SHARED: [(&str, &str); 15] = [
     shader_file!("attention_shape"),
     shader_file!("correction"),
     shader_file!("elements"),
+    shader_file!("finite"),
     shader_file!("first_seen"),
     shader_file!("lanes_of_row"),
+    shader_file!("logits_in_quads"),
+    shader_file!("logits_one_by_one"),
     shader_file!("online_softmax"),
     shader_file!("product_of_tiles"),
     shader_file!("row_of_workgroup"),
@@ -52,7 +55,7 @@ const SHARED: [(&str, &str); 12] = [
 ];
 
 /// Kernels that are what they are.
-const KERNELS: [(&str, &str); 10] = [
+const KERNELS: [(&str, &str); 11] = [
     shader_file!("adamw"),
     shader_file!("matrix_product"),
     shader_file!("narrow_matrix_product"),
@@ -61,6 +64,7 @@ const KERNELS: [(&str, &str); 10] = [
     shader_file!("rotate"),
     shader_file!("silu_multiply"),
     shader_file!("silu_multiply_backward"),
+    shader_file!("step_figures"),
     shader_file!("sum_of_parts"),
     shader_file!("sums_of_squares"),
 ];
@@ -88,9 +92,11 @@ pub(crate) struct Rows {
     pub workgroup_size: u32,
     /// Whether subgroups can add and compare.
     pub subgroups: bool,
+    /// Whether rows are of a length that can be read four columns at a time.
+    pub quads: bool,
     /// Blocks of four columns an invocation that are kept in registers from one pass over a row to the
     /// next.
-    held: u32,
+    pub held: u32,
 }
 
 impl Rows {
@@ -98,20 +104,20 @@ impl Rows {
     pub const BASELINE: Self = Self {
         workgroup_size: WORKGROUP_SIZE,
         subgroups: false,
+        quads: false,
         held: 1,
     };
-    /// What graphics cards can: as few rows at once as keep it busy, so that a row is still in its caches
-    /// when it is read again.
+    /// What graphics cards can.
+    pub const SUBGROUPS: Self = Self {
+        subgroups: true,
+        ..Self::BASELINE
+    };
+    /// The same with few rows at once, so that a row is still in the card's caches when it is read again:
+    /// for rows that are enough work for so many invocations.
     pub const LARGE: Self = Self {
         workgroup_size: 1024,
-        subgroups: true,
         held: 4,
-    };
-    /// The same for rows that would leave most of its invocations without a column.
-    pub const SMALL: Self = Self {
-        workgroup_size: WORKGROUP_SIZE,
-        subgroups: true,
-        held: 1,
+        ..Self::SUBGROUPS
     };
 }
 
@@ -159,10 +165,6 @@ impl Kernel {
         let (_, text) = files
             .find(|(kernel, _)| *kernel == self.name)
             .unwrap_or_else(|| unreachable!("no shader named {}", self.name));
-        let by = |rows: Rows| match rows.subgroups {
-            true => "rows_by_subgroups",
-            false => "rows_by_barriers",
-        };
         match self.made_for {
             MadeFor::Everything => join(self.name, text),
             MadeFor::HeadQuads(quads) => {
@@ -170,7 +172,17 @@ impl Kernel {
                 format!("const HEAD_QUADS: u32 = {quads}u;\n\n{text}")
             }
             MadeFor::Rows(rows) => {
-                let text = text.replace("// join rows\n", &format!("// join {}\n", by(rows)));
+                let reduction = match rows.subgroups {
+                    true => "// join rows_by_subgroups\n",
+                    false => "// join rows_by_barriers\n",
+                };
+                let logits = match rows.quads {
+                    true => "// join logits_in_quads\n",
+                    false => "// join logits_one_by_one\n",
+                };
+                let text = text
+                    .replace("// join rows\n", reduction)
+                    .replace("// join logits\n", logits);
                 let text = join(self.name, &text);
                 let Rows {
                     workgroup_size,
@@ -203,7 +215,10 @@ pub fn shaders() -> Vec<Shader> {
         .iter()
         .flat_map(|&(name, _)| [4, 64, LARGEST_HEAD].map(|size| Kernel::of_heads(name, size)));
     let of_rows = KERNELS_OF_ROWS.iter().flat_map(|&(name, _)| {
-        [Rows::BASELINE, Rows::SMALL, Rows::LARGE].map(|rows| Kernel::of_rows(name, rows))
+        [Rows::BASELINE, Rows::SUBGROUPS, Rows::LARGE]
+            .into_iter()
+            .flat_map(move |rows| [false, true].map(|quads| Rows { quads, ..rows }))
+            .map(move |rows| Kernel::of_rows(name, rows))
     });
     whole.chain(of_heads).chain(of_rows).map(shader).collect()
 }

@@ -1,5 +1,5 @@
-//! The training step, from batches to moved parameters: gradients of the mean loss, one look at the
-//! device, then the optimiser.
+//! The training step, from batches to moved parameters: gradients of the mean loss, the optimiser, then
+//! one look at the device.
 
 use burn::tensor::Tensor;
 
@@ -144,32 +144,26 @@ impl Trainer {
             (loss, gradients) = consolidation.hold(strength, parameters, loss, gradients);
         }
 
-        let norm = optimizer::norm(&gradients);
-        let read = device::read(Tensor::cat(vec![loss, norm.clone().reshape([1])], 0)).await?;
-        let measured = Measured {
-            loss: read[0],
-            gradient_norm: read[1],
-        };
-        if !measured.is_finite() {
-            return Ok(measured);
-        }
-
         let TrainSettings {
             gradient_clip,
             weight_decay,
             ..
         } = self.settings;
-        let too_long = gradient_clip > 0.0 && f64::from(measured.gradient_norm) > gradient_clip;
-        let factor = if too_long {
-            norm.recip() * gradient_clip
-        } else {
-            norm.ones_like()
-        };
+        let figures = optimizer::step_figures(&gradients, loss, gradient_clip);
         let State {
             parameters,
             optimizer,
         } = &mut self.state;
-        optimizer.step(parameters, gradients, &factor, learning_rate, weight_decay);
+        // The device decides whether anything moves, so that it need not wait for anybody.
+        optimizer.step(parameters, gradients, &figures, learning_rate, weight_decay);
+        let read = device::read(figures).await?;
+        let measured = Measured {
+            loss: read[2],
+            gradient_norm: read[1],
+        };
+        if !measured.is_finite() {
+            optimizer.steps -= 1;
+        }
         Ok(measured)
     }
 

@@ -13,14 +13,14 @@ pub(super) const PARTIAL_SUMS: usize = 64;
 #[backend_extension(Cube, Flex)]
 pub trait OptimizerBackend: Backend {
     /// A step on parameter, gradient and both moments, of one shape; every gradient is multiplied by
-    /// `gradient_factor`, a tensor of one element. Returns parameter and moments, in the memory of the
-    /// old ones where nobody else holds it.
+    /// the first element of `figures`, and nothing moves where that is not finite. Returns parameter and
+    /// moments, in the memory of the old ones where nobody else holds it.
     fn adamw(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         first_moment: FloatTensor<Self>,
         second_moment: FloatTensor<Self>,
-        gradient_factor: FloatTensor<Self>,
+        figures: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
@@ -30,5 +30,13 @@ pub trait OptimizerBackend: Backend {
         sums: FloatTensor<Self>,
         at: usize,
         tensor: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// \[factor, norm, loss\] from a gradient's sums of squares and a loss \[1\]: the gradient's norm, and
+    /// what brings it down to `clip` if that is not 0. The factor is not finite where norm or loss is not.
+    fn step_figures(
+        sums: FloatTensor<Self>,
+        loss: FloatTensor<Self>,
+        clip: f32,
     ) -> FloatTensor<Self>;
 }

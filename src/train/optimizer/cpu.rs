@@ -2,6 +2,7 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -18,13 +19,16 @@ impl OptimizerBackend for Flex {
         gradient: FlexTensor,
         first_moment: FlexTensor,
         second_moment: FlexTensor,
-        gradient_factor: FlexTensor,
+        figures: FlexTensor,
         step: AdamWStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut parameter, mut first, mut second] =
             [parameter, first_moment, second_moment].map(contiguous);
         let gradient = contiguous(gradient);
-        let factor = contiguous(gradient_factor).storage::<f32>()[0];
+        let factor = contiguous(figures).storage::<f32>()[0];
+        if !factor.is_finite() {
+            return (parameter, first, second);
+        }
         (
             parameter
                 .storage_mut::<f32>()
@@ -50,6 +54,23 @@ impl OptimizerBackend for Flex {
             .into_par_iter()
             .for_each(|(sum, values)| *sum = sum_of_squares(values));
         sums
+    }
+
+    fn step_figures(sums: FlexTensor, loss: FlexTensor, clip: f32) -> FlexTensor {
+        let (sums, loss) = (contiguous(sums), contiguous(loss));
+        let loss = loss.storage::<f32>()[0];
+        let squares: &[f32] = sums.storage();
+        let norm = squares
+            .iter()
+            .map(|&sum| f64::from(sum))
+            .sum::<f64>()
+            .sqrt() as f32;
+        let factor = match norm + loss {
+            all if !all.is_finite() => f32::NAN,
+            _ if clip > 0.0 && norm > clip => clip / norm,
+            _ => 1.0,
+        };
+        FlexTensor::from_data(TensorData::new(vec![factor, norm, loss], [3]))
     }
 }
 

@@ -38,13 +38,12 @@ impl AdamW {
         }
     }
 
-    /// Moves the parameters by one step. Every gradient is multiplied by `gradient_factor` first,
-    /// a tensor \[1, 1\].
+    /// Moves the parameters by one step, unless [`step_figures`] are not finite.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
         gradients: Parameters,
-        gradient_factor: &Tensor<2>,
+        figures: &Tensor<1>,
         learning_rate: f64,
         weight_decay: f64,
     ) {
@@ -63,7 +62,7 @@ impl AdamW {
                 gradient.into_dispatch(),
                 first.into_dispatch(),
                 second.into_dispatch(),
-                gradient_factor.clone().into_dispatch(),
+                figures.clone().into_dispatch(),
                 settings,
             );
             parameters.push(Tensor::from_dispatch(parameter));
@@ -107,17 +106,18 @@ impl AdamWStep {
     }
 }
 
-/// The norm of the whole gradient \[1, 1\].
-pub(super) fn norm(gradients: &[Tensor<2>]) -> Tensor<2> {
-    let device = gradients[0].device();
+/// \[factor, norm, loss\]: the norm of the whole gradient, the loss \[1\], and the factor that brings the
+/// norm down to `clip` (0 for any), which is not finite where either is not.
+pub(super) fn step_figures(gradients: &[Tensor<2>], loss: Tensor<1>, clip: f64) -> Tensor<1> {
     let places = gradients.len() * PARTIAL_SUMS;
-    let mut sums = Tensor::<1>::zeros([places], &device);
+    let mut sums = Tensor::<1>::zeros([places], &loss.device()).into_dispatch();
     for (number, gradient) in gradients.iter().enumerate() {
-        sums = Tensor::from_dispatch(Dispatch::put_sums_of_squares(
-            sums.into_dispatch(),
-            number * PARTIAL_SUMS,
-            gradient.clone().into_dispatch(),
-        ));
+        let gradient = gradient.clone().into_dispatch();
+        sums = Dispatch::put_sums_of_squares(sums, number * PARTIAL_SUMS, gradient);
     }
-    sums.sum().sqrt().reshape([1, 1])
+    Tensor::from_dispatch(Dispatch::step_figures(
+        sums,
+        loss.into_dispatch(),
+        clip as f32,
+    ))
 }

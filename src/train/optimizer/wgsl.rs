@@ -2,11 +2,12 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
+use burn::tensor::Shape;
 use bytemuck::{Pod, Zeroable};
 
 use super::AdamWStep;
 use super::backend::{OptimizerBackend, PARTIAL_SUMS};
-use crate::shader::{Kernel, WORKGROUP_SIZE, launch, over_elements};
+use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, over_elements};
 
 /// `struct Parameters` of `shaders/adamw.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -22,6 +23,14 @@ struct AdamWParameters {
 struct SumParameters {
     elements: u32,
     at: u32,
+}
+
+/// `struct Parameters` of `shaders/step_figures.wgsl`.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct FigureParameters {
+    sums: u32,
+    clip: f32,
 }
 
 fn elements(tensor: &CubeTensor) -> u32 {
@@ -46,7 +55,7 @@ impl OptimizerBackend for CubeBackend {
         gradient: CubeTensor,
         first_moment: CubeTensor,
         second_moment: CubeTensor,
-        gradient_factor: CubeTensor,
+        figures: CubeTensor,
         step: AdamWStep,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [parameter, first, second] = [parameter, first_moment, second_moment].map(owned);
@@ -58,7 +67,7 @@ impl OptimizerBackend for CubeBackend {
         over_elements(
             Kernel::new("adamw"),
             parameters.elements,
-            &[&parameter, &gradient, &first, &second, &gradient_factor],
+            &[&parameter, &gradient, &first, &second, &figures],
             &parameters,
         );
         (parameter, first, second)
@@ -78,5 +87,22 @@ impl OptimizerBackend for CubeBackend {
             &parameters,
         );
         sums
+    }
+
+    fn step_figures(sums: CubeTensor, loss: CubeTensor, clip: f32) -> CubeTensor {
+        let [sums, loss] = [sums, loss].map(into_contiguous);
+        let figures = empty(&sums, Shape::new([3]));
+        let parameters = FigureParameters {
+            sums: elements(&sums),
+            clip,
+        };
+        launch(
+            Kernel::new("step_figures"),
+            WORKGROUP_SIZE,
+            [1, 1, 1],
+            &[&sums, &loss, &figures],
+            &parameters,
+        );
+        figures
     }
 }

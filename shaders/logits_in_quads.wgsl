@@ -1,0 +1,39 @@
+// Shared: the functions of logits_one_by_one.wgsl for rows whose length is a multiple of four. The four
+// columns that an invocation takes at once are neighbours, read and written together.
+
+@group(0) @binding(0) var<storage, read_write> student: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> teacher: array<vec4<f32>>;
+
+const COLUMN_STRIDE: u32 = 1u;
+
+fn columns_of(block: u32, invocation: u32) -> vec4<u32> {
+    return block * BLOCK + 4u * invocation + vec4(0u, 1u, 2u, 3u);
+}
+
+fn student_logit(at: u32) -> f32 {
+    return student[at / 4u][at % 4u];
+}
+
+fn teacher_logit(at: u32) -> f32 {
+    return teacher[at / 4u][at % 4u];
+}
+
+fn student_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
+    if columns.x >= parameters.vocabulary {
+        return vec4(LOWEST);
+    }
+    return student[(start + columns.x) / 4u] * parameters.inverse_temperature;
+}
+
+fn teacher_logits(start: u32, columns: vec4<u32>) -> vec4<f32> {
+    if columns.x >= parameters.vocabulary {
+        return vec4(LOWEST);
+    }
+    return teacher[(start + columns.x) / 4u] * parameters.inverse_temperature;
+}
+
+fn put(start: u32, columns: vec4<u32>, gradient: vec4<f32>) {
+    if columns.x < parameters.vocabulary {
+        student[(start + columns.x) / 4u] = gradient;
+    }
+}
