@@ -3,7 +3,8 @@
 //   dL/dkey   = scale sum over queries of dL/ds query
 //   dL/dvalue = sum over queries of p u
 //
-// in the words of attention_query_gradient.wgsl, over all queries of all heads that the key serves.
+// in the words of attention_query_gradient.wgsl, over all queries of one of the heads that the key serves:
+// whoever wants the gradients sums over those heads.
 
 // join attention_shape
 
@@ -12,6 +13,7 @@
 @group(0) @binding(2) var<storage, read_write> value: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> upstream: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> known_of_query: array<vec4<f32>>;
+// [batch, key_length, heads, size]
 @group(0) @binding(5) var<storage, read_write> of_key: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> of_value: array<vec4<f32>>;
 @group(0) @binding(7) var<uniform> parameters: Parameters;
@@ -19,33 +21,26 @@
 var<workgroup> queries: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> above: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> known: array<vec4<f32>, TILE>;
-// The queries that may see a key of the workgroup, and heads that the key head serves.
-var<workgroup> shared_range: vec3<u32>;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
-    let key_head = workgroup.y;
+    let head = workgroup.y;
     let batch = workgroup.z;
+    let key_head = head / (parameters.heads / parameters.key_heads);
     let first_key = workgroup.x * INVOCATIONS;
     let inside = first_key + invocation < parameters.key_length;
     let position = min(first_key + invocation, parameters.key_length - 1u);
     let start = key_at(batch, position, key_head);
 
+    // The queries that may see a key of the workgroup. A window may be as large as numbers get.
     let before = parameters.key_length - parameters.length;
-    if invocation == 0u {
-        let last_key = min(first_key + INVOCATIONS, parameters.key_length) - 1u;
-        // A window may be as large as numbers get.
-        let reach = last_key + min(parameters.window, parameters.key_length);
-        shared_range = vec3(
-            first_key - min(first_key, before),
-            min(parameters.length, reach - min(reach, before)),
-            parameters.heads / parameters.key_heads,
-        );
-    }
-    let range = workgroupUniformLoad(&shared_range);
+    let last_key = min(first_key + INVOCATIONS, parameters.key_length) - 1u;
+    let reach = last_key + min(parameters.window, parameters.key_length);
+    let begin = first_key - min(first_key, before);
+    let end = min(parameters.length, reach - min(reach, before));
 
     var own_key: array<vec4<f32>, HEAD_QUADS>;
     var own_value: array<vec4<f32>, HEAD_QUADS>;
@@ -55,54 +50,52 @@ fn main(
         own_key[i] = key[start + i] * parameters.scale;
         own_value[i] = value[start + i];
     }
-    for (var served = 0u; served < range.z; served++) {
-        let head = key_head * range.z + served;
-        for (var tile = range.x; tile < range.y; tile += TILE) {
-            for (var element = invocation; element < TILE * HEAD_QUADS; element += INVOCATIONS) {
-                let at = tile + element / HEAD_QUADS;
-                if at < range.y {
-                    let from_query = query_at(batch, at, head) + element % HEAD_QUADS;
-                    queries[element] = query[from_query];
-                    above[element] = upstream[from_query];
-                }
+    for (var tile = begin; tile < end; tile += TILE) {
+        for (var element = invocation; element < TILE * HEAD_QUADS; element += INVOCATIONS) {
+            let at = tile + element / HEAD_QUADS;
+            if at < end {
+                let from_query = query_at(batch, at, head) + element % HEAD_QUADS;
+                queries[element] = query[from_query];
+                above[element] = upstream[from_query];
             }
-            for (var row = invocation; row < TILE; row += INVOCATIONS) {
-                let at = tile + row;
-                if at < range.y {
-                    let of_head = (batch * parameters.heads + head) * parameters.length;
-                    known[row] = known_of_query[of_head + at];
-                }
-            }
-            workgroupBarrier();
-            // Before these queries the key is still to come.
-            let from_here = max(tile, position - min(position, before));
-            let last = select(tile, min(range.y, tile + TILE), inside);
-            for (var at = from_here; at < last; at++) {
-                let of_query = known[at - tile];
-                if f32(position) < of_query.z {
-                    continue;
-                }
-                let row = (at - tile) * HEAD_QUADS;
-                var products = vec4(0.0);
-                var products_above = vec4(0.0);
-                for (var i = 0u; i < HEAD_QUADS; i++) {
-                    products = fma(own_key[i], queries[row + i], products);
-                    products_above = fma(own_value[i], above[row + i], products_above);
-                }
-                let weight = exp(sum_of_quad(products) - of_query.x);
-                let of_score = weight * (sum_of_quad(products_above) - of_query.y);
-                for (var i = 0u; i < HEAD_QUADS; i++) {
-                    value_sums[i] = fma(vec4(weight), above[row + i], value_sums[i]);
-                    key_sums[i] = fma(vec4(of_score), queries[row + i], key_sums[i]);
-                }
-            }
-            workgroupBarrier();
         }
+        for (var row = invocation; row < TILE; row += INVOCATIONS) {
+            let at = tile + row;
+            if at < end {
+                let of_head = (batch * parameters.heads + head) * parameters.length;
+                known[row] = known_of_query[of_head + at];
+            }
+        }
+        workgroupBarrier();
+        // Before these queries the key is still to come.
+        let from_here = max(tile, position - min(position, before));
+        let last = select(tile, min(end, tile + TILE), inside);
+        for (var at = from_here; at < last; at++) {
+            let of_query = known[at - tile];
+            if f32(position) < of_query.z {
+                continue;
+            }
+            let row = (at - tile) * HEAD_QUADS;
+            var products = vec4(0.0);
+            var products_above = vec4(0.0);
+            for (var i = 0u; i < HEAD_QUADS; i++) {
+                products = fma(own_key[i], queries[row + i], products);
+                products_above = fma(own_value[i], above[row + i], products_above);
+            }
+            let weight = exp(sum_of_quad(products) - of_query.x);
+            let of_score = weight * (sum_of_quad(products_above) - of_query.y);
+            for (var i = 0u; i < HEAD_QUADS; i++) {
+                value_sums[i] = fma(vec4(weight), above[row + i], value_sums[i]);
+                key_sums[i] = fma(vec4(of_score), queries[row + i], key_sums[i]);
+            }
+        }
+        workgroupBarrier();
     }
     if inside {
+        let row = (batch * parameters.key_length + position) * parameters.heads + head;
         for (var i = 0u; i < HEAD_QUADS; i++) {
-            of_key[start + i] = key_sums[i] * parameters.scale;
-            of_value[start + i] = value_sums[i];
+            of_key[row * HEAD_QUADS + i] = key_sums[i] * parameters.scale;
+            of_value[row * HEAD_QUADS + i] = value_sums[i];
         }
     }
 }

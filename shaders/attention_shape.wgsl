@@ -17,7 +17,7 @@ struct Parameters {
 }
 
 // Invocations in a workgroup: each has a query, or a key, of one head of one sample.
-const INVOCATIONS: u32 = 64u;
+const INVOCATIONS: u32 = 32u;
 // Rows of the other kind that are at hand at a time.
 const TILE: u32 = 256u / HEAD_QUADS;
 

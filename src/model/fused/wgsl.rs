@@ -15,7 +15,7 @@ const ROWS_OF_WORKGROUP: u32 = 4;
 /// Rows that make one row of partial sums; the value of `TURNS` in the shaders.
 const ROWS_OF_PARTIAL_SUM: u32 = 8;
 /// Queries or keys of a workgroup; the value of `INVOCATIONS` in the shaders.
-const INVOCATIONS: u32 = 64;
+const INVOCATIONS: u32 = 32;
 
 /// `struct Parameters` of the norms' shaders.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -252,14 +252,13 @@ impl FusedBackend for CubeBackend {
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [query, key, value, upstream] = [query, key, value, upstream].map(into_contiguous);
         let attention = Attention::new(&query, &key, scale, &visible);
-        let [batch, length, heads, _] = query.shape().dims();
+        let [batch, length, heads_of_query, _] = query.shape().dims();
         let of_query = empty(&query, query.shape());
-        let known_of_query = empty(&query, Shape::new([batch, heads, length, 4]));
+        let known_of_query = empty(&query, Shape::new([batch, heads_of_query, length, 4]));
         let AttentionParameters {
             length,
             key_length,
             heads,
-            key_heads,
             ..
         } = attention.parameters;
         attention.launch(
@@ -275,21 +274,34 @@ impl FusedBackend for CubeBackend {
                 &known_of_query,
             ],
         );
-        let of_key = empty(&key, key.shape());
-        let of_value = empty(&value, value.shape());
+        // Of each head that a key serves by itself.
+        let [_, keys, served, head_size] = key.shape().dims();
+        let of_heads = Shape::new([batch, keys, heads_of_query, head_size]);
+        let of_keys = empty(&key, of_heads.clone());
+        let of_values = empty(&value, of_heads);
         attention.launch(
             "attention_key_gradient",
-            [key_length, key_heads],
+            [key_length, heads],
             &[
                 &query,
                 &key,
                 &value,
                 &upstream,
                 &known_of_query,
-                &of_key,
-                &of_value,
+                &of_keys,
+                &of_values,
             ],
         );
+        let over_heads = |of_heads: CubeTensor| {
+            let group = heads_of_query / served;
+            if group == 1 {
+                return of_heads;
+            }
+            let apart = Shape::new([batch * keys * served, group, head_size]);
+            let sum = Self::float_sum_dim(Self::float_reshape(of_heads, apart), 1);
+            Self::float_reshape(sum, key.shape())
+        };
+        let (of_key, of_value) = (over_heads(of_keys), over_heads(of_values));
         (of_query, of_key, of_value)
     }
 }
