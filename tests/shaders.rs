@@ -6,7 +6,7 @@ use minift::doctor::check_shaders;
 #[test]
 fn every_shader_is_valid_and_translates_for_every_graphics_api() {
     let checked = check_shaders();
-    assert_eq!(checked.len(), 11 + 3 * 3 + 2 * 6);
+    assert_eq!(checked.len(), 13 + 3 * 3 + 2 * 6);
     for (name, problem) in checked {
         assert_eq!(problem, None, "{name}.wgsl");
     }

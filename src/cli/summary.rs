@@ -4,6 +4,7 @@ use super::output::{Output, thousands};
 use crate::compare::{self, Cell, Plan, Ratio, Record};
 use crate::eval::{Metrics, Perplexities};
 use crate::report::{Continuation, Done};
+use crate::train::TeacherCache;
 
 /// A model and what is known of it.
 pub struct Row<'a> {
@@ -160,6 +161,15 @@ pub fn speed(done: &Done) -> String {
         thousands(done.steps as f64),
         done.seconds,
         thousands(done.tokens_per_second)
+    )
+}
+
+/// What keeping the teacher's states saved.
+pub fn teacher_cache(cache: &TeacherCache) -> String {
+    format!(
+        "the teacher's states were at hand for {:.0} % of the tokens; {:.1} MiB of them are kept",
+        100.0 * cache.hit_rate(),
+        cache.bytes as f64 / f64::from(1 << 20)
     )
 }
 

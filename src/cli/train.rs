@@ -220,6 +220,14 @@ async fn train(
         ));
         return Ok(None);
     };
+    if let Some(cache) = run.teacher_cache() {
+        output.object(&json!({
+            "event": "teacher_cache",
+            "hit_rate": cache.hit_rate(),
+            "cache": cache,
+        }));
+        output.text(summary::teacher_cache(&cache));
+    }
     Ok(Some(Trained {
         settings,
         outcome,

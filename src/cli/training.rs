@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use crate::error::{Error, Result};
 use crate::objective::{DEFAULT_TAU, Objective, Scope};
-use crate::train::{Schedule, Strength, TrainSettings};
+use crate::train::{KeptStates, Schedule, Strength, TrainSettings};
 
 /// The right token's share in a constant mixture where nobody says otherwise.
 const DEFAULT_ALPHA: f32 = 0.3;
@@ -74,6 +74,12 @@ pub enum ScheduleArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatesArgument {
+    Float32,
+    Float16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MethodArgument {
     /// Plain finetuning
     Ft,
@@ -118,6 +124,10 @@ pub struct TrainingArguments {
     /// about a third more time
     #[arg(long)]
     pub gradient_checkpointing: bool,
+    /// How the teacher's hidden states are kept from epoch to epoch: float16 takes half the memory, and
+    /// losses are off by less than a thousandth
+    #[arg(long, value_enum, default_value_t = StatesArgument::Float32)]
+    pub teacher_states: StatesArgument,
     #[command(flatten)]
     pub adapter: AdapterArguments,
     /// Learning rate after the warm-up [default: 0.001; 0.003 with lora and dora, 0.01 with ia3]
@@ -193,6 +203,10 @@ impl TrainingArguments {
             batch_size: self.batch_size,
             gradient_accumulation: self.grad_accumulation,
             gradient_checkpointing: self.gradient_checkpointing,
+            teacher_states: match self.teacher_states {
+                StatesArgument::Float32 => KeptStates::Float32,
+                StatesArgument::Float16 => KeptStates::Float16,
+            },
             learning_rate: self.lr.unwrap_or(usual),
             warmup_steps: self.warmup,
             schedule: match self.schedule {

@@ -17,10 +17,9 @@ fn translate(shader: &Shader) -> std::result::Result<(), String> {
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
     let source = &shader.source;
-    let capabilities = match shader.needs_subgroups {
-        true => Capabilities::SUBGROUP,
-        false => Capabilities::empty(),
-    };
+    // Every WebGPU device packs and unpacks float16; only older APIs lack that.
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, shader.needs_subgroups);
     let module =
         naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string(source))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)

@@ -55,8 +55,9 @@ const SHARED: [(&str, &str); 15] = [
 ];
 
 /// Kernels that are what they are.
-const KERNELS: [(&str, &str); 11] = [
+const KERNELS: [(&str, &str); 13] = [
     shader_file!("adamw"),
+    shader_file!("from_halves"),
     shader_file!("matrix_product"),
     shader_file!("narrow_matrix_product"),
     shader_file!("rms_norm"),
@@ -67,6 +68,7 @@ const KERNELS: [(&str, &str); 11] = [
     shader_file!("step_figures"),
     shader_file!("sum_of_parts"),
     shader_file!("sums_of_squares"),
+    shader_file!("to_halves"),
 ];
 
 /// Kernels that are made for one size of an attention head.
@@ -94,9 +96,6 @@ pub(crate) struct Rows {
     pub subgroups: bool,
     /// Whether rows are of a length that can be read four columns at a time.
     pub quads: bool,
-    /// Blocks of four columns an invocation that are kept in registers from one pass over a row to the
-    /// next.
-    pub held: u32,
 }
 
 impl Rows {
@@ -105,7 +104,6 @@ impl Rows {
         workgroup_size: WORKGROUP_SIZE,
         subgroups: false,
         quads: false,
-        held: 1,
     };
     /// What graphics cards can.
     pub const SUBGROUPS: Self = Self {
@@ -116,7 +114,6 @@ impl Rows {
     /// for rows that are enough work for so many invocations.
     pub const LARGE: Self = Self {
         workgroup_size: 1024,
-        held: 4,
         ..Self::SUBGROUPS
     };
 }
@@ -184,14 +181,8 @@ impl Kernel {
                     .replace("// join rows\n", reduction)
                     .replace("// join logits\n", logits);
                 let text = join(self.name, &text);
-                let Rows {
-                    workgroup_size,
-                    held,
-                    ..
-                } = rows;
-                format!(
-                    "const WORKGROUP_SIZE: u32 = {workgroup_size}u;\nconst HELD: u32 = {held}u;\n\n{text}"
-                )
+                let size = rows.workgroup_size;
+                format!("const WORKGROUP_SIZE: u32 = {size}u;\n\n{text}")
             }
         }
     }

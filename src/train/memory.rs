@@ -141,7 +141,8 @@ impl MemoryEstimate {
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);
-        let states = (load.seen * hidden * FLOAT).min(settings.teacher_cache_bytes as u64);
+        let states = load.seen * hidden * settings.teacher_states.bytes() as u64;
+        let states = states.min(settings.teacher_cache_bytes as u64);
         let parts = [
             ("weights", parameters),
             // With an adapter the weights stay what they are.

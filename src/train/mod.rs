@@ -30,4 +30,5 @@ pub use pace::{Budget, Pace, Wanted, budget};
 pub use run::{Evaluated, Outcome, Run, RunData};
 pub use settings::{Schedule, TrainSettings};
 pub use strength::Strength;
+pub use teacher::{KeptStates, TeacherCache};
 pub use trainer::{Measured, Trainer};

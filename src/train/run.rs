@@ -9,6 +9,7 @@ use web_time::Instant;
 use super::checkpoint::{Checkpoint, Progress};
 use super::event::{Event, Moment};
 use super::settings::TrainSettings;
+use super::teacher::TeacherCache;
 use super::trainer::Trainer;
 use crate::data::{Batch, Sample, epoch_batches, positions};
 use crate::error::{Error, Result};
@@ -165,6 +166,12 @@ impl Run {
     /// The model as it is now.
     pub fn trained_model(&self) -> CausalLm {
         self.trainer.model()
+    }
+
+    /// What came of keeping the teacher's states since the run began or was restored, or `None` where
+    /// there is no teacher.
+    pub fn teacher_cache(&self) -> Option<TeacherCache> {
+        self.trainer.teacher_cache()
     }
 
     /// Does the next piece of work and says what came of it; `None` when all is done.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::teacher::KeptStates;
 use crate::adapter::{Adapter, AdapterSettings};
 use crate::error::{Error, Result};
 use crate::model::CausalLm;
@@ -71,6 +72,9 @@ pub struct TrainSettings {
     pub tile_bytes: usize,
     /// Bytes for the teacher's hidden states; samples beyond it are computed anew in every epoch.
     pub teacher_cache_bytes: usize,
+    /// In what numbers they are kept.
+    #[serde(default)]
+    pub teacher_states: KeptStates,
 }
 
 impl Default for TrainSettings {
@@ -94,6 +98,7 @@ impl Default for TrainSettings {
             evaluate_every: 0,
             tile_bytes: DEFAULT_TILE_BYTES,
             teacher_cache_bytes: 1 << 30,
+            teacher_states: KeptStates::Float32,
         }
     }
 }

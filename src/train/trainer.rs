@@ -7,7 +7,7 @@ use super::consolidation::Consolidation;
 use super::gradients::Work;
 use super::optimizer::{self, AdamW};
 use super::settings::TrainSettings;
-use super::teacher::Teacher;
+use super::teacher::{Teacher, TeacherCache};
 use crate::data::Batch;
 use crate::device;
 use crate::error::{Error, Result};
@@ -57,10 +57,10 @@ impl Trainer {
     /// adapter where the model has one.
     pub fn new(model: CausalLm, settings: TrainSettings) -> Result<Self> {
         settings.validate()?;
-        let teacher = settings
-            .objective
-            .needs_teacher()
-            .then(|| Teacher::new(model.without_adapter(), settings.teacher_cache_bytes));
+        let teacher = settings.objective.needs_teacher().then(|| {
+            let (bytes, kept) = (settings.teacher_cache_bytes, settings.teacher_states);
+            Teacher::new(model.without_adapter(), bytes, kept)
+        });
         let model = match &settings.adapter {
             None => model,
             Some(adapter) if model.adapter().is_none() => {
@@ -98,6 +98,11 @@ impl Trainer {
     pub fn model(&self) -> CausalLm {
         self.model
             .with_trainable_values(self.state.parameters.clone())
+    }
+
+    /// What came of keeping the teacher's states, or `None` where there is no teacher.
+    pub fn teacher_cache(&self) -> Option<TeacherCache> {
+        self.teacher.as_ref().map(Teacher::cache)
     }
 
     /// Texts that went into the weights' importance, or `None` without elastic weight consolidation.

@@ -7,7 +7,7 @@ use burn::backend::{Backend, backend_extension};
 use super::AdamWStep;
 
 /// Partial sums that a tensor's squares are brought down to.
-pub(super) const PARTIAL_SUMS: usize = 64;
+pub(super) const PARTIAL_SUMS: usize = 256;
 
 /// What a backend does for the optimiser.
 #[backend_extension(Cube, Flex)]
