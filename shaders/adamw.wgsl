@@ -4,28 +4,23 @@
 // join elements
 // join finite
 
+const BETA_1: f32 = 0.9;
+const BETA_2: f32 = 0.999;
+const EPSILON: f32 = 1e-8;
+// 1 - beta, rounded once.
+const REST_1: f32 = 0.1;
+const REST_2: f32 = 0.001;
+
 struct Parameters {
     elements: u32,
-    beta_1: f32,
-    beta_2: f32,
-    epsilon: f32,
-    // 1 - beta_1, 1 - beta_2, from double precision
-    rest_1: f32,
-    rest_2: f32,
-    // 1 / (1 - beta_2^step)
-    inverse_correction_2: f32,
-    // learning rate / (1 - beta_1^step)
-    rate: f32,
-    // 1 - learning rate * weight decay
-    kept: f32,
 }
 
 @group(0) @binding(0) var<storage, read_write> parameter: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read_write> first_moment: array<f32>;
 @group(0) @binding(3) var<storage, read_write> second_moment: array<f32>;
-// What the gradient is multiplied by first; where it is not finite, nothing moves.
-@group(0) @binding(4) var<storage, read_write> gradient_factor: array<f32>;
+// What step_figures.wgsl made of the whole gradient; where the factor is not finite, nothing moves.
+@group(0) @binding(4) var<storage, read_write> figures: array<f32>;
 @group(0) @binding(5) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -34,17 +29,20 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3<u32>,
 ) {
     let stride = stride_of_dispatch(workgroups);
-    let factor = gradient_factor[0];
+    let factor = figures[0];
+    let inverse_correction_2 = figures[3];
+    let rate = figures[4];
+    let kept = figures[5];
     if !is_finite(factor) {
         return;
     }
     for (var i = invocation.x; i < parameters.elements; i += stride) {
         let scaled = gradient[i] * factor;
-        let first = first_moment[i] * parameters.beta_1 + scaled * parameters.rest_1;
-        let second = second_moment[i] * parameters.beta_2 + scaled * scaled * parameters.rest_2;
-        let scale = sqrt(second * parameters.inverse_correction_2) + parameters.epsilon;
+        let first = first_moment[i] * BETA_1 + scaled * REST_1;
+        let second = second_moment[i] * BETA_2 + scaled * scaled * REST_2;
+        let scale = sqrt(second * inverse_correction_2) + EPSILON;
         first_moment[i] = first;
         second_moment[i] = second;
-        parameter[i] = parameter[i] * parameters.kept - first / scale * parameters.rate;
+        parameter[i] = parameter[i] * kept - first / scale * rate;
     }
 }

@@ -22,8 +22,7 @@
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<uniform> parameters: Parameters;
 
-// Columns that a workgroup takes at once: four an invocation. The logits of the first such block are kept
-// from one pass to the next.
+// Columns that a workgroup takes at once: four an invocation.
 const BLOCK: u32 = 4u * WORKGROUP_SIZE;
 
 struct Gathered {
@@ -101,17 +100,7 @@ fn work_on_row(row: u32, invocation: u32) {
     let of_label = vec2(student_label, teacher_label);
 
     var gathered = Gathered(online_softmax_empty(), teacher_row_empty());
-    var kept_student = vec4(0.0);
-    var kept_teacher = vec4(0.0);
-    let kept_columns = columns_of(0u, invocation);
-    if counts {
-        kept_student = student_logits(start, kept_columns);
-        if parameters.one_hot == 0u {
-            kept_teacher = teacher_logits(start, kept_columns);
-        }
-        gathered = gather(gathered, kept_student, kept_teacher, kept_columns, of_label);
-    }
-    for (var block = 1u; block < blocks_read; block++) {
+    for (var block = 0u; block < blocks_read; block++) {
         let columns = columns_of(block, invocation);
         let x_student = student_logits(start, columns);
         var x_teacher = vec4(0.0);
@@ -160,7 +149,7 @@ fn work_on_row(row: u32, invocation: u32) {
         kept / teacher_row.softmax.sum,
     );
     // From the row's end, which caches still hold, to its beginning.
-    for (var block = blocks; block > 1u; block--) {
+    for (var block = blocks; block > 0u; block--) {
         let columns = columns_of(block - 1u, invocation);
         let x_student = student_logits(start, columns);
         var x_teacher = vec4(0.0);
@@ -169,5 +158,4 @@ fn work_on_row(row: u32, invocation: u32) {
         }
         put_gradient(start, of_row, x_student, x_teacher, columns);
     }
-    put_gradient(start, of_row, kept_student, kept_teacher, kept_columns);
 }

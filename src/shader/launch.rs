@@ -73,6 +73,18 @@ pub(crate) fn empty(like: &CubeTensor, shape: Shape) -> CubeTensor {
     )
 }
 
+/// A tensor \[n\] of numbers of 32 bits from the host, on the device of another.
+pub(crate) fn uploaded<T: Pod>(like: &CubeTensor, values: &[T], dtype: DType) -> CubeTensor {
+    let bytes: &[u8] = bytemuck::cast_slice(values);
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        Shape::new([bytes.len() / dtype.size()]),
+        like.client.create_from_slice(bytes),
+        dtype,
+    )
+}
+
 /// Runs a kernel on the buffers of `tensors`, in the order of its bindings, the last of which is the
 /// uniform of its parameters.
 pub(crate) fn launch(

@@ -3,7 +3,7 @@
 
 mod launch;
 
-pub(crate) use launch::{empty, has_subgroups, launch, launch_rows, over_elements};
+pub(crate) use launch::{empty, has_subgroups, launch, launch_rows, over_elements, uploaded};
 
 /// A kernel: its name, which is its file's, and its complete WGSL text. The entry point is `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::consolidation::Consolidation;
 use super::gradients::Work;
-use super::optimizer::{self, AdamW};
+use super::optimizer::AdamW;
 use super::settings::TrainSettings;
 use super::teacher::{Teacher, TeacherCache};
 use crate::data::Batch;
@@ -154,13 +154,14 @@ impl Trainer {
             weight_decay,
             ..
         } = self.settings;
-        let figures = optimizer::step_figures(&gradients, loss, gradient_clip);
         let State {
             parameters,
             optimizer,
         } = &mut self.state;
+        let figures =
+            optimizer.figures(&gradients, loss, gradient_clip, learning_rate, weight_decay);
         // The device decides whether anything moves, so that it need not wait for anybody.
-        optimizer.step(parameters, gradients, &figures, learning_rate, weight_decay);
+        optimizer.step(parameters, gradients, &figures);
         let read = device::read(figures).await?;
         let measured = Measured {
             loss: read[2],

@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::FusedBackend;
 use crate::model::visible::Visible;
-use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, launch_rows, over_elements};
+use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, launch_rows, over_elements, uploaded};
 
 /// Rows of a workgroup of the norms; the value of `ROWS` in the shaders.
 const ROWS_OF_WORKGROUP: u32 = 4;
@@ -93,16 +93,7 @@ impl Attention {
             None => empty(query, Shape::new([1])),
             Some(beginnings) => {
                 let beginnings: Vec<i32> = beginnings.iter().map(|&first| first as i32).collect();
-                let buffer = query
-                    .client
-                    .create_from_slice(bytemuck::cast_slice(&beginnings));
-                CubeTensor::new_contiguous(
-                    query.client.clone(),
-                    query.device.clone(),
-                    Shape::new([beginnings.len()]),
-                    buffer,
-                    DType::I32,
-                )
+                uploaded(query, &beginnings, DType::I32)
             }
         };
         Self {

@@ -12,16 +12,15 @@ pub(super) const PARTIAL_SUMS: usize = 256;
 /// What a backend does for the optimiser.
 #[backend_extension(Cube, Flex)]
 pub trait OptimizerBackend: Backend {
-    /// A step on parameter, gradient and both moments, of one shape; every gradient is multiplied by
-    /// the first element of `figures`, and nothing moves where that is not finite. Returns parameter and
-    /// moments, in the memory of the old ones where nobody else holds it.
+    /// A step on parameter, gradient and both moments, of one shape, by what [`Self::step_figures`] gave:
+    /// every gradient is multiplied by the factor, and nothing moves where that is not finite. Returns
+    /// parameter and moments, in the memory of the old ones where nobody else holds it.
     fn adamw(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         first_moment: FloatTensor<Self>,
         second_moment: FloatTensor<Self>,
         figures: FloatTensor<Self>,
-        step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Puts [`PARTIAL_SUMS`] sums of a tensor's squares into `sums` \[n\] from place `at` on, which
@@ -32,11 +31,13 @@ pub trait OptimizerBackend: Backend {
         tensor: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// \[factor, norm, loss\] from a gradient's sums of squares and a loss \[1\]: the gradient's norm, and
-    /// what brings it down to `clip` if that is not 0. The factor is not finite where norm or loss is not.
+    /// \[factor, norm, loss\] and what `step` says after that, from a gradient's sums of squares and a loss
+    /// \[1\]: the gradient's norm, and what brings it down to `clip` if that is not 0. The factor is not
+    /// finite where norm or loss is not.
     fn step_figures(
         sums: FloatTensor<Self>,
         loss: FloatTensor<Self>,
         clip: f32,
+        step: AdamWStep,
     ) -> FloatTensor<Self>;
 }

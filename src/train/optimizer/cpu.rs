@@ -6,8 +6,8 @@ use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::AdamWStep;
 use super::backend::{OptimizerBackend, PARTIAL_SUMS};
+use super::{AdamWStep, BETA_1, BETA_2, EPSILON};
 use crate::vector::dot;
 
 /// Elements that one task takes.
@@ -20,12 +20,16 @@ impl OptimizerBackend for Flex {
         first_moment: FlexTensor,
         second_moment: FlexTensor,
         figures: FlexTensor,
-        step: AdamWStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [mut parameter, mut first, mut second] =
             [parameter, first_moment, second_moment].map(contiguous);
         let gradient = contiguous(gradient);
-        let factor = contiguous(figures).storage::<f32>()[0];
+        let figures = contiguous(figures);
+        let [factor, _, _, step @ ..] = figures.storage::<f32>() else {
+            unreachable!("figures are what step_figures gave");
+        };
+        let (factor, step): (f32, AdamWStep) =
+            (*factor, *bytemuck::from_bytes(bytemuck::cast_slice(step)));
         if !factor.is_finite() {
             return (parameter, first, second);
         }
@@ -56,7 +60,7 @@ impl OptimizerBackend for Flex {
         sums
     }
 
-    fn step_figures(sums: FlexTensor, loss: FlexTensor, clip: f32) -> FlexTensor {
+    fn step_figures(sums: FlexTensor, loss: FlexTensor, clip: f32, step: AdamWStep) -> FlexTensor {
         let (sums, loss) = (contiguous(sums), contiguous(loss));
         let loss = loss.storage::<f32>()[0];
         let squares: &[f32] = sums.storage();
@@ -70,7 +74,13 @@ impl OptimizerBackend for Flex {
             _ if clip > 0.0 && norm > clip => clip / norm,
             _ => 1.0,
         };
-        FlexTensor::from_data(TensorData::new(vec![factor, norm, loss], [3]))
+        let AdamWStep {
+            inverse_correction_2,
+            rate,
+            kept,
+        } = step;
+        let figures = vec![factor, norm, loss, inverse_correction_2, rate, kept];
+        FlexTensor::from_data(TensorData::new(figures, [6]))
     }
 }
 
@@ -94,9 +104,9 @@ fn adamw(
     for ((parameter, &gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(moments)
     {
         let scaled = gradient * factor;
-        *first = *first * step.beta_1 + scaled * step.rest_1;
-        *second = *second * step.beta_2 + scaled * scaled * step.rest_2;
-        let scale = (*second * step.inverse_correction_2).sqrt() + step.epsilon;
+        *first = *first * (BETA_1 as f32) + scaled * ((1.0 - BETA_1) as f32);
+        *second = *second * (BETA_2 as f32) + scaled * scaled * ((1.0 - BETA_2) as f32);
+        let scale = (*second * step.inverse_correction_2).sqrt() + EPSILON as f32;
         *parameter = *parameter * step.kept - *first / scale * step.rate;
     }
 }

@@ -38,17 +38,39 @@ impl AdamW {
         }
     }
 
-    /// Moves the parameters by one step, unless [`step_figures`] are not finite.
+    /// What the next step goes by, of which the first three are for reading: \[factor, norm, loss, …\],
+    /// with the norm of the whole gradient, the loss \[1\], and the factor that brings the norm down to
+    /// `clip` (0 for any), which is not finite where either is not.
+    pub fn figures(
+        &self,
+        gradients: &[Tensor<2>],
+        loss: Tensor<1>,
+        clip: f64,
+        learning_rate: f64,
+        weight_decay: f64,
+    ) -> Tensor<1> {
+        let places = gradients.len() * PARTIAL_SUMS;
+        let mut sums = Tensor::<1>::zeros([places], &loss.device()).into_dispatch();
+        for (number, gradient) in gradients.iter().enumerate() {
+            let gradient = gradient.clone().into_dispatch();
+            sums = Dispatch::put_sums_of_squares(sums, number * PARTIAL_SUMS, gradient);
+        }
+        Tensor::from_dispatch(Dispatch::step_figures(
+            sums,
+            loss.into_dispatch(),
+            clip as f32,
+            AdamWStep::new(self.steps + 1, learning_rate, weight_decay),
+        ))
+    }
+
+    /// Moves the parameters by one step, unless the factor of its [`Self::figures`] is not finite.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
         gradients: Parameters,
         figures: &Tensor<1>,
-        learning_rate: f64,
-        weight_decay: f64,
     ) {
         self.steps += 1;
-        let settings = AdamWStep::new(self.steps, learning_rate, weight_decay);
         // Taken out, so that nobody else holds what is overwritten.
         let values = mem::take(parameters);
         let moments = mem::take(&mut self.first_moments)
@@ -63,7 +85,6 @@ impl AdamW {
                 first.into_dispatch(),
                 second.into_dispatch(),
                 figures.clone().into_dispatch(),
-                settings,
             );
             parameters.push(Tensor::from_dispatch(parameter));
             self.first_moments.push(Tensor::from_dispatch(first));
@@ -72,16 +93,10 @@ impl AdamW {
     }
 }
 
-/// What a step takes every element by.
+/// What a step takes every element by, which is another one in every step.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct AdamWStep {
-    beta_1: f32,
-    beta_2: f32,
-    epsilon: f32,
-    /// 1 − β₁ and 1 − β₂.
-    rest_1: f32,
-    rest_2: f32,
     /// 1 / (1 − β₂ᵗ) for step t.
     inverse_correction_2: f32,
     /// Learning rate / (1 − β₁ᵗ).
@@ -94,30 +109,9 @@ impl AdamWStep {
     fn new(step: usize, learning_rate: f64, weight_decay: f64) -> Self {
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         Self {
-            beta_1: BETA_1 as f32,
-            beta_2: BETA_2 as f32,
-            epsilon: EPSILON as f32,
-            rest_1: (1.0 - BETA_1) as f32,
-            rest_2: (1.0 - BETA_2) as f32,
             inverse_correction_2: (1.0 / (1.0 - BETA_2.powi(step))) as f32,
             rate: (learning_rate / (1.0 - BETA_1.powi(step))) as f32,
             kept: (1.0 - learning_rate * weight_decay) as f32,
         }
     }
-}
-
-/// \[factor, norm, loss\]: the norm of the whole gradient, the loss \[1\], and the factor that brings the
-/// norm down to `clip` (0 for any), which is not finite where either is not.
-pub(super) fn step_figures(gradients: &[Tensor<2>], loss: Tensor<1>, clip: f64) -> Tensor<1> {
-    let places = gradients.len() * PARTIAL_SUMS;
-    let mut sums = Tensor::<1>::zeros([places], &loss.device()).into_dispatch();
-    for (number, gradient) in gradients.iter().enumerate() {
-        let gradient = gradient.clone().into_dispatch();
-        sums = Dispatch::put_sums_of_squares(sums, number * PARTIAL_SUMS, gradient);
-    }
-    Tensor::from_dispatch(Dispatch::step_figures(
-        sums,
-        loss.into_dispatch(),
-        clip as f32,
-    ))
 }

@@ -2,19 +2,18 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
-use burn::tensor::Shape;
+use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::AdamWStep;
 use super::backend::{OptimizerBackend, PARTIAL_SUMS};
-use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, over_elements};
+use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, over_elements, uploaded};
 
 /// `struct Parameters` of `shaders/adamw.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct AdamWParameters {
     elements: u32,
-    step: AdamWStep,
 }
 
 /// `struct Parameters` of `shaders/sums_of_squares.wgsl`.
@@ -56,13 +55,11 @@ impl OptimizerBackend for CubeBackend {
         first_moment: CubeTensor,
         second_moment: CubeTensor,
         figures: CubeTensor,
-        step: AdamWStep,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [parameter, first, second] = [parameter, first_moment, second_moment].map(owned);
         let gradient = into_contiguous(gradient);
         let parameters = AdamWParameters {
             elements: elements(&parameter),
-            step,
         };
         over_elements(
             Kernel::new("adamw"),
@@ -89,9 +86,10 @@ impl OptimizerBackend for CubeBackend {
         sums
     }
 
-    fn step_figures(sums: CubeTensor, loss: CubeTensor, clip: f32) -> CubeTensor {
+    fn step_figures(sums: CubeTensor, loss: CubeTensor, clip: f32, step: AdamWStep) -> CubeTensor {
         let [sums, loss] = [sums, loss].map(into_contiguous);
-        let figures = empty(&sums, Shape::new([3]));
+        let of_step = uploaded(&sums, &[step], DType::F32);
+        let figures = empty(&sums, Shape::new([6]));
         let parameters = FigureParameters {
             sums: elements(&sums),
             clip,
@@ -100,7 +98,7 @@ impl OptimizerBackend for CubeBackend {
             Kernel::new("step_figures"),
             WORKGROUP_SIZE,
             [1, 1, 1],
-            &[&sums, &loss, &figures],
+            &[&sums, &loss, &of_step, &figures],
             &parameters,
         );
         figures
