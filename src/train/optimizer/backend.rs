@@ -6,8 +6,11 @@ use burn::backend::{Backend, backend_extension};
 
 use super::AdamWStep;
 
-/// Partial sums that a tensor's squares are brought down to.
-pub(super) const PARTIAL_SUMS: usize = 256;
+/// Partial sums that the squares of a tensor of so many elements are brought down to: enough of them to
+/// keep a large GPU busy, one for a few thousand elements.
+pub(super) fn partial_sums(elements: usize) -> usize {
+    elements.div_ceil(1 << 12).clamp(1, 256)
+}
 
 /// What a backend does for the optimiser.
 #[backend_extension(Cube, Flex)]
@@ -23,8 +26,8 @@ pub trait OptimizerBackend: Backend {
         figures: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Puts [`PARTIAL_SUMS`] sums of a tensor's squares into `sums` \[n\] from place `at` on, which
-    /// nobody else holds.
+    /// Puts the [`partial_sums`] of a tensor's squares into `sums` \[n\] from place `at` on, which nobody
+    /// else holds.
     fn put_sums_of_squares(
         sums: FloatTensor<Self>,
         at: usize,

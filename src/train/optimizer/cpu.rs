@@ -6,7 +6,7 @@ use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::backend::{OptimizerBackend, PARTIAL_SUMS};
+use super::backend::{OptimizerBackend, partial_sums};
 use super::{AdamWStep, BETA_1, BETA_2, EPSILON};
 use crate::vector::dot;
 
@@ -51,8 +51,9 @@ impl OptimizerBackend for Flex {
     fn put_sums_of_squares(mut sums: FlexTensor, at: usize, tensor: FlexTensor) -> FlexTensor {
         let tensor = contiguous(tensor);
         let values: &[f32] = tensor.storage();
-        let part = values.len().div_ceil(PARTIAL_SUMS).max(1);
-        let sums_of_tensor = &mut sums.storage_mut::<f32>()[at..at + PARTIAL_SUMS];
+        let places = partial_sums(values.len());
+        let part = values.len().div_ceil(places).max(1);
+        let sums_of_tensor = &mut sums.storage_mut::<f32>()[at..at + places];
         // Parts do not depend on the number of threads, so that neither does the sum.
         (sums_of_tensor.par_iter_mut(), values.par_chunks(part))
             .into_par_iter()

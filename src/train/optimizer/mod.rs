@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use bytemuck::{Pod, Zeroable};
 
 use crate::model::Parameters;
-use backend::{OptimizerBackend, PARTIAL_SUMS};
+use backend::{OptimizerBackend, partial_sums};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -49,11 +49,13 @@ impl AdamW {
         learning_rate: f64,
         weight_decay: f64,
     ) -> Tensor<1> {
-        let places = gradients.len() * PARTIAL_SUMS;
+        let places_of = |gradient: &Tensor<2>| partial_sums(gradient.shape().num_elements());
+        let places: usize = gradients.iter().map(places_of).sum();
         let mut sums = Tensor::<1>::zeros([places], &loss.device()).into_dispatch();
-        for (number, gradient) in gradients.iter().enumerate() {
-            let gradient = gradient.clone().into_dispatch();
-            sums = Dispatch::put_sums_of_squares(sums, number * PARTIAL_SUMS, gradient);
+        let mut at = 0;
+        for gradient in gradients {
+            sums = Dispatch::put_sums_of_squares(sums, at, gradient.clone().into_dispatch());
+            at += places_of(gradient);
         }
         Tensor::from_dispatch(Dispatch::step_figures(
             sums,

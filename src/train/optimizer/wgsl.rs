@@ -6,7 +6,7 @@ use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::AdamWStep;
-use super::backend::{OptimizerBackend, PARTIAL_SUMS};
+use super::backend::{OptimizerBackend, partial_sums};
 use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, over_elements, uploaded};
 
 /// `struct Parameters` of `shaders/adamw.wgsl`.
@@ -74,12 +74,13 @@ impl OptimizerBackend for CubeBackend {
         let (sums, tensor) = (owned(sums), into_contiguous(tensor));
         let parameters = SumParameters {
             elements: elements(&tensor),
-            at: u32::try_from(at).expect("there are fewer than 2^26 parameters"),
+            at: u32::try_from(at).expect("there are fewer than 2^24 parameters"),
         };
+        let workgroups = partial_sums(parameters.elements as usize);
         launch(
             Kernel::new("sums_of_squares"),
             WORKGROUP_SIZE,
-            [PARTIAL_SUMS as u32, 1, 1],
+            [workgroups as u32, 1, 1],
             &[&tensor, &sums],
             &parameters,
         );
