@@ -321,6 +321,14 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A file of the teacher's hidden states that is not what its name says.
+    #[error("{}: not the teacher's states of these samples: {message}; delete it", path.display())]
+    TeacherStates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A checkpoint that cannot be continued.
     #[error("{}: {message}", path.display())]
     Checkpoint {

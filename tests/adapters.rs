@@ -182,7 +182,7 @@ fn only_the_adapter_is_trained() {
             let mut trainer = Trainer::new(model.clone(), settings).unwrap();
             let before = trainer.model();
             let batch = || [Batch::new(&samples, vec![0, 1])];
-            let (_, gradients) = trainer.gradients(&batch());
+            let (_, gradients) = block_on(trainer.gradients(&batch())).unwrap();
             assert_eq!(gradients.len(), trainer.parameters().len());
             block_on(trainer.step(&batch(), 1e-2)).unwrap();
             block_on(trainer.step(&batch(), 1e-2)).unwrap();

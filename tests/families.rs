@@ -82,7 +82,7 @@ fn logits_losses_and_gradients_are_those_of_transformers() {
             let mut trainer = Trainer::new(model, settings).unwrap();
             let samples = samples(&file);
             let batch = Batch::new(&samples, (0..samples.len()).collect());
-            let (loss, gradients) = trainer.gradients(&[batch]);
+            let (loss, gradients) = block_on(trainer.gradients(&[batch])).unwrap();
             let expected: f64 = file.metadata["cross_entropy"].parse().unwrap();
             let loss = f64::from(values(loss)[0]);
             assert!(
@@ -189,7 +189,7 @@ fn gradient_checkpointing_changes_no_gradient() {
                     let mut trainer = Trainer::new(load(&folder, &device), settings).unwrap();
                     // After a step, that an adapter's second factor is not 0.
                     block_on(trainer.step(&batch, 1e-3)).unwrap();
-                    let (loss, gradients) = trainer.gradients(&batch);
+                    let (loss, gradients) = block_on(trainer.gradients(&batch)).unwrap();
                     (
                         values(loss),
                         gradients.into_iter().map(values).collect::<Vec<_>>(),

@@ -131,7 +131,7 @@ fn elastic_weight_consolidation_is_its_formula() {
             block_on(held.consolidate(&batch)).unwrap();
             let count = batch.positions as f64;
             tokens += count;
-            let (_, gradients) = free.gradients(&[batch]);
+            let (_, gradients) = block_on(free.gradients(&[batch])).unwrap();
             let squares: Vec<Vec<f64>> = gradients
                 .into_iter()
                 .map(|gradient| {

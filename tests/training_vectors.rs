@@ -13,6 +13,7 @@ use minift::eval::evaluate;
 use minift::model::CausalLm;
 use minift::objective::Objective;
 use minift::train::{TrainSettings, Trainer};
+use pollster::block_on;
 
 #[test]
 fn logits_agree_with_pytorch_on_every_device() {
@@ -46,7 +47,7 @@ fn trainings_agree_with_pytorch_on_every_device() {
                 .collect();
             let batch = |step: usize| Batch::new(&all, (step * 8..step * 8 + 8).collect());
 
-            let (_, gradients) = trainer.gradients(&[batch(0)]);
+            let (_, gradients) = block_on(trainer.gradients(&[batch(0)])).unwrap();
             for (spec, gradient) in model.decoder().parameters().iter().zip(gradients) {
                 let expected = file.f64(&format!("{name}.grad.{}", spec.name));
                 let error = largest_error(&values(gradient), expected) / largest(expected);
@@ -59,7 +60,7 @@ fn trainings_agree_with_pytorch_on_every_device() {
             }
 
             for (step, &expected) in file.f64(&format!("{name}.loss")).iter().enumerate() {
-                let measured = pollster::block_on(trainer.step(&[batch(step)], 1e-3)).unwrap();
+                let measured = block_on(trainer.step(&[batch(step)], 1e-3)).unwrap();
                 let error = (f64::from(measured.loss) - expected).abs() / expected;
                 assert!(
                     error <= 1e-3,
@@ -117,7 +118,7 @@ fn perplexities_agree_with_pytorch() {
             .samples(texts, &Preparation::to_length(256), name)
             .unwrap()
             .samples;
-        let found = pollster::block_on(evaluate(&model, &samples, 8)).unwrap();
+        let found = block_on(evaluate(&model, &samples, 8)).unwrap();
         let expected = &file["perplexity"][name];
         assert_eq!(found.tokens as u64, expected["tokens"].as_u64().unwrap());
         let expected = expected["perplexity"].as_f64().unwrap();

@@ -7,6 +7,7 @@ use burn::cubecl::logging::{LaunchObservation, LaunchObserver, ProfileDuration, 
 use serde::Serialize;
 
 use super::shape::Shape;
+use crate::shader::traffic;
 
 /// A kernel's share of a training step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +20,11 @@ pub struct KernelFigures {
     pub launches: usize,
     /// Time on the device in a step, by its own clock.
     pub seconds: f64,
+    /// Bytes that any kernel has to move for what it does: each element in once, out once. None for
+    /// kernels that are not minift's own.
+    pub bytes_needed: Option<u64>,
+    /// Bytes that it asks memory for, of which caches may have some.
+    pub bytes_moved: Option<u64>,
 }
 
 /// Counts launches, and keeps the device's own measurements of them where it is asked to.
@@ -79,7 +85,9 @@ pub(super) async fn profile<T>(
         ..Launches::default()
     });
     let observation = LaunchObservation::new(launches.clone());
+    traffic::begin();
     let result = work.await;
+    let traffic = traffic::end();
     drop(observation);
     let kernels = {
         let mut kernels = launches
@@ -102,12 +110,17 @@ pub(super) async fn profile<T>(
                 found.launches += launches;
                 found.seconds += seconds;
             }
-            None => figures.push(KernelFigures {
-                shape,
-                kernel,
-                launches,
-                seconds,
-            }),
+            None => {
+                let traffic = traffic.get(kernel.as_str());
+                figures.push(KernelFigures {
+                    shape,
+                    kernel,
+                    launches,
+                    seconds,
+                    bytes_needed: traffic.map(|traffic| traffic.needed as u64),
+                    bytes_moved: traffic.map(|traffic| traffic.moved as u64),
+                });
+            }
         }
     }
     figures.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));

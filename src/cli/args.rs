@@ -153,6 +153,10 @@ pub struct TrainArguments {
     /// Go on from the checkpoint that a stopped run with the same arguments left
     #[arg(long)]
     pub resume: bool,
+    /// Folder in which the teacher's hidden states are kept from one run to the next, for trainings of
+    /// the same model on the same samples; files in it may be deleted at any time
+    #[arg(long, value_name = "DIR", conflicts_with = "max_degeneralization")]
+    pub teacher_cache: Option<PathBuf>,
     /// Text to continue before and after training
     #[arg(long)]
     pub prompt: Option<String>,

@@ -58,7 +58,7 @@ fn lines(figures: &Figures) -> (&'static str, String) {
             of_step(step),
         ),
         Figures::Kernel(kernel) => (
-            "kernels of an MFT step                            launches   on the device",
+            "kernels of an MFT step                            launches   on the device   moved   of needed",
             of_kernel(kernel),
         ),
     }
@@ -104,8 +104,16 @@ fn of_step(step: &StepFigures) -> String {
 }
 
 fn of_kernel(kernel: &KernelFigures) -> String {
+    let traffic = match (kernel.bytes_moved, kernel.bytes_needed) {
+        (Some(moved), Some(needed)) => format!(
+            "{:>8.1} MiB   {:.2}",
+            moved as f64 / f64::from(1 << 20),
+            moved as f64 / needed as f64
+        ),
+        _ => String::new(),
+    };
     format!(
-        "{:<6}  {:<42}{:>8}   {}",
+        "{:<6}  {:<42}{:>8}   {}{traffic}",
         kernel.shape.name(),
         kernel.kernel,
         kernel.launches,

@@ -166,10 +166,15 @@ pub fn speed(done: &Done) -> String {
 
 /// What keeping the teacher's states saved.
 pub fn teacher_cache(cache: &TeacherCache) -> String {
+    let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+    let on_host = match cache.host_bytes {
+        0 => String::new(),
+        bytes => format!(", {:.1} MiB in the computer's memory", mebibytes(bytes)),
+    };
     format!(
-        "the teacher's states were at hand for {:.0} % of the tokens; {:.1} MiB of them are kept",
+        "the teacher's states were at hand for {:.0} % of the tokens; {:.1} MiB of them are kept{on_host}",
         100.0 * cache.hit_rate(),
-        cache.bytes as f64 / f64::from(1 << 20)
+        mebibytes(cache.device_bytes)
     )
 }
 

@@ -96,10 +96,17 @@ pub async fn run(
                 output.text(format!("Resume   after step {done} of {steps}"));
             }
             started["steps_done"] = run.steps_done().into();
+            let cache = arguments.teacher_cache.as_deref();
+            if let Some(folder) = cache {
+                read_teacher_states(&mut run, folder, output)?;
+            }
             output.object(&started);
             output.text("");
             let untouched = setup::continuations(&model, &prompts).await?;
-            let trained = train(run, settings, &checkpoints, output, cancel).await?;
+            let trained = train(&mut run, settings, &checkpoints, output, cancel).await?;
+            if let Some(folder) = cache {
+                write_teacher_states(&run, folder, output).await;
+            }
             trained.map(|trained| (trained, untouched))
         }
         Some(bound) => {
@@ -185,6 +192,10 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
         ..arguments.training.settings()?
     };
     settings.validate()?;
+    if arguments.teacher_cache.is_some() && !settings.objective.needs_teacher() {
+        let expected = "none with --method ft, which has no teacher";
+        return Err(Error::setting("teacher-cache", "given", expected));
+    }
     if arguments.max_degeneralization.is_some() && arguments.resume {
         let expected = "none with --max-degeneralization, which tries several trainings";
         return Err(Error::setting("resume", "given", expected));
@@ -192,16 +203,38 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
     Ok(settings)
 }
 
+/// Begins with the teacher's states that another run left in a folder, where that can be done.
+fn read_teacher_states(run: &mut Run, folder: &Path, output: &Output) -> Result<()> {
+    // A place that cannot be written to is better known before the training than after it.
+    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+    match run.read_teacher_states(folder) {
+        Ok(true) => output.text("Teacher  its states are at hand from another run"),
+        Ok(false) => {}
+        Err(error) => output.text(format!("warning: {error}; they are computed anew")),
+    }
+    Ok(())
+}
+
+/// Leaves the teacher's states for other runs. What was trained is worth more than they are, so that
+/// nothing ends if they cannot be written.
+async fn write_teacher_states(run: &Run, folder: &Path, output: &Output) {
+    if let Err(error) = run.write_teacher_states(folder).await {
+        output.text(format!(
+            "warning: {error}; the teacher's states are not kept"
+        ));
+    }
+}
+
 /// Trains from where the run is; `None` if cancelled.
 async fn train(
-    mut run: Run,
+    run: &mut Run,
     settings: TrainSettings,
     checkpoints: &Checkpoints,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Option<Trained>> {
     let title = settings.title();
-    let ending = drive(&mut run, Some(checkpoints), cancel, |event| {
+    let ending = drive(run, Some(checkpoints), cancel, |event| {
         output.event(&title, event);
     })
     .await?;

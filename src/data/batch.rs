@@ -34,7 +34,7 @@ pub struct Batch {
 impl Batch {
     /// The batch of those samples of a list.
     pub fn new(list: &[Sample], samples: Vec<usize>) -> Self {
-        let lengths: Vec<usize> = samples.iter().map(|&index| list[index].len() - 1).collect();
+        let lengths: Vec<usize> = samples.iter().map(|&index| list[index].inputs()).collect();
         let length = lengths.iter().copied().max().unwrap_or(0);
         let mut tokens = vec![0; samples.len() * length];
         let mut labels = vec![MASKED; samples.len() * length];

@@ -75,6 +75,11 @@ impl Sample {
         self.tokens.len()
     }
 
+    /// Number of its tokens that a model is given: all but the last.
+    pub fn inputs(&self) -> usize {
+        self.tokens.len().saturating_sub(1)
+    }
+
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::backend::MatrixProductBackend;
-use crate::shader::{Kernel, empty, launch, over_elements};
+use crate::shader::{Kernel, empty, launch, over_elements, reads, writes};
 
 /// A kernel and the rows and columns of its workgroups' tiles.
 struct Tiling {
@@ -68,7 +68,13 @@ impl MatrixProductBackend for CubeBackend {
             Kernel::new(tiling.kernel),
             INVOCATIONS,
             workgroups,
-            &[&a, &b, &products],
+            &[
+                reads(&a).times(f64::from(
+                    parameters.columns.div_ceil(tiling.columns as u32),
+                )),
+                reads(&b).times(f64::from(parameters.rows.div_ceil(tiling.rows as u32))),
+                writes(&products),
+            ],
             &parameters,
         );
         if parts == 1 {
@@ -82,7 +88,7 @@ impl MatrixProductBackend for CubeBackend {
         over_elements(
             Kernel::new("sum_of_parts"),
             parameters.elements,
-            &[&products, &product],
+            &[reads(&products), writes(&product)],
             &parameters,
         );
         product

@@ -255,6 +255,12 @@ impl CausalLm {
         )
     }
 
+    /// The `config.json` that it was read from.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn config_bytes(&self) -> &[u8] {
+        &self.reader.files().config
+    }
+
     /// The weights files that it was read from.
     pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
         self.reader

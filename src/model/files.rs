@@ -20,6 +20,22 @@ pub enum FileBytes {
     InMemory(Cow<'static, [u8]>),
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl FileBytes {
+    /// Maps a file into memory.
+    pub(crate) fn map(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
+        let length = file.metadata().map_err(Error::io("open", path))?.len();
+        if length == 0 {
+            return Ok(Self::InMemory(Cow::Borrowed(&[])));
+        }
+        // SAFETY: the map is read-only; like every reader of mapped weights (safetensors' own included)
+        // it relies on nobody truncating the file while it is being read.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
+        Ok(Self::Mapped(map))
+    }
+}
+
 impl std::ops::Deref for FileBytes {
     type Target = [u8];
 
@@ -89,7 +105,7 @@ impl ModelFiles {
             if !path.exists() {
                 Ok(None)
             } else if file.ends_with(WEIGHTS_ENDING) {
-                map(&path).map(Some)
+                FileBytes::map(&path).map(Some)
             } else {
                 let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
                 Ok(Some(FileBytes::InMemory(bytes.into())))
@@ -264,18 +280,4 @@ pub(crate) fn names_of_parts(index: &[u8], path: &Path) -> Result<Vec<String>> {
 fn is_name_of_part(name: &str) -> bool {
     let is_character = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.bytes().all(is_character) && !name.starts_with('.') && name.ends_with(WEIGHTS_ENDING)
-}
-
-/// Maps a file into memory.
-#[cfg(not(target_arch = "wasm32"))]
-fn map(path: &Path) -> Result<FileBytes> {
-    let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
-    let length = file.metadata().map_err(Error::io("open", path))?.len();
-    if length == 0 {
-        return Ok(FileBytes::InMemory(Cow::Borrowed(&[])));
-    }
-    // SAFETY: the map is read-only; like every reader of mapped weights (safetensors' own included)
-    // it relies on nobody truncating the file while it is being loaded.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
-    Ok(FileBytes::Mapped(map))
 }

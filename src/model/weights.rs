@@ -190,6 +190,25 @@ impl<'a> NamedTensor<'a> {
 /// Where bytes go, piece by piece.
 pub type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
+/// The beginning of a safetensors file of tensors that follow one after the other, each by its name.
+///
+/// # Panics
+///
+/// If they do not.
+pub fn header(tensors: Vec<(String, TensorInfo)>, metadata: HashMap<String, String>) -> Vec<u8> {
+    /// What follows the header begins at a multiple of this.
+    const ALIGNMENT: usize = 8;
+    let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
+    let header = Metadata::new(metadata, tensors)
+        .expect("tensors of their own shapes, one after the other, make a file");
+    let mut json =
+        serde_json::to_vec(&header).expect("names, shapes and offsets can always be written");
+    json.resize(json.len().next_multiple_of(ALIGNMENT), b' ');
+    let mut header = (json.len() as u64).to_le_bytes().to_vec();
+    header.append(&mut json);
+    header
+}
+
 /// Writes a safetensors file of float32 tensors with such metadata, one tensor after the other: no more
 /// than one of them is held beside those on the device. Python's libraries want `format` = `pt` in the
 /// metadata to read it as a model.
@@ -202,8 +221,6 @@ pub async fn write(
     metadata: HashMap<String, String>,
     put: Put<'_>,
 ) -> Result<()> {
-    /// What follows the header begins at a multiple of this.
-    const ALIGNMENT: usize = 8;
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     let mut end = 0;
     let infos = tensors.iter().map(|tensor| {
@@ -216,13 +233,7 @@ pub async fn write(
         };
         (tensor.name.clone(), info)
     });
-    let header = Metadata::new(Some(metadata), infos.collect())
-        .expect("tensors of their own shapes, one after the other, make a file");
-    let mut header =
-        serde_json::to_vec(&header).expect("names, shapes and offsets can always be written");
-    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
-    put(&(header.len() as u64).to_le_bytes())?;
-    put(&header)?;
+    put(&header(infos.collect(), metadata))?;
     for tensor in tensors {
         let values = crate::device::read(tensor.values.clone()).await?;
         if cfg!(target_endian = "little") {

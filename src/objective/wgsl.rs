@@ -8,7 +8,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::{ObjectiveBackend, TeacherLogits};
 use super::settings::{Objective, Scope};
-use crate::shader::{Kernel, Rows, empty, has_subgroups, launch_rows};
+use crate::shader::{
+    Bound, Kernel, Rows, empty, has_subgroups, launch_rows, reads, updates, writes,
+};
 
 impl ObjectiveBackend for CubeBackend {
     fn corrected_target(
@@ -25,7 +27,12 @@ impl ObjectiveBackend for CubeBackend {
                 quads: false,
                 ..rows(&target)
             },
-            &[&teacher, &into_contiguous(labels), &target],
+            // Softmax and correction know the whole row before the first target is written.
+            &[
+                reads(&teacher).times(2.0),
+                reads(&into_contiguous(labels)),
+                writes(&target),
+            ],
             &parameters,
         );
         target
@@ -54,7 +61,14 @@ impl ObjectiveBackend for CubeBackend {
         launch(
             "distillation_loss",
             rows(&student),
-            &[&student, &teacher, &labels, &losses],
+            // A row's softmax and correction are known before its gradient is, so that both logits are
+            // read twice.
+            &[
+                updates(&student).times(2.0),
+                reads(&teacher).times(2.0),
+                reads(&labels),
+                writes(&losses),
+            ],
             &parameters,
         );
         (losses, student)
@@ -114,7 +128,7 @@ fn rows(logits: &CubeTensor) -> Rows {
     }
 }
 
-fn launch(kernel: &'static str, rows: Rows, tensors: &[&CubeTensor], parameters: &Parameters) {
+fn launch(kernel: &'static str, rows: Rows, tensors: &[Bound<'_>], parameters: &Parameters) {
     launch_rows(
         Kernel::of_rows(kernel, rows),
         rows.workgroup_size,

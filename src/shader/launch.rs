@@ -13,6 +13,7 @@ use burn::cubecl::{CubeKernel, PrecompiledSource};
 use burn::tensor::{DType, Shape};
 use bytemuck::Pod;
 
+use super::traffic::{self, Bound};
 use super::{Kernel, WORKGROUP_SIZE, WORKGROUPS_X};
 
 /// A kernel of `shaders/` as cubecl takes it.
@@ -91,17 +92,18 @@ pub(crate) fn launch(
     kernel: Kernel,
     workgroup_size: u32,
     [x, y, z]: [u32; 3],
-    tensors: &[&CubeTensor],
+    tensors: &[Bound<'_>],
     parameters: &impl Pod,
 ) {
-    let client = &tensors[0].client;
+    traffic::count(kernel.name, tensors);
+    let client = &tensors[0].tensor.client;
     // In whole groups of 16 bytes, as uniforms are. The runtime keeps those that it has seen.
     let mut words = vec![0_u64; size_of_val(parameters).div_ceil(16) * 2];
     let bytes = bytemuck::bytes_of(parameters);
     bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     let buffers = tensors
         .iter()
-        .map(|tensor| tensor.handle.clone().binding())
+        .map(|bound| bound.tensor.handle.clone().binding())
         .collect();
     client.launch(
         Box::new(Launched {
@@ -128,7 +130,7 @@ pub(crate) fn launch_rows(
     kernel: Kernel,
     workgroup_size: u32,
     rows: u32,
-    tensors: &[&CubeTensor],
+    tensors: &[Bound<'_>],
     parameters: &impl Pod,
 ) {
     let workgroups = [rows.min(WORKGROUPS_X), rows.div_ceil(WORKGROUPS_X), 1];
@@ -139,7 +141,7 @@ pub(crate) fn launch_rows(
 pub(crate) fn over_elements(
     kernel: Kernel,
     elements: u32,
-    tensors: &[&CubeTensor],
+    tensors: &[Bound<'_>],
     parameters: &impl Pod,
 ) {
     // Beyond these an invocation takes several elements.

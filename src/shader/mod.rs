@@ -2,8 +2,10 @@
 //! launched.
 
 mod launch;
+pub(crate) mod traffic;
 
 pub(crate) use launch::{empty, has_subgroups, launch, launch_rows, over_elements, uploaded};
+pub(crate) use traffic::{Bound, reads, updates, writes};
 
 /// A kernel: its name, which is its file's, and its complete WGSL text. The entry point is `main`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -57,7 +57,7 @@ struct Load {
 
 impl Load {
     fn new(data: &RunData, settings: &TrainSettings) -> Result<Self> {
-        let inputs = |sample: &Sample| sample.len() as u64 - 1;
+        let inputs = |sample: &Sample| sample.inputs() as u64;
         let longest = |samples: &[Sample]| samples.iter().map(inputs).max().unwrap_or(0);
         let replays = settings.replay_ratio > 0.0;
         let replay: &[Sample] = if replays { &data.replay } else { &[] };
@@ -142,7 +142,12 @@ impl MemoryEstimate {
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);
         let states = load.seen * hidden * settings.teacher_states.bytes() as u64;
-        let states = states.min(settings.teacher_cache_bytes as u64);
+        // What is kept on the host is memory of the device where that is the CPU.
+        let on_host = match model.device().adapter() {
+            None => settings.teacher_host_bytes as u64,
+            Some(_) => 0,
+        };
+        let states = states.min((settings.teacher_cache_bytes as u64).saturating_add(on_host));
         let parts = [
             ("weights", parameters),
             // With an adapter the weights stay what they are.

@@ -38,6 +38,7 @@ impl Pace {
     ) -> Result<Self> {
         let settings = TrainSettings {
             teacher_cache_bytes: 0,
+            teacher_host_bytes: 0,
             ..settings.clone()
         };
         settings.validate()?;

@@ -174,6 +174,35 @@ impl Run {
         self.trainer.teacher_cache()
     }
 
+    /// Begins with the teacher's hidden states that a run of the same model on the same samples left in
+    /// a folder, if one did; whether that is so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they cannot be read, [`Error::TeacherStates`] if they cannot be used. The run
+    /// can go on without.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_teacher_states(&mut self, folder: &std::path::Path) -> Result<bool> {
+        match &mut self.trainer.teacher {
+            Some(teacher) => teacher.read(folder, &self.samples),
+            None => Ok(false),
+        }
+    }
+
+    /// Leaves the teacher's hidden states, as far as they are known and kept, in a folder for later
+    /// runs of the same model on the same samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they cannot be written, [`Error::Device`] if the device fails.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn write_teacher_states(&self, folder: &std::path::Path) -> Result<()> {
+        match &self.trainer.teacher {
+            Some(teacher) => teacher.write(folder, &self.samples).await,
+            None => Ok(()),
+        }
+    }
+
     /// Does the next piece of work and says what came of it; `None` when all is done.
     ///
     /// # Errors

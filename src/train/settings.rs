@@ -70,11 +70,20 @@ pub struct TrainSettings {
     pub evaluate_every: usize,
     /// Bytes of a tile of logits in the loss.
     pub tile_bytes: usize,
-    /// Bytes for the teacher's hidden states; samples beyond it are computed anew in every epoch.
+    /// Bytes for the teacher's hidden states on the device.
     pub teacher_cache_bytes: usize,
+    /// Bytes for those of further samples in the host's memory; beyond them they are computed anew in
+    /// every epoch.
+    #[serde(default = "default_host_bytes")]
+    pub teacher_host_bytes: usize,
     /// In what numbers they are kept.
     #[serde(default)]
     pub teacher_states: KeptStates,
+}
+
+/// None where addresses have 32 bits, as in a browser.
+fn default_host_bytes() -> usize {
+    usize::try_from(4_u64 << 30).unwrap_or(0)
 }
 
 impl Default for TrainSettings {
@@ -98,6 +107,7 @@ impl Default for TrainSettings {
             evaluate_every: 0,
             tile_bytes: DEFAULT_TILE_BYTES,
             teacher_cache_bytes: 1 << 30,
+            teacher_host_bytes: default_host_bytes(),
             teacher_states: KeptStates::Float32,
         }
     }

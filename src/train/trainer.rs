@@ -7,7 +7,7 @@ use super::consolidation::Consolidation;
 use super::gradients::Work;
 use super::optimizer::AdamW;
 use super::settings::TrainSettings;
-use super::teacher::{Teacher, TeacherCache};
+use super::teacher::{Keeping, Teacher, TeacherCache};
 use crate::data::Batch;
 use crate::device;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ use crate::objective::Objective;
 #[derive(Clone, Debug)]
 pub struct Trainer {
     model: CausalLm,
-    teacher: Option<Teacher>,
+    pub(super) teacher: Option<Teacher>,
     consolidation: Option<Consolidation>,
     settings: TrainSettings,
     pub(super) state: State,
@@ -58,8 +58,12 @@ impl Trainer {
     pub fn new(model: CausalLm, settings: TrainSettings) -> Result<Self> {
         settings.validate()?;
         let teacher = settings.objective.needs_teacher().then(|| {
-            let (bytes, kept) = (settings.teacher_cache_bytes, settings.teacher_states);
-            Teacher::new(model.without_adapter(), bytes, kept)
+            let keeping = Keeping {
+                numbers: settings.teacher_states,
+                device_bytes: settings.teacher_cache_bytes,
+                host_bytes: settings.teacher_host_bytes,
+            };
+            Teacher::new(model.without_adapter(), keeping)
         });
         let model = match &settings.adapter {
             None => model,
@@ -143,7 +147,7 @@ impl Trainer {
     ///
     /// [`crate::Error::Device`] if the device fails.
     pub async fn step(&mut self, batches: &[Batch], learning_rate: f64) -> Result<Measured> {
-        let (mut loss, mut gradients) = self.gradients(batches);
+        let (mut loss, mut gradients) = self.gradients(batches).await?;
         if let Some(consolidation) = &self.consolidation {
             let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
             (loss, gradients) = consolidation.hold(strength, parameters, loss, gradients);
@@ -176,16 +180,19 @@ impl Trainer {
     /// The mean loss \[1\] over the positions of all batches and its gradient with respect to every
     /// parameter.
     ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Device`] if the device fails.
+    ///
     /// # Panics
     ///
     /// If there is no batch.
-    pub fn gradients(&mut self, batches: &[Batch]) -> (Tensor<1>, Parameters) {
+    pub async fn gradients(&mut self, batches: &[Batch]) -> Result<(Tensor<1>, Parameters)> {
         let positions = batches.iter().map(|batch| batch.positions).sum();
-        let mut parts = batches
-            .iter()
-            .map(|batch| self.gradients_of_batch(batch, positions));
-        let (mut loss, mut gradients) = parts.next().expect("at least one batch");
-        for (part, of_parameters) in parts {
+        let (first, rest) = batches.split_first().expect("at least one batch");
+        let (mut loss, mut gradients) = self.gradients_of_batch(first, positions).await?;
+        for batch in rest {
+            let (part, of_parameters) = self.gradients_of_batch(batch, positions).await?;
             loss = loss + part;
             gradients = gradients
                 .into_iter()
@@ -193,15 +200,19 @@ impl Trainer {
                 .map(|(a, b)| a + b)
                 .collect();
         }
-        (loss, gradients)
+        Ok((loss, gradients))
     }
 
     /// A batch's share of the mean over `positions`.
-    fn gradients_of_batch(&mut self, batch: &Batch, positions: usize) -> (Tensor<1>, Parameters) {
-        let teacher = self
-            .teacher
-            .as_mut()
-            .map(|teacher| teacher.predictions(batch));
+    async fn gradients_of_batch(
+        &mut self,
+        batch: &Batch,
+        positions: usize,
+    ) -> Result<(Tensor<1>, Parameters)> {
+        let teacher = match &mut self.teacher {
+            Some(teacher) => Some(teacher.predictions(batch).await?),
+            None => None,
+        };
         // Another draw for each batch, the same each time.
         let first = batch.samples.first().copied().unwrap_or(0) as u64;
         let seed = self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first;
@@ -214,6 +225,6 @@ impl Trainer {
             positions,
             tile_bytes: self.settings.tile_bytes,
         };
-        work.gradients(self.settings.gradient_checkpointing)
+        Ok(work.gradients(self.settings.gradient_checkpointing))
     }
 }

@@ -8,7 +8,10 @@ use bytemuck::{Pod, Zeroable};
 
 use super::backend::FusedBackend;
 use crate::model::visible::Visible;
-use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, launch_rows, over_elements, uploaded};
+use crate::shader::{
+    Bound, Kernel, WORKGROUP_SIZE, empty, launch, launch_rows, over_elements, reads, uploaded,
+    writes,
+};
 
 /// Rows of a workgroup of the norms; the value of `ROWS` in the shaders.
 const ROWS_OF_WORKGROUP: u32 = 4;
@@ -112,8 +115,25 @@ impl Attention {
         }
     }
 
+    /// Heads of queries that a head of keys serves.
+    fn heads_of_key(&self) -> f64 {
+        f64::from(self.parameters.heads / self.parameters.key_heads)
+    }
+
+    /// How often a key is read by workgroups of queries that all see what is before them.
+    fn key_reads(&self) -> f64 {
+        let workgroups = f64::from(self.parameters.length.div_ceil(INVOCATIONS));
+        self.heads_of_key() * 0.5 * (workgroups + 1.0)
+    }
+
+    /// How often a query is read by workgroups of keys that all are seen by what is after them.
+    fn query_reads(&self) -> f64 {
+        let workgroups = f64::from(self.parameters.key_length.div_ceil(INVOCATIONS));
+        0.5 * (workgroups + 1.0)
+    }
+
     /// Runs a kernel with an invocation for each of `positions` of `heads` of every sample.
-    fn launch(&self, name: &'static str, [positions, heads]: [u32; 2], tensors: &[&CubeTensor]) {
+    fn launch(&self, name: &'static str, [positions, heads]: [u32; 2], tensors: &[Bound<'_>]) {
         let workgroups = [positions.div_ceil(INVOCATIONS), heads, self.batch];
         let kernel = Kernel::of_heads(name, self.head_size);
         launch(kernel, INVOCATIONS, workgroups, tensors, &self.parameters);
@@ -129,7 +149,7 @@ impl FusedBackend for CubeBackend {
             Kernel::new("rms_norm"),
             WORKGROUP_SIZE,
             parameters.rows.div_ceil(ROWS_OF_WORKGROUP),
-            &[&x, &weight, &out],
+            &[reads(&x).times(2.0), reads(&weight), writes(&out)],
             &parameters,
         );
         out
@@ -156,7 +176,13 @@ impl FusedBackend for CubeBackend {
             Kernel::new("rms_norm_backward"),
             WORKGROUP_SIZE,
             workgroups,
-            &[&x, &weight, &upstream, &of_x, &partial],
+            &[
+                reads(&x).times(2.0),
+                reads(&weight),
+                reads(&upstream).times(2.0),
+                writes(&of_x),
+                writes(&partial),
+            ],
             &parameters,
         );
         let of_weight = Self::float_reshape(Self::float_sum_dim(partial, 0), weight.shape());
@@ -177,7 +203,7 @@ impl FusedBackend for CubeBackend {
         over_elements(
             Kernel::new("rotate"),
             parameters.pairs,
-            &[&x, &cosine, &sine, &out],
+            &[reads(&x), reads(&cosine), reads(&sine), writes(&out)],
             &parameters,
         );
         out
@@ -190,7 +216,7 @@ impl FusedBackend for CubeBackend {
         over_elements(
             Kernel::new("silu_multiply"),
             parameters.elements,
-            &[&gate, &up, &out],
+            &[reads(&gate), reads(&up), writes(&out)],
             &parameters,
         );
         out
@@ -208,7 +234,13 @@ impl FusedBackend for CubeBackend {
         over_elements(
             Kernel::new("silu_multiply_backward"),
             parameters.elements,
-            &[&gate, &up, &upstream, &of_gate, &of_up],
+            &[
+                reads(&gate),
+                reads(&up),
+                reads(&upstream),
+                writes(&of_gate),
+                writes(&of_up),
+            ],
             &parameters,
         );
         (of_gate, of_up)
@@ -228,7 +260,13 @@ impl FusedBackend for CubeBackend {
         attention.launch(
             "attention",
             [length, heads],
-            &[&query, &key, &value, &attention.beginnings, &out],
+            &[
+                reads(&query),
+                reads(&key).times(attention.key_reads()),
+                reads(&value).times(attention.key_reads()),
+                reads(&attention.beginnings),
+                writes(&out),
+            ],
         );
         out
     }
@@ -255,14 +293,15 @@ impl FusedBackend for CubeBackend {
         attention.launch(
             "attention_query_gradient",
             [length, heads],
+            // All keys and values once for the softmax and once for the gradient.
             &[
-                &query,
-                &key,
-                &value,
-                &attention.beginnings,
-                &upstream,
-                &of_query,
-                &known_of_query,
+                reads(&query),
+                reads(&key).times(2.0 * attention.key_reads()),
+                reads(&value).times(2.0 * attention.key_reads()),
+                reads(&attention.beginnings),
+                reads(&upstream),
+                writes(&of_query),
+                writes(&known_of_query),
             ],
         );
         // Of each head that a key serves by itself.
@@ -274,13 +313,13 @@ impl FusedBackend for CubeBackend {
             "attention_key_gradient",
             [key_length, heads],
             &[
-                &query,
-                &key,
-                &value,
-                &upstream,
-                &known_of_query,
-                &of_keys,
-                &of_values,
+                reads(&query).times(attention.query_reads()),
+                reads(&key).times(attention.heads_of_key()),
+                reads(&value).times(attention.heads_of_key()),
+                reads(&upstream).times(attention.query_reads()),
+                reads(&known_of_query).times(attention.query_reads()),
+                writes(&of_keys),
+                writes(&of_values),
             ],
         );
         let over_heads = |of_heads: CubeTensor| {

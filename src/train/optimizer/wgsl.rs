@@ -7,7 +7,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::AdamWStep;
 use super::backend::{OptimizerBackend, partial_sums};
-use crate::shader::{Kernel, WORKGROUP_SIZE, empty, launch, over_elements, uploaded};
+use crate::shader::{
+    Kernel, WORKGROUP_SIZE, empty, launch, over_elements, reads, updates, uploaded, writes,
+};
 
 /// `struct Parameters` of `shaders/adamw.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -64,7 +66,13 @@ impl OptimizerBackend for CubeBackend {
         over_elements(
             Kernel::new("adamw"),
             parameters.elements,
-            &[&parameter, &gradient, &first, &second, &figures],
+            &[
+                updates(&parameter),
+                reads(&gradient),
+                updates(&first),
+                updates(&second),
+                reads(&figures),
+            ],
             &parameters,
         );
         (parameter, first, second)
@@ -81,7 +89,7 @@ impl OptimizerBackend for CubeBackend {
             Kernel::new("sums_of_squares"),
             WORKGROUP_SIZE,
             [workgroups as u32, 1, 1],
-            &[&tensor, &sums],
+            &[reads(&tensor), writes(&sums)],
             &parameters,
         );
         sums
@@ -99,7 +107,12 @@ impl OptimizerBackend for CubeBackend {
             Kernel::new("step_figures"),
             WORKGROUP_SIZE,
             [1, 1, 1],
-            &[&sums, &loss, &of_step, &figures],
+            &[
+                reads(&sums),
+                reads(&loss),
+                reads(&of_step),
+                writes(&figures),
+            ],
             &parameters,
         );
         figures

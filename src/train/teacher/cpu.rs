@@ -7,18 +7,15 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::backend::HalvesBackend;
+use super::host;
 
 impl HalvesBackend for Flex {
     fn to_halves(tensor: FlexTensor) -> FlexTensor {
         let tensor = tensor.to_contiguous();
-        let largest = f16::MAX.to_f32();
-        let mut values = tensor.storage::<f32>().to_vec();
-        for value in &mut values {
-            *value = value.clamp(-largest, largest);
-        }
+        let values: &[f32] = tensor.storage();
         let mut words = vec![0_i32; values.len().div_ceil(2)];
         let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut words);
-        halves[..values.len()].convert_from_f32_slice(&values);
+        host::to_halves(values, &mut halves[..values.len()]);
         let length = words.len();
         FlexTensor::from_data(TensorData::new(words, [length]))
     }

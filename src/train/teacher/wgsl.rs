@@ -6,7 +6,7 @@ use burn::tensor::{DType, Shape};
 use bytemuck::{Pod, Zeroable};
 
 use super::backend::HalvesBackend;
-use crate::shader::{Kernel, empty, over_elements};
+use crate::shader::{Bound, Kernel, empty, over_elements, reads, writes};
 
 /// `struct Parameters` of `shaders/to_halves.wgsl` and `shaders/from_halves.wgsl`.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -16,7 +16,7 @@ struct Parameters {
 }
 
 /// Runs a kernel over pairs of values.
-fn launch(kernel: &'static str, values: usize, tensors: &[&CubeTensor]) {
+fn launch(kernel: &'static str, values: usize, tensors: &[Bound<'_>]) {
     let values = u32::try_from(values).expect("a sample's states are fewer than 2^32");
     let kernel = Kernel::new(kernel);
     over_elements(kernel, values.div_ceil(2), tensors, &Parameters { values });
@@ -30,13 +30,17 @@ impl HalvesBackend for CubeBackend {
             dtype: DType::I32,
             ..empty(&tensor, Shape::new([values.div_ceil(2)]))
         };
-        launch("to_halves", values, &[&tensor, &halves]);
+        launch("to_halves", values, &[reads(&tensor), writes(&halves)]);
         halves
     }
 
     fn from_halves(halves: CubeTensor, rows: usize, columns: usize) -> CubeTensor {
         let tensor = empty(&halves, Shape::new([rows, columns]));
-        launch("from_halves", rows * columns, &[&halves, &tensor]);
+        launch(
+            "from_halves",
+            rows * columns,
+            &[reads(&halves), writes(&tensor)],
+        );
         tensor
     }
 }

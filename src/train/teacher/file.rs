@@ -1,0 +1,151 @@
+//! The teacher's hidden states in a file, from one run to the next: a safetensors file with a tensor
+//! \[inputs, hidden size\] for each sample, called by its number, in a folder for any number of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorInfo;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use super::KeptStates;
+use crate::data::Sample;
+use crate::error::{Error, Result};
+use crate::files::FileWriter;
+use crate::model::{CausalLm, FileBytes, weights};
+
+/// Part of every file's hash: another one for another layout.
+const LAYOUT: &str = "minift teacher states 1";
+
+impl KeptStates {
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::Float32 => Dtype::F32,
+            Self::Float16 => Dtype::F16,
+        }
+    }
+}
+
+/// Where the states of a model on those samples stand in a folder: called by a hash of all that they
+/// depend on, which is the model's configuration and weights, the tokens and the texts' bounds.
+pub(super) fn place(
+    folder: &Path,
+    model: &CausalLm,
+    samples: &[Sample],
+    kept: KeptStates,
+) -> PathBuf {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(LAYOUT.as_bytes());
+    part(&[kept.bytes() as u8]);
+    part(model.config_bytes());
+    for bytes in model.weight_bytes() {
+        part(bytes);
+    }
+    for sample in samples {
+        let numbers = sample.tokens().iter().flat_map(|token| token.to_le_bytes());
+        part(&numbers.collect::<Vec<u8>>());
+        let bounds = sample.beginnings().iter();
+        let bounds = bounds.flat_map(|&beginning| (beginning as u64).to_le_bytes());
+        part(&bounds.collect::<Vec<u8>>());
+    }
+    let mut name = String::new();
+    for byte in &hash.finalize()[..16] {
+        let _ = write!(name, "{byte:02x}");
+    }
+    folder.join(format!("{name}.safetensors"))
+}
+
+/// Such a file, opened.
+#[derive(Debug)]
+pub(super) struct StatesFile {
+    bytes: FileBytes,
+    /// Where the states of each sample are.
+    places: HashMap<usize, Range<usize>>,
+}
+
+impl StatesFile {
+    /// Opens a file of states of those samples.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be read, [`Error::TeacherStates`] if it is not what its name says.
+    pub fn open(path: &Path, samples: &[Sample], width: usize, kept: KeptStates) -> Result<Self> {
+        let fault = |message: String| Error::TeacherStates {
+            path: path.to_path_buf(),
+            message,
+        };
+        let bytes = FileBytes::map(path)?;
+        let (header, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| fault(error.to_string()))?;
+        // What follows the header's length and the header.
+        let data = size_of::<u64>() + header;
+        let mut places = HashMap::new();
+        for (name, info) in metadata.tensors() {
+            let sample: Option<usize> = name.parse().ok();
+            let Some((number, sample)) = sample.and_then(|i| Some((i, samples.get(i)?))) else {
+                return Err(fault(format!("there is no sample {name:?}")));
+            };
+            let expected = [sample.inputs(), width];
+            if info.dtype != kept.dtype() || info.shape != expected {
+                return Err(fault(format!(
+                    "sample {name} is {:?} {:?}, not {:?} {expected:?}",
+                    info.dtype,
+                    info.shape,
+                    kept.dtype()
+                )));
+            }
+            let (start, end) = info.data_offsets;
+            places.insert(number, data + start..data + end);
+        }
+        Ok(Self { bytes, places })
+    }
+
+    /// The bytes of a sample's states.
+    pub fn get(&self, sample: usize) -> Option<&[u8]> {
+        let place = self.places.get(&sample)?;
+        Some(&self.bytes[place.clone()])
+    }
+
+    /// Samples whose states it has.
+    pub fn samples(&self) -> impl Iterator<Item = usize> {
+        self.places.keys().copied()
+    }
+}
+
+/// Writes such a file of the samples of those numbers of inputs; `bytes_of` gives the bytes of each.
+///
+/// # Errors
+///
+/// [`Error::Io`], and the errors of `bytes_of`.
+pub(super) async fn write(
+    path: &Path,
+    inputs: &BTreeMap<usize, usize>,
+    width: usize,
+    kept: KeptStates,
+    mut bytes_of: impl AsyncFnMut(usize) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let mut end = 0;
+    let infos = inputs.iter().map(|(sample, &inputs)| {
+        let start = end;
+        end += inputs * width * kept.bytes();
+        let info = TensorInfo {
+            dtype: kept.dtype(),
+            shape: vec![inputs, width],
+            data_offsets: (start, end),
+        };
+        (sample.to_string(), info)
+    });
+    let header = weights::header(infos.collect(), HashMap::new());
+    let mut file = FileWriter::new(path)?;
+    file.write(&header)?;
+    for &sample in inputs.keys() {
+        file.write(&bytes_of(sample).await?)?;
+    }
+    file.finish()
+}

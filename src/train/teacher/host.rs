@@ -1,0 +1,52 @@
+//! The teacher's hidden states in the host's memory and in files: little-endian numbers, row by row.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
+use super::KeptStates;
+
+/// Rounds to float16; values beyond its range become its largest.
+pub(super) fn to_halves(values: &[f32], halves: &mut [f16]) {
+    let largest = f16::MAX.to_f32();
+    let clamped: Vec<f32> = values
+        .iter()
+        .map(|value| value.clamp(-largest, largest))
+        .collect();
+    halves.convert_from_f32_slice(&clamped);
+}
+
+impl KeptStates {
+    /// Numbers as the bytes that are kept of them.
+    pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::Float32 => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+            Self::Float16 => {
+                let mut halves = vec![f16::ZERO; values.len()];
+                to_halves(values, &mut halves);
+                halves.iter().flat_map(|half| half.to_le_bytes()).collect()
+            }
+        }
+    }
+
+    /// The numbers of such bytes as a tensor \[rows, width\].
+    pub(super) fn decode(self, bytes: &[u8], width: usize, device: &Device) -> Tensor<2> {
+        let values: Vec<f32> = match self {
+            Self::Float32 => {
+                let fours = bytes.as_chunks().0.iter();
+                fours.map(|&four| f32::from_le_bytes(four)).collect()
+            }
+            Self::Float16 => {
+                let pairs = bytes.as_chunks().0.iter();
+                pairs
+                    .map(|&pair| f16::from_le_bytes(pair).to_f32())
+                    .collect()
+            }
+        };
+        let rows = values.len() / width;
+        Tensor::from_data(TensorData::new(values, [rows, width]), device)
+    }
+}
