@@ -329,6 +329,12 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
+    /// An output that another process is writing.
+    #[error("{} is being written by another minift: wait until it ends, or choose another place", path.display())]
+    InUse {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A checkpoint that cannot be continued.
     #[error("{}: {message}", path.display())]
     Checkpoint {

@@ -1,6 +1,5 @@
 //! The demonstration: the embedded model on the embedded texts, by finetuning and by minifinetuning.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::DemoArguments;
@@ -21,11 +20,11 @@ pub async fn run(
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Ended> {
-    let out: PathBuf = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| setup::free_folder("minift-out"));
-    let folder = FolderWriter::new(&out, arguments.force)?;
+    let folder = match &arguments.out {
+        Some(out) => FolderWriter::new(out, arguments.force)?,
+        None => setup::free_folder("minift-out")?,
+    };
+    let out = folder.place().to_path_buf();
     let device = setup::device(device, output).await?;
     let (model, name) = ModelArguments::default().announced(&device, output)?;
     let max_length = Reading::to_length(None, model.reader())?

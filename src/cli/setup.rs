@@ -8,7 +8,8 @@ use super::output::{Output, thousands};
 use crate::data::{Sample, Samples, packed};
 use crate::demo;
 use crate::device::{Device, DeviceChoice};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::files::FolderWriter;
 use crate::model::{CausalLm, Sampling};
 use crate::report::{Continuation, DataSummary, Setup};
 use crate::train::{MemoryEstimate, RunData, TrainSettings};
@@ -305,13 +306,19 @@ pub fn memory(
     Ok(())
 }
 
-/// The first of DIR, DIR-2, DIR-3 … that is free.
-pub fn free_folder(name: &str) -> PathBuf {
-    let free = |path: &PathBuf| !crate::files::is_occupied(path);
-    std::iter::once(PathBuf::from(name))
-        .chain((2..).map(|number| PathBuf::from(format!("{name}-{number}"))))
-        .find(free)
-        .unwrap_or_else(|| unreachable!("numbers do not end"))
+/// Begins the first of DIR, DIR-2, DIR-3 … that is free.
+pub fn free_folder(name: &str) -> Result<FolderWriter> {
+    let mut numbers = 2..;
+    let mut place = PathBuf::from(name);
+    loop {
+        match FolderWriter::new(&place, false) {
+            Err(Error::OutputExists { .. } | Error::InUse { .. }) => {
+                let number: u64 = numbers.next().unwrap_or(u64::MAX);
+                place = PathBuf::from(format!("{name}-{number}"));
+            }
+            begun => return begun,
+        }
+    }
 }
 
 /// What a model makes of prompts, greedily.

@@ -44,8 +44,9 @@ pub async fn run(
     cancel: &Cancel,
 ) -> Result<Ended> {
     let settings = settings(arguments)?;
-    // A place that cannot be written to is better known before the training than after it.
-    drop(FolderWriter::new(&arguments.out, arguments.force)?);
+    // A place that cannot be written to is better known before the training than after it, and nobody
+    // else may write there, nor to its checkpoint.
+    let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     let device = setup::device(device, output).await?;
     let (model, name) = arguments.model.announced(&device, output)?;
     let reading = arguments.text.reading(model.reader())?;
@@ -147,7 +148,6 @@ pub async fn run(
         continuations: setup::continuations(&trained, &prompts).await?,
         search,
     };
-    let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     trained.write(&folder, "").await?;
     let json = run_json(
         &setup,

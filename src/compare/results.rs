@@ -1,5 +1,6 @@
 //! What came out, a line a training: a finished training is never run again.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -115,7 +116,7 @@ impl Results {
             others: Vec::new(),
         };
         if !results.path.exists() {
-            if crate::files::is_occupied(folder) {
+            if holds_other_things(folder) {
                 let expected = "a new folder, or one with the results.jsonl of a comparison";
                 return Err(Error::setting("out", folder.display(), expected));
             }
@@ -190,6 +191,16 @@ impl Results {
             bytes.push(b'\n');
         }
         write_file(&self.path, &bytes)
+    }
+}
+
+/// Whether a folder without records holds anything but what a comparison that was killed at its very
+/// beginning left.
+fn holds_other_things(folder: &Path) -> bool {
+    let is_ours = |name: &OsStr| name == LOCK || name.as_encoded_bytes().starts_with(b".");
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
+        Err(_) => crate::files::is_occupied(folder),
     }
 }
 

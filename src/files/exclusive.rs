@@ -1,0 +1,36 @@
+//! Files that one process at a time may have.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use same_file::Handle;
+
+/// Opens the file at `path` for this process alone, and makes it if it is not there; `None` while
+/// another one has it. It is free again when it is closed, however its process ends.
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system that knows no locks cannot keep anybody out.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                return Ok(Some(file));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        // Whoever had it may have renamed or removed it between opening and locking.
+        let opened = Handle::from_file(file.try_clone()?)?;
+        match Handle::from_path(path) {
+            Ok(there) if there == opened => return Ok(Some(file)),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

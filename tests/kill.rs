@@ -1,0 +1,329 @@
+//! A training that is killed at any moment goes on as if nothing had happened, and a write that cannot
+//! be finished loses nothing.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use minift::demo;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// How often a case's trainings are killed at least. `MINIFT_KILLS` asks for another number.
+const KILLS: usize = 50;
+/// Ends a process that nothing can hold up.
+const SIGKILL: i32 = 9;
+/// Ends a process that writes more to a file than it may.
+const SIGXFSZ: i32 = 25;
+
+/// A folder with texts in which the program trains.
+struct Scratch {
+    folder: tempfile::TempDir,
+    arguments: Vec<&'static str>,
+}
+
+impl Scratch {
+    fn new(arguments: &[&'static str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+        let texts = [
+            ("train.txt", &tickets[..12]),
+            ("held.txt", &tickets[500..504]),
+            ("general.txt", &tales[..8]),
+        ];
+        for (name, texts) in texts {
+            fs::write(folder.path().join(name), texts.join("\n\n")).unwrap();
+        }
+        Self {
+            folder,
+            arguments: arguments.to_vec(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program's arguments, to go on if there is something to go on from.
+    fn all_arguments(&self) -> Vec<&'static str> {
+        let usual = "train --device cpu --data train.txt --held-out held.txt --general general.txt \
+                     --max-length 24 --batch-size 4 --checkpoint-every 1 --out out";
+        let resume = self.path("out.checkpoint").exists().then_some("--resume");
+        let usual = usual.split_whitespace();
+        usual
+            .chain(self.arguments.iter().copied())
+            .chain(resume)
+            .collect()
+    }
+
+    fn start(&self) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_minift"))
+            .args(self.all_arguments())
+            .current_dir(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Starts it and waits until it ends well; how long that takes.
+    fn finish(&self) -> Duration {
+        let began = Instant::now();
+        let output = self.start().wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        began.elapsed()
+    }
+
+    /// What came out: the weights' bytes, losses and perplexities.
+    fn result(&self) -> (Vec<u8>, Value, Vec<Value>) {
+        let out = self.path("out");
+        let weights = ["model.safetensors", "adapter_model.safetensors"]
+            .iter()
+            .find_map(|name| fs::read(out.join(name)).ok())
+            .unwrap();
+        assert!(SafeTensors::deserialize(&weights).is_ok());
+        let run: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        let result = &run["runs"][0]["result"];
+        let perplexities = [
+            "domain_perplexity_before",
+            "domain_perplexity_after",
+            "general_perplexity_before",
+            "general_perplexity_after",
+        ];
+        let perplexities = perplexities.map(|name| {
+            assert!(result[name].is_number(), "{result}");
+            result[name].clone()
+        });
+        (
+            weights,
+            run["runs"][0]["losses"].clone(),
+            perplexities.to_vec(),
+        )
+    }
+
+    /// Whether the result is there; if it is, it is whole.
+    fn is_done(&self) -> bool {
+        let done = self.path("out").exists();
+        if done {
+            self.result();
+        }
+        done
+    }
+
+    /// Names of what is there beside the texts.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.ends_with(".txt")).collect();
+        names.sort();
+        names
+    }
+
+    fn clear(&self) {
+        let _ = fs::remove_dir_all(self.path("out"));
+        let _ = fs::remove_file(self.path("out.checkpoint"));
+        let _ = fs::remove_dir_all(self.path("states"));
+    }
+}
+
+/// Kills trainings of those arguments at random moments until they end, again and again.
+fn killed(arguments: &[&'static str], seed: u64) {
+    let scratch = Scratch::new(arguments);
+    let whole = scratch.finish();
+    let expected = scratch.result();
+    let undisturbed = scratch.names();
+    let wanted = std::env::var("MINIFT_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (mut kills, mut resumed) = (0, 0);
+    while kills < wanted {
+        scratch.clear();
+        loop {
+            resumed += usize::from(scratch.path("out.checkpoint").exists());
+            let mut child = scratch.start();
+            sleep(whole.mul_f64(random.random_range(0.0..1.2)));
+            // It may have ended by itself.
+            let _ = child.kill();
+            let output = child.wait_with_output().unwrap();
+            if output.status.signal() == Some(SIGKILL) {
+                kills += 1;
+                if scratch.is_done() {
+                    // It was killed after the result stood in its place.
+                    let _ = fs::remove_file(scratch.path("out.checkpoint"));
+                    break;
+                }
+            } else {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{errors}");
+                assert_eq!(scratch.names(), undisturbed);
+                break;
+            }
+        }
+        assert!(scratch.result() == expected, "after {kills} kills");
+    }
+    assert!(
+        resumed > wanted / 10,
+        "{resumed} of {kills} had a checkpoint to go on from"
+    );
+}
+
+#[test]
+fn full_finetuning_survives_being_killed() {
+    killed(&[], 1);
+}
+
+#[test]
+fn an_adapter_with_float16_states_survives_being_killed() {
+    let arguments = "--adapter lora --dropout 0.1 --teacher-states float16 --schedule cosine";
+    killed(&arguments.split(' ').collect::<Vec<_>>(), 2);
+}
+
+#[test]
+fn accumulation_with_states_in_files_survives_being_killed() {
+    let arguments = "--grad-accumulation 2 --teacher-cache states --schedule linear --seed 3";
+    killed(&arguments.split(' ').collect::<Vec<_>>(), 3);
+}
+
+#[test]
+fn replay_with_consolidation_survives_being_killed() {
+    let arguments = "--replay general.txt --ewc 1 --ewc-text general.txt";
+    killed(&arguments.split(' ').collect::<Vec<_>>(), 4);
+}
+
+/// Runs the program where no file may be longer than so many KiB. It is killed in the middle of the
+/// write that goes beyond, or, if `told`, the write fails.
+fn limited(scratch: &Scratch, kibibytes: u64, told: bool) -> std::process::Output {
+    let trap = if told { "trap '' XFSZ; " } else { "" };
+    Command::new("bash")
+        .arg("-c")
+        .arg(format!("{trap}ulimit -f {kibibytes}; exec \"$@\""))
+        .arg("bash")
+        .arg(env!("CARGO_BIN_EXE_minift"))
+        .args(scratch.all_arguments())
+        .current_dir(scratch.folder.path())
+        .output()
+        .unwrap()
+}
+
+/// KiB within the parts of a checkpoint, and within those of a model.
+const LIMITS: [u64; 9] = [0, 1, 5, 300, 1000, 1450, 3000, 4200, 4240];
+
+#[test]
+fn a_training_that_is_killed_in_the_middle_of_a_write_goes_on() {
+    let scratch = Scratch::new(&["--teacher-cache", "states"]);
+    scratch.finish();
+    let expected = scratch.result();
+    let undisturbed = scratch.names();
+    for kibibytes in LIMITS {
+        scratch.clear();
+        let output = limited(&scratch, kibibytes, false);
+        assert_eq!(
+            output.status.signal(),
+            Some(SIGXFSZ),
+            "{kibibytes} KiB: {output:?}"
+        );
+        assert!(!scratch.is_done());
+        scratch.finish();
+        assert!(scratch.result() == expected, "{kibibytes} KiB");
+        assert_eq!(scratch.names(), undisturbed, "{kibibytes} KiB");
+    }
+}
+
+/// As on a disk that is full: an error that says which file, and what was there still is.
+#[test]
+fn a_write_that_fails_is_said_and_loses_nothing() {
+    let scratch = Scratch::new(&["--teacher-cache", "states"]);
+    scratch.finish();
+    let expected = scratch.result();
+    for kibibytes in LIMITS {
+        scratch.clear();
+        let output = limited(&scratch, kibibytes, true);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{kibibytes} KiB: {output:?}");
+        assert!(errors.contains("cannot write out"), "{errors}");
+        let there = scratch.names();
+        assert!(there.iter().all(|name| !name.starts_with('.')), "{there:?}");
+        scratch.finish();
+        assert!(scratch.result() == expected, "{kibibytes} KiB");
+    }
+
+    // An old result is kept where the new one cannot be written.
+    let scratch = Scratch::new(&["--force"]);
+    fs::create_dir(scratch.path("out")).unwrap();
+    fs::write(scratch.path("out/old.txt"), "precious").unwrap();
+    let output = limited(&scratch, 1000, true);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(fs::read(scratch.path("out/old.txt")).unwrap(), b"precious");
+}
+
+/// Two programs cannot write to one place; the second says so at once, and harms nothing.
+#[test]
+fn one_program_at_a_time_writes_to_a_place() {
+    let scratch = Scratch::new(&["--epochs", "60"]);
+    let mut first = scratch.start();
+    let began = Instant::now();
+    while !scratch.path("out.checkpoint").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(5));
+    }
+    let second = scratch.start().wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("is being written by another minift"),
+        "{errors}"
+    );
+    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // What it held is free, although it could not tidy up.
+    assert!(scratch.names().contains(&".out.minift-lock".to_string()));
+    scratch.finish();
+    assert_eq!(scratch.names(), ["out"]);
+}
+
+/// A process that was killed between the two renames that replace a folder had a complete new one.
+#[test]
+fn a_replacement_that_was_cut_off_is_completed() {
+    let scratch = Scratch::new(&["--force"]);
+    let put = |folder: &str, text: &str| {
+        fs::create_dir(scratch.path(folder)).unwrap();
+        fs::write(scratch.path(folder).join("file"), text).unwrap();
+    };
+    let writer = |replace| minift::files::FolderWriter::new(&scratch.path("out"), replace);
+    let content = || fs::read_to_string(scratch.path("out/file")).unwrap();
+
+    put(".out.minift-old", "old");
+    put(".out.minift-new", "new");
+    assert!(matches!(
+        writer(false),
+        Err(minift::Error::OutputExists { .. })
+    ));
+    assert_eq!(
+        (content().as_str(), scratch.names().as_slice()),
+        ("new", &["out".to_string()][..])
+    );
+
+    // Before the first rename the new one may not be complete, after the second the old one is no use.
+    put(".out.minift-new", "part");
+    drop(writer(true).unwrap());
+    assert_eq!(content(), "new");
+    put(".out.minift-old", "old");
+    drop(writer(true).unwrap());
+    assert_eq!(content(), "new");
+
+    fs::rename(scratch.path("out"), scratch.path(".out.minift-old")).unwrap();
+    drop(writer(true).unwrap());
+    assert_eq!(
+        (content().as_str(), scratch.names().as_slice()),
+        ("new", &["out".to_string()][..])
+    );
+}
