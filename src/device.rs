@@ -201,13 +201,62 @@ impl Device {
         }
     }
 
-    /// Uses a wgpu device and queue that an application already has.
+    /// The features that an application opens a device of an adapter with, beside its own, so that it
+    /// can be used here too: of those that kernels are made with, what the adapter has.
+    pub fn required_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+        let of_kernels = wgpu::Features::SUBGROUP
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::SHADER_F64
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_FLOAT32_ATOMIC;
+        adapter.features() & of_kernels
+    }
+
+    /// The limits that an application raises its own to, for the same purpose: the adapter's, as far as
+    /// compute kernels and their buffers go.
+    pub fn required_limits(adapter: &wgpu::Adapter, own: wgpu::Limits) -> wgpu::Limits {
+        let most = adapter.limits();
+        wgpu::Limits {
+            max_buffer_size: most.max_buffer_size,
+            max_storage_buffer_binding_size: most.max_storage_buffer_binding_size,
+            max_storage_buffers_per_shader_stage: most.max_storage_buffers_per_shader_stage,
+            max_compute_workgroup_storage_size: most.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: most.max_compute_invocations_per_workgroup,
+            max_compute_workgroup_size_x: most.max_compute_workgroup_size_x,
+            max_compute_workgroup_size_y: most.max_compute_workgroup_size_y,
+            max_compute_workgroup_size_z: most.max_compute_workgroup_size_z,
+            max_compute_workgroups_per_dimension: most.max_compute_workgroups_per_dimension,
+            ..own
+        }
+    }
+
+    /// Uses a wgpu device and queue that an application already has, opened with
+    /// [`Self::required_features`] and [`Self::required_limits`].
     ///
     /// # Errors
     ///
-    /// [`Error::Device`] if they cannot run compute kernels.
+    /// [`Error::Device`] if it was opened with less, or cannot run compute kernels.
     pub fn from_wgpu(setup: WgpuSetup) -> Result<Self> {
+        // The runtime goes by what the adapter can, so that kernels would be made that the device refuses.
+        let features = Self::required_features(&setup.adapter) - setup.device.features();
+        let mut missing: Vec<String> = features.iter_names().map(|(name, _)| name.into()).collect();
+        let there = setup.device.limits();
+        Self::required_limits(&setup.adapter, there.clone()).check_limits_with_fail_fn(
+            &there,
+            false,
+            |name, wanted, there| missing.push(format!("{name} {wanted} (it has {there})")),
+        );
         let adapter = describe(0, &setup.adapter);
+        if !missing.is_empty() {
+            return Err(Error::Device {
+                message: format!(
+                    "the application's device on {} lacks {}: open it with \
+                     Device::required_features and Device::required_limits",
+                    adapter.name,
+                    missing.join(", ")
+                ),
+            });
+        }
         Self::register(setup, adapter, "the application's own")
     }
 
@@ -404,14 +453,25 @@ fn no_adapter() -> Error {
     }
 }
 
+/// The sum \[1\] of all elements, always in the same order. burn's own adds with atomic operations where
+/// the adapter has them, in no certain order.
+pub(crate) fn sum(tensor: burn::tensor::Tensor<2>) -> burn::tensor::Tensor<1> {
+    tensor.sum_dim(1).sum_dim(0).reshape([1])
+}
+
 /// Reads a tensor's float32 values without blocking a browser.
 ///
 /// # Errors
 ///
 /// [`Error::Device`] if the device fails before they are there.
 pub async fn read<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec<f32>> {
-    let fault = |error: &dyn fmt::Display| Error::Device {
-        message: format!("the device failed while results were read: {error}"),
+    let fault = |error: &dyn fmt::Display| {
+        let error = error.to_string();
+        // The runtime adds where in itself it noticed, or that it does not know.
+        let reason = error.split("\nBacktrace:").next().unwrap_or_default();
+        Error::Device {
+            message: format!("the device failed while results were read: {reason}"),
+        }
     };
     let data = tensor
         .into_data_async()

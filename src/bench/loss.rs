@@ -89,7 +89,7 @@ pub(super) async fn measure(
                     labels,
                     &objective,
                 );
-                let gradients = (losses.sum() * scale).backward();
+                let gradients = (losses.sum_dim(0) * scale).backward();
                 let gradient = tracked.grad(&gradients).expect("the loss depends on them");
                 (gradient, student)
             }

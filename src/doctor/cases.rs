@@ -106,7 +106,7 @@ impl Case {
         let student = self.logits(&self.student, device).autodiff().require_grad();
         let losses =
             reference::distillation_loss(student.clone(), teacher, labels, &self.objective);
-        let gradients = (losses.clone().sum() * self.scale()).backward();
+        let gradients = (losses.clone().sum_dim(0) * self.scale()).backward();
         let gradient = student.grad(&gradients).ok_or_else(|| Error::Device {
             message: "autodiff gave no gradient".to_string(),
         })?;

@@ -69,7 +69,8 @@ pub(super) fn loss_and_gradients<B: ObjectiveBackend>(
             inputs.scale,
         );
 
-        add::<B>(&mut loss, B::float_sum(losses));
+        // Along its one dimension, see `crate::device::sum`.
+        add::<B>(&mut loss, B::float_sum_dim(losses, 0));
         if wanted.hidden {
             hidden_gradients.push(B::matrix_product(
                 gradient.clone(),

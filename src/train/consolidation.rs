@@ -11,6 +11,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::device;
 use crate::model::Parameters;
 
 /// Texts that tell the importance of weights well enough.
@@ -71,10 +72,10 @@ impl Consolidation {
             .map(|(((parameter, untouched), squares), gradient)| {
                 let moved = parameter.clone() - untouched.clone();
                 let pull = squares.clone() * moved.clone() * factor;
-                penalties.push((pull.clone() * moved).sum() * 0.5);
+                penalties.push(device::sum(pull.clone() * moved) * 0.5);
                 gradient + pull
             })
             .collect();
-        (Tensor::cat(penalties, 0).sum(), held)
+        (Tensor::cat(penalties, 0).sum_dim(0), held)
     }
 }

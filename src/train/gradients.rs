@@ -3,6 +3,7 @@
 use burn::tensor::{Gradients, Tensor};
 
 use crate::data::Batch;
+use crate::device;
 use crate::model::{CausalLm, Parameters};
 use crate::objective::{Objective, Predictions, distillation_loss};
 
@@ -69,7 +70,7 @@ impl Work<'_> {
         });
         let mut upstream = sums.take_with(&mut loss.backward(), &end);
         // The gradient of made · upstream is that of the loss, as far as it comes through this layer.
-        let pull = |made: Tensor<2>, upstream: Tensor<2>| (made * upstream.autodiff()).sum();
+        let pull = |made: Tensor<2>, upstream: Tensor<2>| device::sum(made * upstream.autodiff());
         for layer in (0..layers).rev() {
             let x = leaf(before.pop());
             let made = pass.layer(layer, x.clone(), None);
