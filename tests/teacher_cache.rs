@@ -171,10 +171,10 @@ fn states_of_a_stopped_run_are_completed_by_the_next() {
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let data = data(&model);
+    // Beside the checksum.
     let count = |path: &Path| {
-        SafeTensors::deserialize(&fs::read(path).unwrap())
-            .unwrap()
-            .len()
+        let bytes = fs::read(path).unwrap();
+        SafeTensors::deserialize(&bytes).unwrap().len() - 1
     };
     let new = || Run::new(model.clone(), data.clone(), settings()).unwrap();
 
@@ -257,6 +257,11 @@ fn a_damaged_file_of_states_is_refused() {
         bytes[at.unwrap()..][..to.len()].copy_from_slice(to.as_bytes());
         bytes
     };
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
     let damaged = [
         Vec::new(),
         b"{}".to_vec(),
@@ -266,6 +271,9 @@ fn a_damaged_file_of_states_is_refused() {
         replaced("\"F32\"", "\"I32\""),
         replaced("\"1\":", "\"x\":"),
         replaced(",64]", ",65]"),
+        replaced("\"crc32\"", "\"crc16\""),
+        flipped(whole.len() / 2),
+        flipped(whole.len() - 1),
     ];
     for (number, bytes) in damaged.iter().enumerate() {
         fs::write(&path, bytes).unwrap();

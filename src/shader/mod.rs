@@ -39,11 +39,11 @@ macro_rules! shader_file {
 }
 
 const SHARED: [(&str, &str); 15] = [
+    shader_file!("attention_keys"),
     shader_file!("attention_shape"),
     shader_file!("correction"),
     shader_file!("elements"),
     shader_file!("finite"),
-    shader_file!("first_seen"),
     shader_file!("lanes_of_row"),
     shader_file!("logits_in_quads"),
     shader_file!("logits_one_by_one"),

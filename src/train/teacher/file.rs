@@ -1,5 +1,6 @@
 //! The teacher's hidden states in a file, from one run to the next: a safetensors file with a tensor
-//! \[inputs, hidden size\] for each sample, called by its number, in a folder for any number of them.
+//! \[inputs, hidden size\] for each sample, called by its number, and a checksum of them all, in a folder
+//! for any number of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -18,6 +19,8 @@ use crate::model::{CausalLm, FileBytes, weights};
 
 /// Part of every file's hash: another one for another layout.
 const LAYOUT: &str = "minift teacher states 1";
+/// The last tensor, of one number: the CRC-32 of all that is before it.
+const CHECKSUM: &str = "crc32";
 
 impl KeptStates {
     fn dtype(self) -> Dtype {
@@ -85,8 +88,17 @@ impl StatesFile {
             SafeTensors::read_metadata(&bytes).map_err(|error| fault(error.to_string()))?;
         // What follows the header's length and the header.
         let data = size_of::<u64>() + header;
+        let mut tensors = metadata.tensors();
+        let (start, end) = match tensors.remove(CHECKSUM) {
+            Some(info) if info.dtype == Dtype::U32 => info.data_offsets,
+            _ => return Err(fault("it has no checksum".to_string())),
+        };
+        let checksum = crc32fast::hash(&bytes[data..data + start]);
+        if bytes[data + start..data + end] != checksum.to_le_bytes() {
+            return Err(fault("its checksum is of something else".to_string()));
+        }
         let mut places = HashMap::new();
-        for (name, info) in metadata.tensors() {
+        for (name, info) in tensors {
             let sample: Option<usize> = name.parse().ok();
             let Some((number, sample)) = sample.and_then(|i| Some((i, samples.get(i)?))) else {
                 return Err(fault(format!("there is no sample {name:?}")));
@@ -141,11 +153,22 @@ pub(super) async fn write(
         };
         (sample.to_string(), info)
     });
-    let header = weights::header(infos.collect(), HashMap::new());
+    let mut infos: Vec<(String, TensorInfo)> = infos.collect();
+    let checksum = TensorInfo {
+        dtype: Dtype::U32,
+        shape: vec![1],
+        data_offsets: (end, end + size_of::<u32>()),
+    };
+    infos.push((CHECKSUM.to_string(), checksum));
+    let header = weights::header(infos, HashMap::new());
     let mut file = FileWriter::new(path)?;
     file.write(&header)?;
+    let mut checksum = crc32fast::Hasher::new();
     for &sample in inputs.keys() {
-        file.write(&bytes_of(sample).await?)?;
+        let bytes = bytes_of(sample).await?;
+        checksum.update(&bytes);
+        file.write(&bytes)?;
     }
+    file.write(&checksum.finalize().to_le_bytes())?;
     file.finish()
 }
