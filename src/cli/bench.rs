@@ -125,8 +125,8 @@ fn of_kernel(kernel: &KernelFigures) -> String {
 fn time(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 1e-3 => format!("{:>7.1} µs", 1e6 * seconds),
-        seconds if seconds < 10.0 => format!("{:>7.2} ms", 1e3 * seconds),
-        seconds => format!("{seconds:>7.1} s "),
+        seconds if seconds < 1.0 => format!("{:>7.2} ms", 1e3 * seconds),
+        seconds => format!("{seconds:>7.2} s "),
     }
 }
 
