@@ -267,7 +267,7 @@ fn a_write_that_fails_is_said_and_loses_nothing() {
 /// Two programs cannot write to one place; the second says so at once, and harms nothing.
 #[test]
 fn one_program_at_a_time_writes_to_a_place() {
-    let scratch = Scratch::new(&["--epochs", "60"]);
+    let scratch = Scratch::new(&["--epochs", "150"]);
     let mut first = scratch.start();
     let began = Instant::now();
     while !scratch.path("out.checkpoint").exists() {
