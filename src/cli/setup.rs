@@ -308,17 +308,11 @@ pub fn memory(
 
 /// Begins the first of DIR, DIR-2, DIR-3 … that is free.
 pub fn free_folder(name: &str) -> Result<FolderWriter> {
-    let mut numbers = 2..;
-    let mut place = PathBuf::from(name);
-    loop {
-        match FolderWriter::new(&place, false) {
-            Err(Error::OutputExists { .. } | Error::InUse { .. }) => {
-                let number: u64 = numbers.next().unwrap_or(u64::MAX);
-                place = PathBuf::from(format!("{name}-{number}"));
-            }
-            begun => return begun,
-        }
-    }
+    std::iter::once(name.to_string())
+        .chain((2..).map(|number| format!("{name}-{number}")))
+        .map(|place| FolderWriter::new(Path::new(&place), false))
+        .find(|begun| !matches!(begun, Err(Error::OutputExists { .. } | Error::InUse { .. })))
+        .unwrap_or_else(|| unreachable!("numbers do not end"))
 }
 
 /// What a model makes of prompts, greedily.

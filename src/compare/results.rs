@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cells::{Cell, Plan};
 use crate::error::{Error, Result};
 use crate::eval::{Metrics, Perplexities};
-use crate::files::write_file;
+use crate::files::{PART, beside, write_file};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
 /// What makes a training the same as another: everything that its result depends on.
@@ -116,7 +116,7 @@ impl Results {
             others: Vec::new(),
         };
         if !results.path.exists() {
-            if holds_other_things(folder) {
+            if holds_other_things(folder, &results.path) {
                 let expected = "a new folder, or one with the results.jsonl of a comparison";
                 return Err(Error::setting("out", folder.display(), expected));
             }
@@ -196,8 +196,9 @@ impl Results {
 
 /// Whether a folder without records holds anything but what a comparison that was killed at its very
 /// beginning left.
-fn holds_other_things(folder: &Path) -> bool {
-    let is_ours = |name: &OsStr| name == LOCK || name.as_encoded_bytes().starts_with(b".");
+fn holds_other_things(folder: &Path, records: &Path) -> bool {
+    let part = beside(records, PART);
+    let is_ours = |name: &OsStr| name == LOCK || Some(name) == part.file_name();
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
         Err(_) => crate::files::is_occupied(folder),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{beside, exclusive, parent, sync_folder};
+use super::{PART, beside, exclusive, parent, sync_folder};
 use crate::error::{Error, Result};
 
 /// Writes a whole file in one step: readers see the old bytes or the new, never a part.
@@ -36,7 +36,7 @@ impl FileWriter {
     /// [`Error::InUse`] while another process is writing it, [`Error::Io`] if nothing can be written
     /// beside it.
     pub fn new(place: &Path) -> Result<Self> {
-        let temporary = beside(place, "part");
+        let temporary = beside(place, PART);
         let file = exclusive::open(&temporary).map_err(Error::io("write", place))?;
         let Some(file) = file else {
             return Err(Error::InUse {

@@ -15,8 +15,8 @@ pub struct FolderWriter {
     place: PathBuf,
     replace: bool,
     beside: Beside,
-    /// Held until the end, and only then removed.
-    lock: Option<File>,
+    /// Free when it is closed, after [`Self::drop`] has removed everything.
+    _lock: File,
 }
 
 /// What stands beside a folder's place while it is being written.
@@ -43,11 +43,7 @@ impl FolderWriter {
             let expected = "the name of a folder that can be made or replaced";
             return Err(Error::setting("out", place.display(), expected));
         }
-        if !replace && is_occupied(place) {
-            return Err(Error::OutputExists {
-                path: place.to_path_buf(),
-            });
-        }
+        check_place(place, replace)?;
         let folder = parent(place);
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let beside = Beside {
@@ -65,10 +61,10 @@ impl FolderWriter {
             place: place.to_path_buf(),
             replace,
             beside,
-            lock: Some(lock),
+            _lock: lock,
         };
         writer.put_right().map_err(fault())?;
-        writer.check_place()?;
+        check_place(place, replace)?;
         fs::create_dir(&writer.beside.new).map_err(fault())?;
         Ok(writer)
     }
@@ -83,15 +79,6 @@ impl FolderWriter {
         }
         remove(new)?;
         remove(old)
-    }
-
-    fn check_place(&self) -> Result<()> {
-        if !self.replace && is_occupied(&self.place) {
-            return Err(Error::OutputExists {
-                path: self.place.clone(),
-            });
-        }
-        Ok(())
     }
 
     /// Where it will stand.
@@ -134,7 +121,7 @@ impl FolderWriter {
     /// [`Error::OutputExists`] if something came to stand there that is not to be replaced, and
     /// [`Error::Io`]; what stood there is then still or again there.
     pub fn finish(self) -> Result<()> {
-        self.check_place()?;
+        check_place(&self.place, self.replace)?;
         let Beside { new, old, .. } = &self.beside;
         let fault = || Error::io("write", &self.place);
         sync_tree(new).map_err(fault())?;
@@ -159,8 +146,17 @@ impl Drop for FolderWriter {
         let _ = remove(&self.beside.new);
         // Removed while it is held, that nobody holds a file that another one's is put in place of.
         let _ = fs::remove_file(&self.beside.lock);
-        drop(self.lock.take());
     }
+}
+
+/// Whether something new may come to stand there.
+fn check_place(place: &Path, replace: bool) -> Result<()> {
+    if !replace && is_occupied(place) {
+        return Err(Error::OutputExists {
+            path: place.to_path_buf(),
+        });
+    }
+    Ok(())
 }
 
 /// Removes whatever stands there.

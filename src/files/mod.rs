@@ -1,7 +1,7 @@
 //! Outputs that never lose what was there: written beside, made durable, then renamed into place, by
 //! one process at a time.
 
-mod exclusive;
+pub(crate) mod exclusive;
 mod file;
 mod folder;
 
@@ -20,9 +20,12 @@ pub fn is_occupied(path: &Path) -> bool {
     }
 }
 
+/// What a file is called beside its place while it is being written.
+pub(crate) const PART: &str = "part";
+
 /// Where something stands for a while beside a place, always the same: so that the next process finds
 /// what one that was killed left.
-fn beside(place: &Path, what: &str) -> PathBuf {
+pub(crate) fn beside(place: &Path, what: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(place.file_name().unwrap_or_default());
     name.push(".minift-");

@@ -8,7 +8,7 @@
 //! .locks/models--owner--name/<etag>.lock               held by who downloads the blob
 //! ```
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ use super::contents;
 use super::name::{HubModel, is_commit};
 use super::settings::HubSettings;
 use crate::error::{Error, Result};
+use crate::files::exclusive;
 use crate::model::files::{COMPANIONS, CONFIG};
 
 /// A model's place in the cache.
@@ -142,15 +143,9 @@ impl<'a> ModelCache<'a> {
         fs::create_dir_all(&self.locks).map_err(Error::io("create", &self.locks))?;
         let path = self.locks.join(format!("{etag}.lock"));
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            // Some network folders have no locks. Whoever else writes there, a damaged file is found.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(Some(file))
-            }
-            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
-        }
+        // Whoever else writes to a folder without locks, a damaged file is found.
+        let is_ours = exclusive::try_lock(&file).map_err(Error::io("lock", &path))?;
+        Ok(is_ours.then_some(file))
     }
 
     /// The commit that the model's branch or tag was last seen at.

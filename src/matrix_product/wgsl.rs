@@ -69,10 +69,9 @@ impl MatrixProductBackend for CubeBackend {
             INVOCATIONS,
             workgroups,
             &[
-                reads(&a).times(f64::from(
-                    parameters.columns.div_ceil(tiling.columns as u32),
-                )),
-                reads(&b).times(f64::from(parameters.rows.div_ceil(tiling.rows as u32))),
+                // Once for each tile across, once for each tile down.
+                reads(&a).times(f64::from(workgroups[0])),
+                reads(&b).times(f64::from(workgroups[1])),
                 writes(&products),
             ],
             &parameters,
