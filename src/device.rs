@@ -8,6 +8,8 @@ use burn::tensor::wgpu::WgpuSetup;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::shader::slices::{self, Slices};
 
 /// What a person asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,6 +146,8 @@ pub struct Device {
     reason: String,
     /// What the device reported that nobody asked for: memory that ran out, a command it refused.
     fault: Arc<OnceLock<String>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    slices: Option<Arc<Slices>>,
 }
 
 impl Device {
@@ -158,6 +162,8 @@ impl Device {
             adapter: None,
             reason: reason.to_string(),
             fault: Arc::default(),
+            #[cfg(not(target_arch = "wasm32"))]
+            slices: None,
         }
     }
 
@@ -285,6 +291,8 @@ impl Device {
             adapter: Some(adapter),
             reason: reason.to_string(),
             fault,
+            #[cfg(not(target_arch = "wasm32"))]
+            slices: None,
         })
     }
 
@@ -318,6 +326,36 @@ impl Device {
             backend: adapter.get_info().backend,
         };
         Self::register(setup, description.clone(), reason)
+    }
+
+    /// Shares a GPU with whoever draws with it: minift's work is given to it in slices that take no more
+    /// than about `longest` each, and the next one only when the one before is done, so that a frame
+    /// waits no longer than that. (Without it, up to several seconds of work wait in the queue of a slow
+    /// GPU.) The thread that trains blocks in between. Whoever sets it last decides for the device, until
+    /// this device and its clones, and the models on them, are dropped.
+    ///
+    /// A single kernel is never split; what takes longest is a tile of logits, whose size is
+    /// [`TrainSettings::tile_bytes`](crate::train::TrainSettings::tile_bytes). 8 ms go well with 60
+    /// frames a second. Nothing changes on the CPU, nor in results.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn with_time_slice(mut self, longest: std::time::Duration) -> Self {
+        if self.adapter.is_some() {
+            self.slices = Some(Slices::new(&self.tensors, longest));
+        }
+        self
+    }
+
+    /// The longest slice of time that its work is given to it in, if that is limited.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn time_slice(&self) -> Option<std::time::Duration> {
+        self.slices.as_ref().map(|slices| slices.longest())
+    }
+
+    /// Gives memory back that the device's pool holds in reserve, as an application does that goes on
+    /// without a training. What models and runs hold stays theirs until they are dropped.
+    pub fn release_memory(&self) {
+        self.tensors.memory_cleanup();
     }
 
     /// The device that burn's tensors are made on.
@@ -473,6 +511,8 @@ pub async fn read<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec
             message: format!("the device failed while results were read: {reason}"),
         }
     };
+    #[cfg(not(target_arch = "wasm32"))]
+    slices::finish(&tensor.device());
     let data = tensor
         .into_data_async()
         .await

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::data::Samples;
 use crate::device::{Adapter, Device};
 use crate::objective::Objective;
-use crate::train::{Outcome, TrainSettings};
+use crate::train::{Evaluated, Outcome, TrainSettings};
 
 /// How a model was trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -175,6 +175,8 @@ pub struct MethodReport {
     pub result: Done,
     /// Mean loss of every step.
     pub losses: Vec<f32>,
+    /// The perplexities of the untouched model, of the trained one, and of what was measured between.
+    pub evaluations: Vec<Evaluated>,
     /// What the trained model made of the prompts.
     pub continuations: Vec<Continuation>,
     /// How a training within a bound on what is forgotten was found, where that was asked for.

@@ -77,8 +77,8 @@ fn run(device: &Device) -> Run {
 fn a_device_that_is_lost_ends_the_run_and_another_goes_on_from_its_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints {
-        path: folder.path().join("checkpoint"),
         every: 3,
+        ..Checkpoints::new(folder.path().join("checkpoint"))
     };
     let setup = Application::new().open_as_required();
     let handle = setup.device.clone();

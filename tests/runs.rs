@@ -256,10 +256,7 @@ fn a_loss_that_is_no_number_stops_with_the_last_good_state() {
     for device in devices() {
         let model = CausalLm::embedded(&device).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints {
-            path: folder.path().join("c"),
-            every: 0,
-        };
+        let checkpoints = Checkpoints::new(folder.path().join("c"));
         let settings = TrainSettings {
             learning_rate: 1e30,
             warmup_steps: 0,
@@ -303,10 +300,7 @@ fn a_loss_that_is_no_number_stops_with_the_last_good_state() {
 fn a_cancelled_run_stops_at_the_next_step_and_goes_on_later() {
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let checkpoints = Checkpoints {
-        path: folder.path().join("c"),
-        every: 0,
-    };
+    let checkpoints = Checkpoints::new(folder.path().join("c"));
     let new = || Run::new(model.clone(), data(&model, 22), settings()).unwrap();
     let expected = finish(&mut new());
 

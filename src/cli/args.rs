@@ -62,6 +62,13 @@ pub struct BenchArguments {
     pub seconds: f64,
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number from 1 on".to_string()),
+    }
+}
+
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
     match (0.0..=3600.0).contains(&seconds) {
@@ -150,9 +157,30 @@ pub struct TrainArguments {
     /// Write a checkpoint every N steps; 0 for only at the end and when stopped
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub checkpoint_every: usize,
-    /// Go on from the checkpoint that a stopped run with the same arguments left
-    #[arg(long)]
-    pub resume: bool,
+    /// Keep the last N checkpoints, OUT.checkpoint and earlier ones as OUT.checkpoint.STEP, also when the
+    /// run is complete [default: the last one until then]
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "max_degeneralization")]
+    pub keep_checkpoints: Option<usize>,
+    /// Go on from the checkpoint that a stopped run with the same arguments left, or from another one of
+    /// its checkpoints
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
+    pub resume: Option<Option<PathBuf>>,
+    /// Measure both perplexities every N steps, too; 0 for only before and after
+    #[arg(
+        long,
+        default_value_t = 0,
+        value_name = "N",
+        conflicts_with = "max_degeneralization"
+    )]
+    pub evaluate_every: usize,
+    /// Write the model as it was when the held-out texts were found easiest, which is also kept as
+    /// OUT.checkpoint.best until then, not as it is at the end
+    #[arg(long, requires = "evaluate_every")]
+    pub best: bool,
+    /// Give a GPU work for at most so many milliseconds at a time, so that a screen that it draws stays
+    /// responsive
+    #[arg(long, value_name = "MS", value_parser = at_least_one)]
+    pub time_slice: Option<usize>,
     /// Folder in which the teacher's hidden states are kept from one run to the next, for trainings of
     /// the same model on the same samples; files in it may be deleted at any time
     #[arg(long, value_name = "DIR", conflicts_with = "max_degeneralization")]

@@ -87,6 +87,7 @@ pub async fn run(
             result,
             search: None,
             losses: run.losses().to_vec(),
+            evaluations: run.evaluations().to_vec(),
             continuations: setup::continuations(&trained, &prompts).await?,
         });
     }

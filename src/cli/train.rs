@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -18,8 +19,8 @@ use crate::files::FolderWriter;
 use crate::model::CausalLm;
 use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
 use crate::train::{
-    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, MemoryEstimate, Outcome, Run, RunData,
-    TrainSettings, drive,
+    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, Evaluated, MemoryEstimate, Outcome, Run,
+    RunData, TrainSettings, best_step, drive,
 };
 
 /// Share of a batch that is replayed text where nobody says otherwise.
@@ -33,6 +34,7 @@ pub(super) struct Trained {
     pub outcome: Outcome,
     pub model: CausalLm,
     pub losses: Vec<f32>,
+    pub evaluations: Vec<Evaluated>,
     /// What `run.json` says of a search.
     pub search: Option<Value>,
 }
@@ -47,7 +49,10 @@ pub async fn run(
     // A place that cannot be written to is better known before the training than after it, and nobody
     // else may write there, nor to its checkpoint.
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
-    let device = setup::device(device, output).await?;
+    let mut device = setup::device(device, output).await?;
+    if let Some(milliseconds) = arguments.time_slice {
+        device = device.with_time_slice(Duration::from_millis(milliseconds as u64));
+    }
     let (model, name) = arguments.model.announced(&device, output)?;
     let reading = arguments.text.reading(model.reader())?;
     let max_length = reading.preparation.max_length;
@@ -91,8 +96,11 @@ pub async fn run(
     let trained = match arguments.max_degeneralization {
         None => {
             let mut run = Run::new(model.clone(), data, settings.clone())?;
-            if arguments.resume {
-                checkpoints.restore(&mut run)?;
+            if let Some(from) = &arguments.resume {
+                match from {
+                    Some(path) => Checkpoints::new(path).restore(&mut run)?,
+                    None => checkpoints.restore(&mut run)?,
+                }
                 let (done, steps) = (run.steps_done(), run.steps());
                 output.text(format!("Resume   after step {done} of {steps}"));
             }
@@ -137,6 +145,7 @@ pub async fn run(
         outcome,
         model: trained,
         losses,
+        evaluations,
         search,
     } = trained;
     let title = settings.title();
@@ -145,6 +154,7 @@ pub async fn run(
         settings,
         trainable_parameters: trainable,
         losses,
+        evaluations,
         continuations: setup::continuations(&trained, &prompts).await?,
         search,
     };
@@ -157,7 +167,9 @@ pub async fn run(
     );
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
     folder.finish()?;
-    checkpoints.remove()?;
+    if arguments.keep_checkpoints.is_none() {
+        checkpoints.remove()?;
+    }
 
     let rows = [
         summary::Row::untouched(outcome.before),
@@ -189,6 +201,7 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
     let usual = if replays { DEFAULT_REPLAY_RATIO } else { 0.0 };
     let settings = TrainSettings {
         replay_ratio: arguments.replay_ratio.unwrap_or(usual),
+        evaluate_every: arguments.evaluate_every,
         ..arguments.training.settings()?
     };
     settings.validate()?;
@@ -196,7 +209,7 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
         let expected = "none with --method ft, which has no teacher";
         return Err(Error::setting("teacher-cache", "given", expected));
     }
-    if arguments.max_degeneralization.is_some() && arguments.resume {
+    if arguments.max_degeneralization.is_some() && arguments.resume.is_some() {
         let expected = "none with --max-degeneralization, which tries several trainings";
         return Err(Error::setting("resume", "given", expected));
     }
@@ -261,11 +274,24 @@ async fn train(
         }));
         output.text(summary::teacher_cache(&cache));
     }
+    let evaluations = run.evaluations().to_vec();
+    let outcome = match best_step(run).filter(|_| checkpoints.best) {
+        Some(best) if best < run.steps() => {
+            output.text(format!(
+                "Best     step {best} of {}: the model as it was then is taken",
+                run.steps()
+            ));
+            checkpoints.restore_best(run)?;
+            run.outcome_so_far().unwrap_or(outcome)
+        }
+        _ => outcome,
+    };
     Ok(Some(Trained {
         settings,
         outcome,
         model: run.trained_model(),
         losses: run.losses().to_vec(),
+        evaluations,
         search: None,
     }))
 }
@@ -273,12 +299,24 @@ async fn train(
 /// Where checkpoints go, if no stopped run would lose its own by that.
 fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
     let checkpoints = Checkpoints {
-        path: checkpoint_path(&arguments.out),
         every: arguments.checkpoint_every,
+        keep: arguments.keep_checkpoints.unwrap_or(1),
+        best: arguments.best,
+        ..Checkpoints::new(checkpoint_path(&arguments.out))
     };
-    if !arguments.resume && !arguments.force && checkpoints.path.exists() {
+    if arguments.resume.is_some() {
+        return Ok(checkpoints);
+    }
+    let left = [checkpoints.path.clone(), checkpoints.best_path()].into_iter();
+    let earlier = checkpoints.earlier()?.into_iter().map(|(_, path)| path);
+    let mut left = left.filter(|path| path.exists()).chain(earlier);
+    if let Some(path) = left.next() {
+        if arguments.force {
+            checkpoints.remove()?;
+            return Ok(checkpoints);
+        }
         return Err(Error::Checkpoint {
-            path: checkpoints.path,
+            path,
             message:
                 "a stopped run left this checkpoint: go on from it with --resume, or begin anew \
                       with --force"

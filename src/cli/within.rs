@@ -67,6 +67,7 @@ pub async fn search(
             "taken": strongest.taken,
         })),
         settings: strongest.settings,
+        evaluations: outcome.evaluations().to_vec(),
         outcome,
         model: strongest.model,
         losses: strongest.losses,

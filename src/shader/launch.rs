@@ -96,6 +96,8 @@ pub(crate) fn launch(
     parameters: &impl Pod,
 ) {
     traffic::count(kernel.name, tensors);
+    #[cfg(not(target_arch = "wasm32"))]
+    super::slices::before_launch(kernel.name, tensors);
     let client = &tensors[0].tensor.client;
     // In whole groups of 16 bytes, as uniforms are. The runtime keeps those that it has seen.
     let mut words = vec![0_u64; size_of_val(parameters).div_ceil(16) * 2];

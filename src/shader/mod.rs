@@ -2,6 +2,8 @@
 //! launched.
 
 mod launch;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod slices;
 pub(crate) mod traffic;
 
 pub(crate) use launch::{empty, has_subgroups, launch, launch_rows, over_elements, uploaded};

@@ -47,6 +47,14 @@ impl Bound<'_> {
     pub fn times(self, reads: f64) -> Self {
         Self { reads, ..self }
     }
+
+    fn bytes(&self) -> f64 {
+        (self.tensor.shape().num_elements() * self.tensor.dtype.size()) as f64
+    }
+
+    fn moved(&self) -> f64 {
+        self.bytes() * (self.reads + self.writes)
+    }
 }
 
 /// Bytes between memory and kernels.
@@ -72,16 +80,20 @@ pub(crate) fn end() -> HashMap<&'static str, Traffic> {
     SEEN.with(|seen| seen.borrow_mut().take().unwrap_or_default())
 }
 
+/// Bytes that a launch moves, of which caches may have some.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn moved(tensors: &[Bound<'_>]) -> f64 {
+    tensors.iter().map(Bound::moved).sum()
+}
+
 /// Counts a launch where somebody wants to know.
 pub(super) fn count(kernel: &'static str, tensors: &[Bound<'_>]) {
     SEEN.with(|seen| {
         if let Some(seen) = &mut *seen.borrow_mut() {
             let traffic = seen.entry(kernel).or_default();
             for bound in tensors {
-                let elements = bound.tensor.shape().num_elements();
-                let bytes = (elements * bound.tensor.dtype.size()) as f64;
-                traffic.needed += bytes * (bound.reads.min(1.0) + bound.writes.min(1.0));
-                traffic.moved += bytes * (bound.reads + bound.writes);
+                traffic.needed += bound.bytes() * (bound.reads.min(1.0) + bound.writes.min(1.0));
+                traffic.moved += bound.moved();
             }
         }
     });

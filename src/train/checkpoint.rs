@@ -155,6 +155,29 @@ impl Checkpoint<'_> {
     }
 }
 
+/// The step after which a checkpoint was written.
+///
+/// # Errors
+///
+/// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is none.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn step_of(path: &Path) -> Result<usize> {
+    let file = std::fs::File::open(path).map_err(Error::io("read the checkpoint", path))?;
+    // SAFETY: only its first bytes are looked at, and nobody but minift writes to it.
+    let bytes =
+        unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read the checkpoint", path))?;
+    let header = safetensors::SafeTensors::read_metadata(&bytes).ok();
+    let metadata = header.and_then(|(_, header)| header.metadata().clone());
+    let progress = metadata
+        .and_then(|metadata| serde_json::from_str::<Progress>(metadata.get("progress")?).ok());
+    progress
+        .map(|progress| progress.step)
+        .ok_or_else(|| Error::Checkpoint {
+            path: path.to_path_buf(),
+            message: "not a whole checkpoint".to_string(),
+        })
+}
+
 /// The settings in which two differ, by name.
 fn differences(theirs: &TrainSettings, ours: &TrainSettings) -> String {
     let fields = |settings: &TrainSettings| match serde_json::to_value(settings) {

@@ -1,15 +1,13 @@
 //! Runs that are driven to their end on a computer with files: events to a listener, checkpoints to
 //! a file, cancelled by a flag.
 
-use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::checkpoints::Checkpoints;
 use super::event::Event;
 use super::run::{Outcome, Run};
 use crate::error::{Error, Result};
-use crate::files::FileWriter;
 
 /// A flag that asks a run to stop at its next step. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -27,47 +25,6 @@ impl Cancel {
     }
 }
 
-/// Where checkpoints go and how often.
-#[derive(Clone, Debug)]
-pub struct Checkpoints {
-    /// The file; each checkpoint replaces the one before.
-    pub path: PathBuf,
-    /// Steps between checkpoints; 0 for none but those at the end of the training and at a stop.
-    pub every: usize,
-}
-
-impl Checkpoints {
-    /// Lets a run go on from the file.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if the run cannot go on from it.
-    pub fn restore(&self, run: &mut Run) -> Result<()> {
-        let bytes = fs::read(&self.path).map_err(Error::io("read the checkpoint", &self.path))?;
-        run.restore(&bytes, &self.path)
-    }
-
-    /// Removes the file, when its run is complete elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if it is there and cannot be removed.
-    pub fn remove(&self) -> Result<()> {
-        match fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &self.path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn save(&self, run: &Run) -> Result<()> {
-        let mut file = FileWriter::new(&self.path)?;
-        run.write_checkpoint(&mut |part| file.write(part)).await?;
-        file.finish()
-    }
-}
-
 /// How a driven run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ending {
@@ -79,7 +36,7 @@ pub enum Ending {
 
 /// Drives a run until it is done or cancelled. With `checkpoints` its state is kept in a file: at
 /// the interval, when training is complete, when it is cancelled, and when the loss is no longer a
-/// number.
+/// number; and, where that is asked for, whenever an evaluation was the best so far.
 ///
 /// # Errors
 ///
@@ -100,12 +57,18 @@ pub async fn drive(
         match run.next().await {
             Ok(Some(event)) => {
                 on_event(&event);
-                if let (Event::Step { step, steps, .. }, Some(checkpoints)) = (&event, checkpoints)
-                {
-                    let due = checkpoints.every > 0 && step.is_multiple_of(checkpoints.every);
-                    if due || step == steps {
-                        checkpoints.save(run).await?;
+                let Some(checkpoints) = checkpoints else {
+                    continue;
+                };
+                match event {
+                    Event::Step { step, steps, .. } => {
+                        let due = checkpoints.every > 0 && step.is_multiple_of(checkpoints.every);
+                        if due || step == steps {
+                            checkpoints.save(run).await?;
+                        }
                     }
+                    Event::Evaluated { .. } => checkpoints.save_if_best(run).await?,
+                    _ => {}
                 }
             }
             Ok(None) => {

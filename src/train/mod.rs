@@ -3,6 +3,8 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod bound;
 mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+mod checkpoints;
 mod consolidation;
 #[cfg(not(target_arch = "wasm32"))]
 mod drive;
@@ -21,9 +23,11 @@ mod trainer;
 pub use bound::{Strongest, Trial, strongest_within};
 #[cfg(feature = "compare")]
 pub(crate) use checkpoint::fingerprints;
+#[cfg(not(target_arch = "wasm32"))]
+pub use checkpoints::{Checkpoints, best_step};
 pub use consolidation::CONSOLIDATION_TEXTS;
 #[cfg(not(target_arch = "wasm32"))]
-pub use drive::{Cancel, Checkpoints, Ending, drive};
+pub use drive::{Cancel, Ending, drive};
 pub use event::{Event, Moment};
 pub use memory::{MemoryEstimate, MemoryPart};
 pub use pace::{Budget, Pace, Wanted, budget};

@@ -61,6 +61,14 @@ pub struct Outcome {
     pub tokens_per_second: f64,
 }
 
+impl Outcome {
+    /// The evaluations that it compares.
+    pub fn evaluations(&self) -> [Evaluated; 2] {
+        [(0, self.before), (self.steps, self.after)]
+            .map(|(step, perplexities)| Evaluated { step, perplexities })
+    }
+}
+
 /// A run under way.
 #[derive(Debug)]
 pub struct Run {

@@ -107,6 +107,7 @@ impl Run {
             result: Done::new(&self.settings, &outcome, out),
             search: None,
             losses: self.run.losses().to_vec(),
+            evaluations: self.run.evaluations().to_vec(),
             continuations: vec![Continuation {
                 prompt,
                 text: continuation,

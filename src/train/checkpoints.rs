@@ -1,0 +1,174 @@
+//! Where the checkpoints of a run are kept, how often they are written, and which of them stay.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::step_of;
+use super::run::Run;
+use crate::error::{Error, Result};
+use crate::files::FileWriter;
+
+/// Where checkpoints go, how often, and which of them stay.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// The file of the last one. Earlier ones that stay are beside it, with their step at the end of the
+    /// name: `PATH.200`.
+    pub path: PathBuf,
+    /// Steps between checkpoints; 0 for none but those at the end of the training and at a stop.
+    pub every: usize,
+    /// How many stay, the last among them; 0 counts as 1.
+    pub keep: usize,
+    /// Whether the one whose model found the domain easiest stays as well, as `PATH.best`. It is written
+    /// whenever an evaluation of the run finds a lower perplexity than all before it, so that it needs
+    /// [`TrainSettings::evaluate_every`](super::TrainSettings::evaluate_every).
+    pub best: bool,
+}
+
+impl Checkpoints {
+    /// The last checkpoint in that file, at the end of the training and at a stop.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            every: 0,
+            keep: 1,
+            best: false,
+        }
+    }
+
+    /// The file of the best one.
+    pub fn best_path(&self) -> PathBuf {
+        self.beside("best")
+    }
+
+    fn beside(&self, ending: impl std::fmt::Display) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{ending}"));
+        self.path.with_file_name(name)
+    }
+
+    /// Lets a run go on from the last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if the run cannot go on from it.
+    pub fn restore(&self, run: &mut Run) -> Result<()> {
+        // A process that was killed between moving the last one aside and writing the next.
+        let earlier = self.earlier()?;
+        let last = match (self.path.exists(), earlier.last()) {
+            (false, Some((_, earlier))) => earlier,
+            _ => &self.path,
+        };
+        restore(run, last)
+    }
+
+    /// Lets a run go on from the best checkpoint: its model is then the best one that was evaluated, and
+    /// [`Run::outcome_so_far`] says what it is worth.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::restore`].
+    pub fn restore_best(&self, run: &mut Run) -> Result<()> {
+        restore(run, &self.best_path())
+    }
+
+    /// Earlier checkpoints that are there, with their steps, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn earlier(&self) -> Result<Vec<(usize, PathBuf)>> {
+        let folder = match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(Error::io("read", folder))? {
+            let name = entry.map_err(Error::io("read", folder))?.file_name();
+            let name = name.to_string_lossy();
+            let own = self.path.file_name().unwrap_or_default().to_string_lossy();
+            let step = name
+                .strip_prefix(&*own)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .and_then(|step| step.parse().ok());
+            // No other spelling of a step is minift's.
+            if let Some(step) = step.filter(|step| name == format!("{own}.{step}")) {
+                found.push((step, self.beside(step)));
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Removes all of them, when their run is complete elsewhere or is begun anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if one is there and cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        for (_, earlier) in self.earlier()? {
+            remove(&earlier)?;
+        }
+        remove(&self.best_path())?;
+        remove(&self.path)
+    }
+
+    /// Writes the run's state as the last checkpoint, and removes the earlier ones that need not stay.
+    pub(super) async fn save(&self, run: &Run) -> Result<()> {
+        let file = written(run, &self.path).await?;
+        let step = run.steps_done();
+        if self.keep > 1 {
+            match step_of(&self.path) {
+                Ok(before) if before != step => {
+                    let earlier = self.beside(before);
+                    fs::rename(&self.path, &earlier).map_err(Error::io("rename", &self.path))?;
+                }
+                // None is there, or none that anybody could go on from.
+                _ => {}
+            }
+        }
+        file.finish()?;
+        // Later ones are of a run that went on from further back and has come as far as this again.
+        let (earlier, later): (Vec<_>, Vec<_>) =
+            self.earlier()?.into_iter().partition(|&(at, _)| at < step);
+        let surplus = (earlier.len() + 1).saturating_sub(self.keep.max(1));
+        for (_, path) in earlier.iter().take(surplus).chain(&later) {
+            remove(path)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the run's state as the best checkpoint, if that is what its last evaluation says.
+    pub(super) async fn save_if_best(&self, run: &Run) -> Result<()> {
+        if self.best && best_step(run) == Some(run.steps_done()) {
+            written(run, &self.best_path()).await?.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// The step at which the run's evaluations found the domain easiest, the first of them where several
+/// did; `None` before it was evaluated after a step.
+pub fn best_step(run: &Run) -> Option<usize> {
+    let trained = run.evaluations().iter().filter(|found| found.step > 0);
+    let best = trained.min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain));
+    best.map(|found| found.step)
+}
+
+async fn written(run: &Run, path: &Path) -> Result<FileWriter> {
+    let mut file = FileWriter::new(path)?;
+    run.write_checkpoint(&mut |part| file.write(part)).await?;
+    Ok(file)
+}
+
+fn restore(run: &mut Run, path: &Path) -> Result<()> {
+    let bytes = fs::read(path).map_err(Error::io("read the checkpoint", path))?;
+    run.restore(&bytes, path)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,170 @@
+//! Which checkpoints of a run stay, and what can be done with them.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use minift::Error;
+use minift::data::Samples;
+use minift::demo;
+use minift::device::Device;
+use minift::model::CausalLm;
+use minift::train::{
+    Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, best_step, drive,
+};
+use pollster::block_on;
+
+/// A run of twelve steps; with a learning rate that large the domain is soon found harder again.
+fn run(learning_rate: f64, evaluate_every: usize) -> Run {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let samples = |texts: &[String]| {
+        let read = Samples::tokenize(texts, model.tokenizer(), 24, "test");
+        read.unwrap().samples
+    };
+    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+    let data = RunData {
+        train: samples(&tickets[..8]),
+        domain: samples(&tickets[500..502]),
+        general: samples(&tales[..2]),
+        ..RunData::default()
+    };
+    let settings = TrainSettings {
+        epochs: 6,
+        batch_size: 4,
+        learning_rate,
+        evaluate_every,
+        ..TrainSettings::default()
+    };
+    Run::new(model, Arc::new(data), settings).unwrap()
+}
+
+fn finish(run: &mut Run, checkpoints: &Checkpoints) -> Outcome {
+    let ending = block_on(drive(run, Some(checkpoints), &Cancel::default(), |_| {}));
+    match ending.unwrap() {
+        Ending::Finished(outcome) => outcome,
+        Ending::Cancelled => panic!("nobody asked it to stop"),
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn bits(run: &Run) -> Vec<u32> {
+    let parameters = run.trained_model().parameters().to_vec();
+    let values = parameters.into_iter().flat_map(|parameter| {
+        let data = parameter.into_data();
+        data.to_vec::<f32>().unwrap()
+    });
+    values.map(f32::to_bits).collect()
+}
+
+#[test]
+fn the_last_ones_stay_and_a_run_goes_on_from_each_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c");
+    let checkpoints = Checkpoints {
+        every: 2,
+        keep: 3,
+        ..Checkpoints::new(&path)
+    };
+    let mut whole = run(1e-3, 0);
+    finish(&mut whole, &checkpoints);
+    assert_eq!(names(folder.path()), ["c", "c.10", "c.8"]);
+    let earlier: Vec<usize> = checkpoints
+        .earlier()
+        .unwrap()
+        .iter()
+        .map(|&(step, _)| step)
+        .collect();
+    assert_eq!(earlier, [8, 10]);
+
+    // From the one before the last but one: what is then done again replaces what was there.
+    let mut again = run(1e-3, 0);
+    Checkpoints::new(path.with_file_name("c.8"))
+        .restore(&mut again)
+        .unwrap();
+    assert_eq!(again.steps_done(), 8);
+    finish(&mut again, &checkpoints);
+    assert_eq!(bits(&again), bits(&whole));
+    assert_eq!(names(folder.path()), ["c", "c.10", "c.8"]);
+
+    // From further back with fewer to keep: later ones are of a run that never was.
+    std::fs::rename(&path, path.with_file_name("c.12")).unwrap();
+    let mut killed = run(1e-3, 0);
+    checkpoints.restore(&mut killed).unwrap();
+    assert_eq!(killed.steps_done(), 12, "the newest that is there");
+    let mut back = run(1e-3, 0);
+    Checkpoints::new(path.with_file_name("c.8"))
+        .restore(&mut back)
+        .unwrap();
+    block_on(back.next()).unwrap();
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let fewer = Checkpoints {
+        keep: 2,
+        ..checkpoints.clone()
+    };
+    assert_eq!(
+        block_on(drive(&mut back, Some(&fewer), &cancel, |_| {})).unwrap(),
+        Ending::Cancelled
+    );
+    assert_eq!(names(folder.path()), ["c", "c.8"]);
+
+    fewer.remove().unwrap();
+    assert!(names(folder.path()).is_empty());
+    assert!(matches!(fewer.restore(&mut back), Err(Error::Io { .. })));
+}
+
+#[test]
+fn one_stays_where_nobody_asks_for_more() {
+    let folder = tempfile::tempdir().unwrap();
+    // Other files are nobody's business.
+    for other in ["c.notes", "c.007", "d.2"] {
+        std::fs::write(folder.path().join(other), "mine").unwrap();
+    }
+    let checkpoints = Checkpoints {
+        every: 2,
+        ..Checkpoints::new(folder.path().join("c"))
+    };
+    finish(&mut run(1e-3, 0), &checkpoints);
+    assert_eq!(names(folder.path()), ["c", "c.007", "c.notes", "d.2"]);
+    checkpoints.remove().unwrap();
+    assert_eq!(names(folder.path()), ["c.007", "c.notes", "d.2"]);
+}
+
+#[test]
+fn the_best_one_stays_and_gives_the_model_that_found_the_domain_easiest() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = Checkpoints {
+        every: 1,
+        best: true,
+        ..Checkpoints::new(folder.path().join("c"))
+    };
+    let mut overfitted = run(3e-2, 1);
+    let last = finish(&mut overfitted, &checkpoints);
+    assert_eq!(names(folder.path()), ["c", "c.best"]);
+    let evaluations = overfitted.evaluations().to_vec();
+    let trained = evaluations.iter().filter(|found| found.step > 0);
+    let best = trained
+        .min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain))
+        .unwrap();
+    assert!(best.step < 12 && best.perplexities.domain < last.after.domain);
+    assert_eq!(best_step(&overfitted), Some(best.step));
+
+    let mut restored = run(3e-2, 1);
+    checkpoints.restore_best(&mut restored).unwrap();
+    let outcome = restored.outcome_so_far().unwrap();
+    assert_eq!(
+        (outcome.steps, outcome.after),
+        (best.step, best.perplexities)
+    );
+    // It is a checkpoint as others are.
+    finish(&mut restored, &checkpoints);
+    assert_eq!(bits(&restored), bits(&overfitted));
+}
