@@ -59,7 +59,7 @@ fn bits(run: &Run) -> Vec<u32> {
     let parameters = run.trained_model().parameters().to_vec();
     let values = parameters.into_iter().flat_map(|parameter| {
         let data = parameter.into_data();
-        data.to_vec::<f32>().unwrap()
+        data.try_to_vec::<f32>().unwrap()
     });
     values.map(f32::to_bits).collect()
 }
@@ -125,7 +125,7 @@ fn the_last_ones_stay_and_a_run_goes_on_from_each_of_them() {
 fn one_stays_where_nobody_asks_for_more() {
     let folder = tempfile::tempdir().unwrap();
     // Other files are nobody's business.
-    for other in ["c.notes", "c.007", "d.2"] {
+    for other in ["c.notes", "c.007", "c.4", "d.2"] {
         std::fs::write(folder.path().join(other), "mine").unwrap();
     }
     let checkpoints = Checkpoints {
@@ -133,9 +133,12 @@ fn one_stays_where_nobody_asks_for_more() {
         ..Checkpoints::new(folder.path().join("c"))
     };
     finish(&mut run(1e-3, 0), &checkpoints);
-    assert_eq!(names(folder.path()), ["c", "c.007", "c.notes", "d.2"]);
+    assert_eq!(
+        names(folder.path()),
+        ["c", "c.007", "c.4", "c.notes", "d.2"]
+    );
     checkpoints.remove().unwrap();
-    assert_eq!(names(folder.path()), ["c.007", "c.notes", "d.2"]);
+    assert_eq!(names(folder.path()), ["c.007", "c.4", "c.notes", "d.2"]);
 }
 
 #[test]
@@ -167,4 +170,131 @@ fn the_best_one_stays_and_gives_the_model_that_found_the_domain_easiest() {
     // It is a checkpoint as others are.
     finish(&mut restored, &checkpoints);
     assert_eq!(bits(&restored), bits(&overfitted));
+}
+
+/// The program in a folder with texts.
+fn minift(folder: &Path, arguments: &str) -> std::process::Command {
+    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+    let texts = [
+        ("train.txt", &tickets[..12]),
+        ("held.txt", &tickets[500..504]),
+        ("general.txt", &tales[..8]),
+    ];
+    for (name, texts) in texts {
+        std::fs::write(folder.join(name), texts.join("\n\n")).unwrap();
+    }
+    let usual = "train --data train.txt --held-out held.txt --general general.txt --max-length 24 \
+                 --batch-size 4 --checkpoint-every 2 --out out";
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_minift"));
+    command
+        .args(usual.split_whitespace())
+        .args(arguments.split_whitespace())
+        .current_dir(folder);
+    command
+}
+
+fn succeeds(mut command: std::process::Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    format!("{}{errors}", String::from_utf8_lossy(&output.stdout))
+}
+
+fn fails(mut command: std::process::Command) -> String {
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{errors}");
+    errors
+}
+
+fn names_beside_texts(folder: &Path) -> Vec<String> {
+    let mut names = names(folder);
+    names.retain(|name| !name.ends_with(".txt"));
+    names
+}
+
+#[test]
+fn the_program_writes_the_best_model_and_goes_on_from_any_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let report = || {
+        let bytes = std::fs::read(folder.join("out/run.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        report["runs"][0].clone()
+    };
+    let weights = || std::fs::read(folder.join("out/model.safetensors")).unwrap();
+    let arguments = "--device cpu --lr 0.06 --evaluate-every 1 --keep-checkpoints 2";
+    succeeds(minift(folder, arguments));
+    assert_eq!(
+        names_beside_texts(folder),
+        ["out", "out.checkpoint", "out.checkpoint.8"]
+    );
+    let last = report();
+    let evaluations = last["evaluations"].as_array().unwrap();
+    assert_eq!(evaluations.len(), 10);
+    let domain = |evaluation: &serde_json::Value| evaluation["domain"].as_f64().unwrap();
+    let best = evaluations[1..]
+        .iter()
+        .min_by(|a, b| domain(a).total_cmp(&domain(b)))
+        .unwrap();
+    assert!(best["step"].as_u64().unwrap() < 9, "{evaluations:?}");
+    let last_weights = weights();
+
+    // What stayed is not overwritten by a run that does not know of it.
+    std::fs::remove_dir_all(folder.join("out")).unwrap();
+    assert!(fails(minift(folder, arguments)).contains("--resume"));
+    let resumed = format!("{arguments} --resume out.checkpoint.8");
+    assert!(succeeds(minift(folder, &resumed)).contains("after step 8 of 9"));
+    assert!(weights() == last_weights);
+
+    std::fs::remove_dir_all(folder.join("out")).unwrap();
+    let said = succeeds(minift(folder, &format!("{arguments} --best --force")));
+    assert!(
+        said.contains(&format!("Best     step {} of 9", best["step"])),
+        "{said}"
+    );
+    let found = report();
+    assert_eq!(found["result"]["domain_perplexity_after"], best["domain"]);
+    assert_eq!(found["result"]["steps"], best["step"]);
+    assert_eq!(found["evaluations"].as_array().unwrap(), evaluations);
+    assert!(weights() != last_weights);
+    assert!(folder.join("out.checkpoint.best").exists());
+
+    let told = fails(minift(folder, "--device cpu --best"));
+    assert!(told.contains("--evaluate-every"), "{told}");
+}
+
+/// An adapter that is there when a training begins, and not when it goes on.
+#[test]
+fn a_training_goes_on_elsewhere_when_its_adapter_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    succeeds(minift(
+        folder,
+        "--device gpu --keep-checkpoints 9 --time-slice 4",
+    ));
+    std::fs::remove_dir_all(folder.join("out")).unwrap();
+    let without_adapters = |device: &str| {
+        let mut command = minift(
+            folder,
+            &format!("--resume out.checkpoint.4 --device {device}"),
+        );
+        // No driver is found there, whatever the graphics API.
+        let none = folder.join("none.json");
+        command
+            .env("VK_DRIVER_FILES", &none)
+            .env("VK_ICD_FILENAMES", &none);
+        command
+    };
+    if cfg!(target_os = "linux") {
+        for device in ["gpu", "gpu:0"] {
+            let told = fails(without_adapters(device));
+            assert!(told.contains("no GPU adapter was found"), "{told}");
+        }
+        assert!(folder.join("out.checkpoint.4").exists() && !folder.join("out").exists());
+        assert!(succeeds(without_adapters("auto")).contains("after step 4 of 9"));
+    } else {
+        succeeds(minift(folder, "--resume out.checkpoint.4 --device cpu"));
+    }
+    assert!(folder.join("out/model.safetensors").exists());
 }

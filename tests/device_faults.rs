@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use burn::tensor::wgpu::WgpuSetup;
 use minift::Error;
@@ -53,9 +54,14 @@ impl Application {
 }
 
 fn run(device: &Device) -> Run {
+    run_of(device, 24)
+}
+
+/// A run of eight steps on samples of so many tokens.
+fn run_of(device: &Device, length: usize) -> Run {
     let model = CausalLm::embedded(device).unwrap();
     let samples = |texts: &[String]| {
-        let read = Samples::tokenize(texts, model.tokenizer(), 24, "test");
+        let read = Samples::tokenize(texts, model.tokenizer(), length, "test");
         read.unwrap().samples
     };
     let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
@@ -154,4 +160,85 @@ fn runs_share_the_device_of_an_application() {
     for other in both {
         assert_eq!(other.join().unwrap(), alone);
     }
+}
+
+/// An application's frames wait for no more than a slice of a training's work.
+#[test]
+fn work_in_slices_lets_frames_in_between_and_changes_no_result() {
+    let setup = Application::new().open_as_required();
+    let (device, queue) = (setup.device.clone(), setup.queue.clone());
+    // Whoever draws: frames without anything in them, each waited for, for as long as a run goes on.
+    let frames_while = |minift: &Device| {
+        let minift = minift.clone();
+        let training = std::thread::spawn(move || {
+            let mut run = run_of(&minift, 128);
+            while block_on(run.next()).unwrap().is_some() {}
+            run.losses().to_vec()
+        });
+        let (mut frames, mut longest) = (0, Duration::ZERO);
+        while !training.is_finished() {
+            let frame = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let drawn = queue.submit([frame.finish()]);
+            let wait = wgpu::PollType::Wait {
+                submission_index: Some(drawn),
+                timeout: None,
+            };
+            let began = Instant::now();
+            device.poll(wait).unwrap();
+            longest = longest.max(began.elapsed());
+            frames += 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        println!("{frames} frames, the longest waited for {longest:?}");
+        (training.join().unwrap(), frames)
+    };
+    let minift = Device::from_wgpu(setup).unwrap();
+    assert_eq!(minift.time_slice(), None);
+    // Kernels are compiled in the first run.
+    frames_while(&minift);
+    let (losses, frames) = frames_while(&minift);
+    let slice = Duration::from_millis(2);
+    let sliced = minift.clone().with_time_slice(slice);
+    assert_eq!(sliced.time_slice(), Some(slice));
+    let (losses_in_slices, frames_between_slices) = frames_while(&sliced);
+    assert_eq!(losses_in_slices, losses);
+    assert!(
+        frames_between_slices > 2 * frames,
+        "{frames_between_slices} {frames}"
+    );
+    // It is over with the device that it was asked of.
+    drop(sliced);
+    let (_, frames_again) = frames_while(&minift);
+    assert!(
+        frames_between_slices > 2 * frames_again,
+        "{frames_between_slices} {frames_again}"
+    );
+    assert_eq!(Device::cpu().with_time_slice(slice).time_slice(), None);
+}
+
+#[test]
+fn what_the_device_reports_to_nobody_ends_the_run() {
+    let setup = Application::new().open_as_required();
+    let device = setup.device.clone();
+    let mut refused = run(&Device::from_wgpu(setup).unwrap());
+    let too_large = device.limits().max_buffer_size + 4;
+    let ended = loop {
+        match block_on(refused.next()) {
+            Ok(Some(Event::Step { step: 2, .. })) => {
+                drop(device.create_buffer(&wgpu::BufferDescriptor {
+                    label: None,
+                    size: too_large,
+                    usage: wgpu::BufferUsages::STORAGE,
+                    mapped_at_creation: false,
+                }));
+            }
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    let Err(Error::Device { message }) = ended else {
+        panic!("{ended:?}");
+    };
+    assert!(message.contains("size"), "{message}");
+    assert_eq!(refused.steps_done(), 2);
 }

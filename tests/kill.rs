@@ -55,7 +55,7 @@ impl Scratch {
     fn all_arguments(&self) -> Vec<&'static str> {
         let usual = "train --device cpu --data train.txt --held-out held.txt --general general.txt \
                      --max-length 24 --batch-size 4 --checkpoint-every 1 --out out";
-        let resume = self.path("out.checkpoint").exists().then_some("--resume");
+        let resume = self.has_checkpoint().then_some("--resume");
         let usual = usual.split_whitespace();
         usual
             .chain(self.arguments.iter().copied())
@@ -127,10 +127,22 @@ impl Scratch {
         names
     }
 
+    fn has_checkpoint(&self) -> bool {
+        !self.checkpoints().is_empty()
+    }
+
+    fn checkpoints(&self) -> Vec<String> {
+        let mut names = self.names();
+        names.retain(|name| name.starts_with("out.checkpoint"));
+        names
+    }
+
     fn clear(&self) {
         let _ = fs::remove_dir_all(self.path("out"));
-        let _ = fs::remove_file(self.path("out.checkpoint"));
         let _ = fs::remove_dir_all(self.path("states"));
+        for name in self.checkpoints() {
+            fs::remove_file(self.path(&name)).unwrap();
+        }
     }
 }
 
@@ -147,7 +159,7 @@ fn killed(arguments: &[&'static str], seed: u64) {
     while kills < wanted {
         scratch.clear();
         loop {
-            resumed += usize::from(scratch.path("out.checkpoint").exists());
+            resumed += usize::from(scratch.has_checkpoint());
             let mut child = scratch.start();
             sleep(whole.mul_f64(random.random_range(0.0..1.2)));
             // It may have ended by itself.
@@ -157,7 +169,6 @@ fn killed(arguments: &[&'static str], seed: u64) {
                 kills += 1;
                 if scratch.is_done() {
                     // It was killed after the result stood in its place.
-                    let _ = fs::remove_file(scratch.path("out.checkpoint"));
                     break;
                 }
             } else {
@@ -196,6 +207,12 @@ fn accumulation_with_states_in_files_survives_being_killed() {
 fn replay_with_consolidation_survives_being_killed() {
     let arguments = "--replay general.txt --ewc 1 --ewc-text general.txt";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 4);
+}
+
+#[test]
+fn checkpoints_that_stay_survive_being_killed() {
+    let arguments = "--keep-checkpoints 3 --evaluate-every 2 --best --lr 0.02";
+    killed(&arguments.split(' ').collect::<Vec<_>>(), 5);
 }
 
 /// Runs the program where no file may be longer than so many KiB. It is killed in the middle of the

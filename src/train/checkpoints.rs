@@ -91,10 +91,10 @@ impl Checkpoints {
                 .strip_prefix(&*own)
                 .and_then(|rest| rest.strip_prefix('.'))
                 .and_then(|step| step.parse().ok());
-            // No other spelling of a step is minift's.
-            if let Some(step) = step.filter(|step| name == format!("{own}.{step}")) {
-                found.push((step, self.beside(step)));
-            }
+            // Another spelling of a step is not minift's, nor is a file that holds something else.
+            let step = step.filter(|step| name == format!("{own}.{step}"));
+            let path = step.map(|step: usize| (step, self.beside(step)));
+            found.extend(path.filter(|(step, path)| step_of(path).ok() == Some(*step)));
         }
         found.sort_unstable();
         Ok(found)
@@ -128,6 +128,11 @@ impl Checkpoints {
             }
         }
         file.finish()?;
+        self.prune(step)
+    }
+
+    /// Removes the earlier ones that need not stay beside the one of that step.
+    pub(super) fn prune(&self, step: usize) -> Result<()> {
         // Later ones are of a run that went on from further back and has come as far as this again.
         let (earlier, later): (Vec<_>, Vec<_>) =
             self.earlier()?.into_iter().partition(|&(at, _)| at < step);

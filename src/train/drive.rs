@@ -72,6 +72,10 @@ pub async fn drive(
                 }
             }
             Ok(None) => {
+                // One who wrote the last checkpoint may have been killed before this.
+                if let Some(checkpoints) = checkpoints {
+                    checkpoints.prune(run.steps_done())?;
+                }
                 let outcome = run
                     .outcome()
                     .expect("a run without a next event has its outcome");
