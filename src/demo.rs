@@ -9,6 +9,10 @@ use crate::error::Result;
 pub const TRAIN_TICKETS: usize = 500;
 /// Tales that measure what is forgotten; the rest is for choosing settings.
 pub const GENERAL_TALES: usize = 200;
+/// What [`tickets`] are, for people and reports.
+pub const TICKETS_ORIGIN: &str = "tickets of a bicycle workshop (embedded)";
+/// What [`tales`] are.
+pub const TALES_ORIGIN: &str = "tiny stories (embedded)";
 /// A text in the domain's form for a model to continue.
 pub const DOMAIN_PROMPT: &str = "Bike: city bike, 7-speed hub, back-pedal brake\nComplaint:";
 /// A text of the kind that the embedded model knows.

@@ -61,6 +61,8 @@
 pub mod adapter;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
+#[cfg(all(feature = "c", not(target_arch = "wasm32")))]
+pub mod c;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "compare")]

@@ -12,9 +12,6 @@ use crate::error::{Error, Result};
 use crate::hub::{self, HubModel, HubSettings};
 use crate::model::{CausalLm, ModelFiles, TextReader};
 
-/// Samples are cut to this many tokens where nobody says otherwise.
-const DEFAULT_LENGTH: usize = 256;
-
 #[derive(Clone, Debug, Default, Args)]
 pub struct ModelArguments {
     /// Model folder as on the Hugging Face Hub (config.json, model.safetensors, tokenizer.json), or
@@ -154,7 +151,7 @@ impl TextArguments {
                 column: self.column.clone(),
             },
             preparation: Preparation {
-                max_length: max_length(self.max_length, model)?,
+                max_length: model.sample_length(self.max_length)?,
                 long_texts,
                 train_on: self.train_on,
             },
@@ -181,7 +178,7 @@ impl Reading {
     pub fn to_length(length: Option<usize>, model: &TextReader) -> Result<Self> {
         Ok(Self {
             options: ReadOptions::default(),
-            preparation: Preparation::to_length(max_length(length, model)?),
+            preparation: Preparation::to_length(model.sample_length(length)?),
         })
     }
 
@@ -205,19 +202,5 @@ impl Reading {
             files => format!(" ({files} files)"),
         };
         Ok((found, format!("{origin}{files}")))
-    }
-}
-
-/// The greatest length of a sample.
-fn max_length(asked: Option<usize>, model: &TextReader) -> Result<usize> {
-    let longest = model.config().decoder.max_length;
-    match asked {
-        None => Ok(DEFAULT_LENGTH.min(longest)),
-        Some(length) if (2..=longest).contains(&length) => Ok(length),
-        Some(length) => Err(Error::setting(
-            "max-length",
-            length,
-            format!("2 to {longest}, the greatest length of this model"),
-        )),
     }
 }

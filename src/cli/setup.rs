@@ -78,13 +78,13 @@ impl Set {
 
     /// The embedded tickets.
     pub fn tickets(model: &CausalLm, max_length: usize) -> Result<Self> {
-        let origin = "tickets of a bicycle workshop (embedded)".to_string();
+        let origin = demo::TICKETS_ORIGIN.to_string();
         Self::new(&demo::tickets()?, model, max_length, origin)
     }
 
     /// The embedded tales that measure what is forgotten, and those that are for choosing.
     pub fn tales(model: &CausalLm, max_length: usize) -> Result<(Self, Self)> {
-        let origin = "tiny stories (embedded)".to_string();
+        let origin = demo::TALES_ORIGIN.to_string();
         let tales = Self::new(&demo::tales()?, model, max_length, origin)?;
         Ok(tales.split(demo::GENERAL_TALES))
     }

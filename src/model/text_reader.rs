@@ -6,7 +6,10 @@ use super::config::ModelConfig;
 use super::files::ModelFiles;
 use crate::data::chat::ChatTemplate;
 use crate::data::{Encoder, Preparation, Record, Samples, Tokenizer};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Samples are cut to this many tokens where nobody says otherwise.
+const DEFAULT_LENGTH: usize = 256;
 
 /// A model's configuration, tokenizer and chat template. Clones share them.
 #[derive(Clone, Debug)]
@@ -62,6 +65,25 @@ impl TextReader {
             self.files.companion("tokenizer_config.json"),
             &self.files.folder,
         )
+    }
+
+    /// The greatest length of a sample in tokens: as asked for, else 256 or the model's own greatest
+    /// length, whichever is less.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for one that the model cannot take.
+    pub fn sample_length(&self, asked: Option<usize>) -> Result<usize> {
+        let longest = self.config.decoder.max_length;
+        match asked {
+            None => Ok(DEFAULT_LENGTH.min(longest)),
+            Some(length) if (2..=longest).contains(&length) => Ok(length),
+            Some(length) => Err(Error::setting(
+                "max-length",
+                length,
+                format!("2 to {longest}, the greatest length of this model"),
+            )),
+        }
     }
 
     /// Makes samples of records by its tokenizer and, for conversations, its chat template; `origin`

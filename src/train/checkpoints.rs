@@ -114,7 +114,11 @@ impl Checkpoints {
     }
 
     /// Writes the run's state as the last checkpoint, and removes the earlier ones that need not stay.
-    pub(super) async fn save(&self, run: &Run) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::InUse`] if it cannot be written, [`Error::Device`] if the device fails.
+    pub async fn save(&self, run: &Run) -> Result<()> {
         let file = written(run, &self.path).await?;
         let step = run.steps_done();
         if self.keep > 1 {

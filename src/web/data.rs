@@ -55,7 +55,7 @@ impl Texts {
     pub fn tickets() -> Thrown<Self> {
         Ok(Self {
             records: texts(demo::tickets().map_err(thrown)?),
-            origin: "tickets of a bicycle workshop (embedded)".to_string(),
+            origin: demo::TICKETS_ORIGIN.to_string(),
         })
     }
 
@@ -65,7 +65,7 @@ impl Texts {
         tales.truncate(demo::GENERAL_TALES);
         Ok(Self {
             records: texts(tales),
-            origin: "tiny stories (embedded)".to_string(),
+            origin: demo::TALES_ORIGIN.to_string(),
         })
     }
 
