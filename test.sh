@@ -43,6 +43,9 @@ fi
 if ! command -v npm >/dev/null; then
     install "npm was not found, which builds the page" nodejs npm
 fi
+if ! { command -v "${CC:-cc}" && command -v "${CXX:-c++}"; } >/dev/null; then
+    install "No C and C++ compiler was found, which the tests of the interface for C need" build-essential
+fi
 if [ "$(uname -s)" = Linux ] && ! has_vulkan_driver; then
     say "installing a software Vulkan adapter"
     install "No Vulkan driver was found" libvulkan1 mesa-vulkan-drivers
@@ -58,10 +61,13 @@ say "build"
 cargo build --release --locked
 say "tests"
 cargo test --release --locked
+say "tests of the interface for C"
+cargo test --release --locked --features c --lib -- c::
+cargo test --release --locked --features c --test c_interface
 say "lints"
-cargo clippy --release --locked --all-targets --features web -- -D warnings
+cargo clippy --release --locked --all-targets --features web,c -- -D warnings
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c
 say "page"
 web/build.sh --tests
 if [ ! -x /usr/bin/chromium ] && ! (cd web && npx playwright install chromium-headless-shell); then

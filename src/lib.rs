@@ -16,6 +16,17 @@
 //! next event pauses it, dropping it cancels it, and [`train::Run::checkpoint`] gives the bytes to go
 //! on from later. Waiting for the device is `async` throughout, since a browser cannot block.
 //!
+//! # Features
+//!
+//! - `cli` (default): the `minift` program, with `compare` and `hub`.
+//! - `compare`: comparisons of methods, with their tables and plots.
+//! - `hub`: models by their names on the Hugging Face Hub.
+//! - `web`: the package for browsers.
+//! - `c`: the interface for C, declared in `include/minift.h`.
+//!
+//! A library alone is `default-features = false`. What it has to say goes to [`log`], never to stdout or
+//! stderr. [`train::Run`] says which threads may do what.
+//!
 //! # Example
 //!
 //! Adapt the embedded model to a few tickets, and see what was gained and what it cost:

@@ -251,6 +251,41 @@ fn checkpoints_of_other_runs_are_refused() {
     assert!(message(run(settings(), 8), &model_file).contains("not a checkpoint of minift"));
 }
 
+/// Samples are made for a model: what another one's tokens would read is not this one's.
+#[test]
+fn samples_that_the_model_cannot_take_are_refused() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let config = &model.config().decoder;
+    let (vocabulary, longest) = (config.vocabulary, config.max_length);
+    let refused = |change: fn(&mut RunData, Sample), sample: Sample| {
+        let mut data = (*data(&model, 4)).clone();
+        change(&mut data, sample);
+        Run::new(model.clone(), Arc::new(data), settings())
+    };
+    let foreign = Sample::new(vec![1, vocabulary as u32]);
+    let changes: [fn(&mut RunData, Sample); 3] = [
+        |data, sample| data.train.push(sample),
+        |data, sample| data.domain.push(sample),
+        |data, sample| data.general.push(sample),
+    ];
+    for change in changes {
+        let error = refused(change, foreign.clone()).unwrap_err();
+        let Error::TokenBeyondVocabulary { id, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(id as usize, vocabulary);
+    }
+    let long = Sample::new(vec![1; longest + 1]);
+    let error = refused(changes[0], long).unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("at most {longest} tokens")),
+        "{error}"
+    );
+    // Packed texts are as long as each of them.
+    let whole = Sample::packed([Sample::new(vec![1; longest]), Sample::new(vec![1; longest])]);
+    assert!(refused(changes[0], whole).is_ok());
+}
+
 #[test]
 fn a_loss_that_is_no_number_stops_with_the_last_good_state() {
     for device in devices() {

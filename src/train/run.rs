@@ -70,6 +70,22 @@ impl Outcome {
 }
 
 /// A run under way.
+///
+/// # Threads
+///
+/// - A run may go from thread to thread (it is [`Send`]). [`Device`](crate::device::Device), [`CausalLm`],
+///   samples and `Cancel` may also be shared by several at once ([`Sync`]).
+/// - Different runs may go on at once in one process, also on one device and of one model, and one after
+///   another. On the CPU they share its cores (rayon's pool of threads for the process); each gives bit
+///   for bit what it gives alone.
+/// - The futures of [`Self::next`], [`Self::write_checkpoint`] and [`Self::write_teacher_states`] do the
+///   work when they are polled, on the thread that polls them: on a thread that shows things, such as a
+///   window's, drive a run on another one. They need no runtime; any executor will do, such as pollster.
+/// - [`Self::new`], [`Self::restore`] and [`Self::read_teacher_states`] compute, or read files, before they
+///   return. What only tells what is known, such as [`Self::outcome`], returns at once.
+/// - Listeners, such as that of `train::drive`, are called on the thread that drives the run.
+/// - To stop a run from elsewhere, give `train::drive` a `Cancel` and keep a clone, or stop asking for the
+///   next event. Dropping it frees what it holds.
 #[derive(Debug)]
 pub struct Run {
     model: CausalLm,
@@ -94,8 +110,9 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a setting out of range, [`Error::NoSamples`] for a list without
-    /// samples.
+    /// [`Error::InvalidSetting`] for a setting out of range, or a sample that is longer than the model's
+    /// greatest length; [`Error::NoSamples`] for a list without samples;
+    /// [`Error::TokenBeyondVocabulary`] for samples of another model's tokens.
     pub fn new(model: CausalLm, data: Arc<RunData>, settings: TrainSettings) -> Result<Self> {
         let trainer = Trainer::new(model.clone(), settings)?;
         let settings = trainer.settings();
@@ -117,6 +134,7 @@ impl Run {
                     skipped: 0,
                 });
             }
+            check_fit(&model, list)?;
         }
         let mut samples = data.train.clone();
         let mut tokens = positions(&samples);
@@ -468,6 +486,35 @@ impl Run {
     fn fingerprint(&self) -> String {
         super::checkpoint::fingerprint(&self.model, &self.data)
     }
+}
+
+/// Whether samples are such as the model can take: of its tokens, and no text longer than it may be.
+fn check_fit(model: &CausalLm, samples: &[Sample]) -> Result<()> {
+    let config = &model.config().decoder;
+    for sample in samples {
+        let beyond = |&&id: &&u32| id as usize >= config.vocabulary;
+        if let Some(&id) = sample.tokens().iter().find(beyond) {
+            return Err(Error::TokenBeyondVocabulary {
+                id,
+                vocabulary: config.vocabulary,
+            });
+        }
+        let ends = sample.beginnings().iter().skip(1).copied();
+        let ends = ends.chain([sample.len()]);
+        let longest = sample.beginnings().iter().zip(ends);
+        let longest = longest.map(|(begin, end)| end - begin).max().unwrap_or(0);
+        if longest > config.max_length {
+            return Err(Error::setting(
+                "max-length",
+                longest,
+                format!(
+                    "samples of at most {} tokens for this model",
+                    config.max_length
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn rate(tokens: usize, seconds: f64) -> f64 {

@@ -1,0 +1,319 @@
+//! The interface for C, as C sees it: the header is what the source declares, the example does what it
+//! says, and misuse ends in statuses, all under sanitizers too.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, OnceLock};
+
+use minift::data::Samples;
+use minift::demo;
+use minift::device::Device;
+use minift::eval::Evaluation;
+use minift::model::CausalLm;
+use minift::train::{Run, RunData, TrainSettings};
+use pollster::block_on;
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const TARGET_TMP: &str = env!("CARGO_TARGET_TMPDIR");
+/// The usual warnings and more, none of which the header or the programs give.
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+const SANITIZERS: [&str; 3] = [
+    "-g",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+];
+/// Samples of what the example is run with, of which a tenth is held out.
+const TICKETS: usize = 60;
+
+/// The library that C programs are linked with.
+struct Library {
+    archive: PathBuf,
+    /// What it needs of the system.
+    native: Vec<String>,
+}
+
+/// Built once, by what builds the tests, where it builds them.
+fn library() -> &'static Library {
+    static LIBRARY: OnceLock<Library> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let target = Path::new(TARGET_TMP).parent().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["rustc", "--locked", "--lib", "--features", "c"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        cargo.args(["--crate-type", "staticlib", "--message-format", "json"]);
+        cargo.arg("--target-dir").arg(target).current_dir(ROOT);
+        cargo.args(["--", "--print", "native-static-libs"]);
+        let built = cargo.stderr(Stdio::inherit()).output().unwrap();
+        assert!(built.status.success(), "the library for C is not built");
+        let mut archive = None;
+        let mut native = Vec::new();
+        for line in String::from_utf8(built.stdout).unwrap().lines() {
+            let message: Value = serde_json::from_str(line).unwrap();
+            if message["target"]["name"] != "minift" {
+                continue;
+            }
+            let note = message["message"]["message"].as_str();
+            if let Some(names) = note.and_then(|note| note.strip_prefix("native-static-libs: ")) {
+                native = names.split_whitespace().map(String::from).collect();
+            }
+            let files = message["filenames"].as_array().into_iter().flatten();
+            let paths = files.filter_map(Value::as_str).map(PathBuf::from);
+            archive = archive.or_else(|| {
+                paths
+                    .into_iter()
+                    .find(|path| path.extension().is_some_and(|extension| extension == "a"))
+            });
+        }
+        Library {
+            archive: archive.expect("cargo says where the library is"),
+            native,
+        }
+    })
+}
+
+/// A compiler, by the environment's name for it or its usual one.
+fn compiler(variable: &str, usual: &str, arguments: &[&str], more: &[&Path]) -> Output {
+    let name = std::env::var(variable).unwrap_or_else(|_| usual.to_string());
+    let mut compiler = Command::new(&name);
+    compiler.args(arguments).args(WARNINGS).arg("-I");
+    compiler.arg(Path::new(ROOT).join("include")).args(more);
+    compiler.output().unwrap_or_else(|error| {
+        panic!(
+            "{name} cannot be run ({error}): the tests need a C and a C++ compiler (Debian: \
+             apt-get install build-essential), or their names in CC and CXX"
+        )
+    })
+}
+
+/// A C program as something that runs.
+fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+    let program = Path::new(TARGET_TMP).join(name);
+    let Library { archive, native } = library();
+    let mut arguments = vec!["-std=c11", "-pthread", "-o", program.to_str().unwrap()];
+    arguments.extend(flags);
+    let source = Path::new(ROOT).join(source);
+    let mut files: Vec<&Path> = vec![&source, archive];
+    files.extend(native.iter().map(Path::new));
+    let output = compiler("CC", "cc", &arguments, &files);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    program
+}
+
+/// A program that may leave nothing behind in memory, where sanitizers can tell.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if cfg!(target_os = "linux") {
+        command.env("ASAN_OPTIONS", "detect_leaks=1");
+    }
+    command
+}
+
+/// What a program that ended well printed.
+fn printed(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+#[test]
+fn the_header_is_what_the_source_declares() {
+    let config = cbindgen::Config::from_file(Path::new(ROOT).join("cbindgen.toml")).unwrap();
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(Path::new(ROOT).join("src/c/mod.rs"))
+        .generate()
+        .unwrap();
+    let mut declared = Vec::new();
+    bindings.write(&mut declared);
+    let declared = String::from_utf8(declared).unwrap();
+    let there = std::fs::read_to_string(Path::new(ROOT).join("include/minift.h"));
+    if there.ok().as_ref() != Some(&declared) {
+        let fresh = Path::new(TARGET_TMP).join("minift.h");
+        std::fs::write(&fresh, declared).unwrap();
+        panic!(
+            "include/minift.h is not what src/c/ declares: cp {} include/minift.h",
+            fresh.display()
+        );
+    }
+    // cbindgen leaves out in silence what it does not understand.
+    let sources = std::fs::read_dir(Path::new(ROOT).join("src/c")).unwrap();
+    let exported: usize = sources
+        .map(|source| std::fs::read_to_string(source.unwrap().path()).unwrap())
+        .map(|text| text.matches("#[unsafe(no_mangle)]").count())
+        .sum();
+    let functions = declared.lines().filter(|line| {
+        let name = line.split('(').next().unwrap_or_default();
+        !line.starts_with("//") && line.contains('(') && name.contains(" minift_")
+            || !line.starts_with("//") && name.contains(" *minift_")
+    });
+    assert_eq!(functions.count(), exported);
+}
+
+#[test]
+fn misuse_has_its_status_and_use_its_result() {
+    let program = compile("tests/c/abuse.c", "abuse", &SANITIZERS);
+    let folder = tempfile::tempdir().unwrap();
+    let output = command(&program).arg(folder.path()).output().unwrap();
+    // Nothing else is on stdout: the library has nothing to say there.
+    assert_eq!(printed(&output), "all as declared\n");
+}
+
+/// Texts for the example, in a file.
+fn texts(folder: &Path) -> PathBuf {
+    let texts = demo::tickets().unwrap();
+    let lines = texts[..TICKETS].iter();
+    let lines = lines.map(|text| format!("{}\n", serde_json::json!({ "text": text })));
+    let path = folder.join("tickets.jsonl");
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    path
+}
+
+fn adapt(program: &Path, folder: &Path, out: &str, settings: &str) -> Command {
+    let mut adapt = command(program);
+    let texts = texts(folder);
+    adapt
+        .arg(folder.join(out))
+        .arg(texts)
+        .args(["cpu", settings]);
+    adapt
+}
+
+/// The same training in Rust.
+fn expected() -> Run {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let length = model.reader().sample_length(None).unwrap();
+    let samples =
+        |texts: &[String]| Samples::tokenize(texts, model.tokenizer(), length, "test").unwrap();
+    let mut tickets = samples(&demo::tickets().unwrap()[..TICKETS]);
+    let domain = tickets.draw(TICKETS / 10, 0).samples;
+    let data = RunData {
+        train: tickets.samples,
+        domain,
+        general: samples(&demo::tales().unwrap()[..demo::GENERAL_TALES]).samples,
+        ..RunData::default()
+    };
+    let settings = TrainSettings {
+        epochs: 1,
+        ..TrainSettings::default()
+    };
+    let mut run = Run::new(model, Arc::new(data), settings).unwrap();
+    while block_on(run.next()).unwrap().is_some() {}
+    run
+}
+
+#[test]
+fn the_example_does_what_the_library_does() {
+    let settings = r#"{"epochs": 1}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = compile("examples/c/adapt.c", "adapt", &["-O2"]);
+    let sanitized = compile("examples/c/adapt.c", "adapt_sanitized", &SANITIZERS);
+    let run = expected();
+    let outcome = run.outcome().unwrap();
+    for (program, out) in [(&plain, "out"), (&sanitized, "sanitized")] {
+        let output = adapt(program, folder.path(), out, settings)
+            .output()
+            .unwrap();
+        let shown = printed(&output);
+        let perplexities = format!(
+            "domain perplexity {:.2} -> {:.2}, general perplexity {:.2} -> {:.2}\n",
+            outcome.before.domain,
+            outcome.after.domain,
+            outcome.before.general,
+            outcome.after.general
+        );
+        assert!(shown.contains(&perplexities), "{shown}{perplexities}");
+        for line in [
+            "54 texts to train on, 6 held out",
+            "untouched: ...",
+            "adapted: ...",
+        ] {
+            assert!(shown.contains(line), "{shown}");
+        }
+
+        let out = folder.path().join(out);
+        let json: Value =
+            serde_json::from_slice(&std::fs::read(out.join("run.json")).unwrap()).unwrap();
+        let losses: Vec<f32> = serde_json::from_value(json["runs"][0]["losses"].clone()).unwrap();
+        assert_eq!(losses, run.losses());
+        let result = &json["runs"][0]["result"];
+        assert_eq!(result["domain_perplexity_after"], outcome.after.domain);
+        assert_eq!(result["general_perplexity_after"], outcome.after.general);
+        assert_eq!(json["runs"][0]["settings"]["epochs"], 1);
+        assert_eq!(json["setup"]["train"]["texts"], 54);
+        let written = CausalLm::load(&out, &Device::cpu()).unwrap();
+        let general = &demo::tales().unwrap()[..demo::GENERAL_TALES];
+        let general = Samples::tokenize(general, written.tokenizer(), 256, "test").unwrap();
+        let mut evaluation = Evaluation::new(&general.samples, 8);
+        let found = loop {
+            if let Some(found) = block_on(evaluation.advance(&written, &general.samples)).unwrap() {
+                break found;
+            }
+        };
+        assert_eq!(found.perplexity, outcome.after.general);
+        // What stands there is not written over.
+        let refused = adapt(program, folder.path(), out.to_str().unwrap(), settings);
+        let refused = { refused }.output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("error 10"));
+    }
+}
+
+#[test]
+fn the_example_stops_on_an_interrupt_and_goes_on() {
+    let settings = r#"{"epochs": 3}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile("examples/c/adapt.c", "adapt_stopped", &SANITIZERS);
+    let checkpoint = folder.path().join("out.checkpoint");
+    let mut stopped = adapt(&program, folder.path(), "out", settings);
+    stopped.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = stopped.spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut said = Vec::new();
+    let mut byte = [0];
+    while !said.ends_with(b"step 1 of 21") {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "no step was taken");
+        said.push(byte[0]);
+    }
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    stderr.read_to_end(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("the same command goes on"), "{said}");
+    assert!(checkpoint.exists() && !folder.path().join("out").exists());
+
+    let output = adapt(&program, folder.path(), "out", settings)
+        .output()
+        .unwrap();
+    let shown = printed(&output);
+    assert!(
+        shown.contains("going on after step") && shown.contains("of 21"),
+        "{shown}"
+    );
+    assert!(!checkpoint.exists() && folder.path().join("out/model.safetensors").exists());
+}
+
+#[test]
+fn header_and_example_are_cpp_too() {
+    let source = Path::new(ROOT).join("examples/c/adapt.c");
+    let arguments = ["-std=c++17", "-fsyntax-only", "-x", "c++"];
+    let output = compiler("CXX", "c++", &arguments, &[&source]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
