@@ -2,7 +2,7 @@
 //! handles, declared in `include/minift.h`, where the rules stand that all functions share: who owns
 //! what, what a status means, which thread may do what.
 //!
-//! No panic leaves it: [`status`] catches what a function's body throws. Handles are reference counts,
+//! No panic leaves it: `status` catches what a function's body throws. Handles are reference counts,
 //! so that one that is freed in the middle of a call (in its callback) lives until the call is over.
 //! What changes is behind a lock that is only ever tried, which turns two calls at once into an error
 //! and refuses what a panic left half done.
