@@ -263,7 +263,7 @@ fn bad_adapters_are_told_apart() {
         (
             "\"r\": 8",
             "\"r\": 0",
-            "rank = 0 is not valid: expected 1 or more",
+            "rank = 0 is not valid: expected 1 to 65536",
         ),
         (
             "\"bias\": \"none\"",

@@ -835,7 +835,7 @@ fn settings_out_of_range_are_refused_by_name() {
         (&["--adapter", "qlora"], &["--adapter", "qlora"]),
         (
             &["--adapter", "lora", "--rank", "0"],
-            &["rank = 0", "1 or more"],
+            &["rank = 0", "1 to 65536"],
         ),
         (
             &["--adapter", "lora", "--alpha", "0"],

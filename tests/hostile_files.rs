@@ -276,3 +276,71 @@ proptest! {
         }
     }
 }
+
+/// To read a pipe would be to wait, and a device has no end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_read() {
+    use std::os::unix::fs::symlink;
+
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let refused = |error: minift::Error, name: &str| {
+        let text = error.to_string();
+        assert!(
+            text.contains(name) && text.contains("expected a file"),
+            "{text}"
+        );
+    };
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "LICENSE",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for other in ["config.json", "model.safetensors", "tokenizer.json"] {
+            fs::write(folder.path().join(other), "{}").unwrap();
+        }
+        let place = folder.path().join(name);
+        let _ = fs::remove_file(&place);
+        symlink("/dev/null", &place).unwrap();
+        refused(ModelFiles::read(folder.path()).unwrap_err(), name);
+        fs::remove_file(&place).unwrap();
+        fs::create_dir(&place).unwrap();
+        refused(ModelFiles::read(folder.path()).unwrap_err(), name);
+    }
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+        let _ = fs::remove_file(folder.path().join(name));
+        symlink("/dev/null", folder.path().join(name)).unwrap();
+        refused(model.load_adapter(folder.path()).unwrap_err(), name);
+    }
+}
+
+/// The Hub's cache is made of links, which lead out of a model's folder.
+#[cfg(unix)]
+#[test]
+fn links_to_files_are_followed() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/minift-tales-360k");
+        symlink(assets.join(name), folder.path().join(name)).unwrap();
+    }
+    assert!(CausalLm::load(folder.path(), &Device::cpu()).is_ok());
+}
+
+#[test]
+fn a_file_too_large_to_be_what_it_is_called_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = fs::File::create(folder.path().join("config.json")).unwrap();
+    // No byte of it is on the disk.
+    file.set_len(1 << 30).unwrap();
+    let error = ModelFiles::read(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("config.json") && error.contains("1073741824 bytes"),
+        "{error}"
+    );
+}

@@ -266,7 +266,9 @@ impl Adapter {
 
 /// PEFT counts in whole numbers where it can.
 fn whole_where_it_is(number: f64) -> Value {
-    if number.fract() == 0.0 {
+    /// Above it a whole number may be another one as an integer.
+    const LARGEST: f64 = (1_u64 << 53) as f64;
+    if number.fract() == 0.0 && number.abs() <= LARGEST {
         json!(number as i64)
     } else {
         json!(number)

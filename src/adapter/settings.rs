@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// As wide as the widest layers are, where an update of a low rank is none any more; far below where
+/// sizes overflow.
+const LARGEST_RANK: usize = 1 << 16;
+
 /// An adapter that is trained in place of the model's own weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
@@ -66,8 +70,9 @@ impl AdapterSettings {
         let Self::Lora(lora) = self else {
             return Ok(());
         };
-        if lora.rank == 0 {
-            return Err(Error::setting("rank", 0, "1 or more"));
+        if !(1..=LARGEST_RANK).contains(&lora.rank) {
+            let expected = format!("1 to {LARGEST_RANK}");
+            return Err(Error::setting("rank", lora.rank, expected));
         }
         if !(lora.alpha.is_finite() && lora.alpha > 0.0) {
             return Err(Error::setting("alpha", lora.alpha, "more than 0"));

@@ -14,6 +14,8 @@ use crate::train::{CONSOLIDATION_TEXTS, RunData, TrainSettings};
 
 /// Looks at a training whose course is shown.
 const LOOKS: usize = 6;
+/// Trainings of a comparison: years of them, and still a short list.
+const MOST_CELLS: usize = 100_000;
 
 /// A domain's samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +68,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted.
+    /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted, and for more of them than
+    /// anybody waits for.
     pub fn new(recipe: &Recipe, methods: Vec<Method>) -> Result<Self> {
         let everywhere = (&recipe.budgets, &recipe.seeds);
         let swept = recipe
@@ -93,6 +96,13 @@ impl Plan {
                                 let key = (domain, seed, budget, number, value.to_bits());
                                 if !planned.insert(key) {
                                     continue;
+                                }
+                                if plan.cells.len() == MOST_CELLS {
+                                    let expected = format!(
+                                        "so few domains, methods, budgets and seeds that there are at \
+                                         most {MOST_CELLS} trainings"
+                                    );
+                                    return Err(Error::setting("recipe", "too much", expected));
                                 }
                                 let mut settings = method.strength.with(&method.settings, value);
                                 settings.seed = seed;

@@ -3,6 +3,7 @@
 mod batch;
 pub mod chat;
 mod encoder;
+mod growth;
 mod guard;
 mod records;
 mod sample;

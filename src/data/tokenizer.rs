@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokenizers::Tokenizer as HuggingFaceTokenizer;
 
+use crate::data::growth;
 use crate::data::guard::guarded;
 use crate::error::{Error, Result};
 
@@ -43,6 +44,7 @@ impl Tokenizer {
             path: path.to_path_buf(),
             message: format!("not a tokenizer.json: {message}"),
         };
+        growth::check(bytes).map_err(refused)?;
         // The crate takes for granted much of what such a file says about itself.
         let mut tokenizer = guarded(|| HuggingFaceTokenizer::from_bytes(bytes))
             .map_err(refused)?

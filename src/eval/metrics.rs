@@ -1,15 +1,27 @@
 //! Specialization S, degeneralization DG and their ratio.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Perplexities of one model on the domain and, where there is one, the general set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Perplexities {
     /// On the held-out domain set.
+    #[serde(deserialize_with = "infinite_where_null")]
     pub domain: f64,
     /// On the general set.
+    #[serde(deserialize_with = "infinite_where_null")]
     pub general: f64,
+}
+
+/// JSON has no number for the perplexity of a model that is beyond all measure.
+fn infinite_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))
+}
+
+/// Nor for the difference of two such.
+fn unknown_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 /// What an adaptation gained and cost (Belcak et al., arXiv:2506.15702, section 5).
@@ -17,8 +29,10 @@ pub struct Perplexities {
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Metrics {
     /// S = domain perplexity before − after; higher is better.
+    #[serde(deserialize_with = "unknown_where_null")]
     pub specialization: f64,
     /// DG = general perplexity after − before; lower is better, 0 or less means nothing forgotten.
+    #[serde(deserialize_with = "unknown_where_null")]
     pub degeneralization: f64,
     /// S / DG; `None` where DG ≤ 0, where a ratio says nothing.
     pub ratio: Option<f64>,
@@ -74,5 +88,22 @@ mod tests {
         }
         let diverged = metrics([534.0, 27.4], [f64::INFINITY, f64::INFINITY]);
         assert_eq!(diverged.ratio_in_words(), "went wrong");
+    }
+
+    /// A checkpoint of a model that is beyond all measure can be gone on from.
+    #[test]
+    fn what_is_no_number_in_json_comes_back() {
+        let before = [f64::INFINITY, 2.0];
+        let found = metrics(before, [f64::INFINITY, f64::INFINITY]);
+        assert!(found.specialization.is_nan() && found.degeneralization == f64::INFINITY);
+        let json = serde_json::to_string(&found).unwrap();
+        let again: Metrics = serde_json::from_str(&json).unwrap();
+        assert!(again.specialization.is_nan() && !again.degeneralization.is_finite());
+        let [domain, general] = before;
+        let json = serde_json::to_string(&Perplexities { domain, general }).unwrap();
+        assert_eq!(json, r#"{"domain":null,"general":2.0}"#);
+        let again: Perplexities = serde_json::from_str(&json).unwrap();
+        assert_eq!([again.domain, again.general], before);
+        assert!(serde_json::from_str::<Perplexities>(r#"{"general":2.0}"#).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::family::{self, Family};
-use super::fields::Fields;
+use super::fields::{Fields, LARGEST};
 use super::ops::Activation;
 use super::rotary::Rotary;
 use crate::error::{Error, Result};
@@ -187,6 +187,13 @@ impl DecoderConfig {
                     "layer {number} has {} attention heads, which is not a multiple of its {} heads of \
                      keys and values",
                     layer.heads, layer.key_heads
+                ));
+            }
+            let width = layer.heads.saturating_mul(self.head_size);
+            if width > LARGEST {
+                return fault(format!(
+                    "layer {number} has {} attention heads of size {}: expected {LARGEST} at most in all",
+                    layer.heads, self.head_size
                 ));
             }
             if layer.window == 0 {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Far beyond any model's sizes, far below where products of them overflow.
-const LARGEST: usize = 1 << 24;
+/// Far beyond any model's sizes; the product of two of them is far below where it overflows.
+pub(super) const LARGEST: usize = 1 << 24;
 /// Far beyond any model's layers; each of them takes memory before the first weight is read.
 const MOST_LAYERS: usize = 1 << 12;
 

@@ -20,10 +20,32 @@ pub enum FileBytes {
     InMemory(Cow<'static, [u8]>),
 }
 
+/// The largest file that is read as a whole: many times that of the largest vocabularies.
+#[cfg(not(target_arch = "wasm32"))]
+const LARGEST_READ: u64 = 256 << 20;
+
 #[cfg(not(target_arch = "wasm32"))]
 impl FileBytes {
+    /// Reads a file other than weights.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let length = length_of_file(path)?;
+            if length > LARGEST_READ {
+                let message = format!("it has {length} bytes, of {LARGEST_READ} at most");
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::FileTooLarge,
+                    message,
+                ));
+            }
+            std::fs::read(path)
+        };
+        let bytes = read().map_err(Error::io("read", path))?;
+        Ok(Self::InMemory(bytes.into()))
+    }
+
     /// Maps a file into memory.
     pub(crate) fn map(path: &Path) -> Result<Self> {
+        length_of_file(path).map_err(Error::io("open", path))?;
         let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
         let length = file.metadata().map_err(Error::io("open", path))?.len();
         if length == 0 {
@@ -34,6 +56,21 @@ impl FileBytes {
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
         Ok(Self::Mapped(map))
     }
+}
+
+/// The length of what is a file, also at the end of a link, as in the Hub's cache. To open a pipe would
+/// be to wait for whoever writes to it; a device has no end.
+#[cfg(not(target_arch = "wasm32"))]
+fn length_of_file(path: &Path) -> std::io::Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        let message = "it is a folder, a pipe or a device: expected a file";
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            message,
+        ));
+    }
+    Ok(metadata.len())
 }
 
 impl std::ops::Deref for FileBytes {
@@ -107,8 +144,7 @@ impl ModelFiles {
             } else if file.ends_with(WEIGHTS_ENDING) {
                 FileBytes::map(&path).map(Some)
             } else {
-                let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-                Ok(Some(FileBytes::InMemory(bytes.into())))
+                FileBytes::read(&path).map(Some)
             }
         })
     }

@@ -73,9 +73,10 @@ pub struct ParameterSpec {
 }
 
 impl ParameterSpec {
-    /// Number of elements.
+    /// Number of elements; the largest number there is where they cannot be counted.
     pub fn elements(&self) -> usize {
-        self.shape.iter().product()
+        let sizes = self.shape.iter();
+        sizes.fold(1, |all, &size| all.saturating_mul(size))
     }
 
     /// As a matrix: vectors are one row.

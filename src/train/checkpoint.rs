@@ -162,10 +162,7 @@ impl Checkpoint<'_> {
 /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is none.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn step_of(path: &Path) -> Result<usize> {
-    let file = std::fs::File::open(path).map_err(Error::io("read the checkpoint", path))?;
-    // SAFETY: only its first bytes are looked at, and nobody but minift writes to it.
-    let bytes =
-        unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read the checkpoint", path))?;
+    let bytes = crate::model::FileBytes::map(path)?;
     let header = safetensors::SafeTensors::read_metadata(&bytes).ok();
     let metadata = header.and_then(|(_, header)| header.metadata().clone());
     let progress = metadata

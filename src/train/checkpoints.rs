@@ -8,6 +8,7 @@ use super::checkpoint::step_of;
 use super::run::Run;
 use crate::error::{Error, Result};
 use crate::files::FileWriter;
+use crate::model::FileBytes;
 
 /// Where checkpoints go, how often, and which of them stay.
 #[derive(Clone, Debug)]
@@ -171,8 +172,7 @@ async fn written(run: &Run, path: &Path) -> Result<FileWriter> {
 }
 
 fn restore(run: &mut Run, path: &Path) -> Result<()> {
-    let bytes = fs::read(path).map_err(Error::io("read the checkpoint", path))?;
-    run.restore(&bytes, path)
+    run.restore(&FileBytes::map(path)?, path)
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -126,7 +126,7 @@ pub fn budget(
         seconds_of_evaluations(count) <= for_evaluations
     });
     let rest = wanted.seconds - seconds_of_evaluations(evaluation_samples);
-    let times = (wanted.trainings * wanted.epochs) as f64;
+    let times = wanted.trainings as f64 * wanted.epochs as f64;
     let samples = largest(train.len(), |count| {
         times * pace.epoch_seconds(&train[..count]) <= rest
     });

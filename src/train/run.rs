@@ -314,7 +314,8 @@ impl Run {
         let tokens: usize = batches.iter().map(|batch| batch.positions).sum();
         let seconds = began.elapsed().as_secs_f64();
         self.progress.step += 1;
-        self.progress.tokens += tokens;
+        // A count out of a file may be any.
+        self.progress.tokens = self.progress.tokens.saturating_add(tokens);
         self.progress.seconds += seconds;
         self.progress.losses.push(measured.loss);
         self.speed.0 += tokens;
@@ -465,6 +466,8 @@ impl Run {
         )?;
         let fits = progress.step <= self.steps
             && progress.losses.len() == progress.step
+            && progress.losses.iter().all(|loss| loss.is_finite())
+            && progress.seconds >= 0.0
             && progress.evaluations.is_sorted_by(|a, b| a.step < b.step)
             && progress
                 .evaluations
