@@ -57,6 +57,22 @@ fi
 
 say "formatting"
 cargo fmt --check
+cargo fmt --check --manifest-path fuzz/Cargo.toml
+say "dependencies"
+# Licences, sources and versions of what is built from; what is known to be wrong with it.
+deny=0.20.2
+if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then
+    cargo install --locked --version "$deny" cargo-deny
+fi
+cargo deny --locked check bans licenses sources
+unchecked=""
+if cargo deny fetch db; then
+    cargo deny --locked check --disable-fetch advisories
+else
+    # A closed network is no fault of the code.
+    unchecked="NOT CHECKED: the dependencies' advisories; github.com/rustsec/advisory-db cannot be fetched"
+    say "$unchecked"
+fi
 say "build"
 cargo build --release --locked
 say "tests"
@@ -77,4 +93,5 @@ fi
 say "tests in a browser"
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 (cd web && MINIFT="$target/release/minift" npx playwright test)
+[ -z "$unchecked" ] || say "$unchecked"
 say "all passed"
