@@ -63,5 +63,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let [config, values] = files(&model().with_new_adapter(settings, 0).unwrap());
         [config, vec![0], values].concat()
     };
-    kinds.map(seed).into()
+    let mut seeds: Vec<Vec<u8>> = kinds.map(seed).into();
+    // A whole number that no integer is.
+    let alpha = br#""lora_alpha": 16"#;
+    let place = seeds[1].windows(alpha.len()).position(|part| part == alpha);
+    let end = place.unwrap() + alpha.len();
+    let larger = [&seeds[1][..end], b"e300", &seeds[1][end..]].concat();
+    seeds.push(larger);
+    seeds
 }

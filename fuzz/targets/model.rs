@@ -112,6 +112,10 @@ pub fn seeds_of_weights() -> Vec<Vec<u8>> {
     };
     let kinds = [Dtype::F32, Dtype::F16, Dtype::BF16];
     let mut seeds: Vec<Vec<u8>> = kinds.into_iter().map(small_weights).collect();
+    let mut infinite = seeds[0].clone();
+    let end = infinite.len();
+    infinite[end - size_of::<f32>()..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    seeds.push(infinite);
     seeds.extend([
         tensor("[4]", "16"),
         tensor("[4294967296,4294967296]", "16"),

@@ -128,12 +128,9 @@ impl Results {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            let record: Option<Record> = serde_json::from_slice(line).ok();
-            // A number too large for its type would be written as another one.
-            let usable = record.filter(|record| record.identity.settings.validate().is_ok());
-            match usable {
-                Some(record) => results.records.push(record),
-                None => results.others.push(line.to_vec()),
+            match serde_json::from_slice(line) {
+                Ok(record) => results.records.push(record),
+                Err(_) => results.others.push(line.to_vec()),
             }
         }
         Ok(results)

@@ -466,7 +466,6 @@ impl Run {
         )?;
         let fits = progress.step <= self.steps
             && progress.losses.len() == progress.step
-            && progress.losses.iter().all(|loss| loss.is_finite())
             && progress.seconds >= 0.0
             && progress.evaluations.is_sorted_by(|a, b| a.step < b.step)
             && progress
