@@ -22,6 +22,7 @@ mod trainer;
 #[cfg(not(target_arch = "wasm32"))]
 pub use bound::{Strongest, Trial, strongest_within};
 #[cfg(feature = "compare")]
+#[cfg(feature = "cli")]
 pub(crate) use checkpoint::fingerprints;
 #[cfg(not(target_arch = "wasm32"))]
 pub use checkpoints::{Checkpoints, best_step};
