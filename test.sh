@@ -76,10 +76,7 @@ fi
 say "build"
 cargo build --release --locked
 say "tests"
-cargo test --release --locked
-say "tests of the interface for C"
-cargo test --release --locked --features c --lib -- c::
-cargo test --release --locked --features c --test c_interface
+cargo test --release --locked --features c
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c -- -D warnings
 say "documentation"

@@ -349,6 +349,7 @@ pub unsafe extern "C" fn minift_run_write(
             settings: work.settings.clone(),
             trainable_parameters: trained.trainable_count(),
             losses: work.run.losses().to_vec(),
+            evaluations: work.run.evaluations().to_vec(),
             continuations: Vec::new(),
             search: None,
         };
