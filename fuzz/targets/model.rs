@@ -153,11 +153,13 @@ pub fn index(data: &[u8]) -> bool {
     match found {
         Ok(files) => {
             assert!(checked.is_ok());
-            let json: Value = serde_json::from_slice(data).unwrap();
-            let map = json["weight_map"].as_object().unwrap();
-            let named: BTreeSet<&str> = map.values().map(|name| name.as_str().unwrap()).collect();
-            let read: BTreeSet<&str> = files.weights.iter().map(|(name, _)| &**name).collect();
-            assert_eq!(read, named);
+            // Strings that nobody looks at may be damaged.
+            if let Ok(json) = serde_json::from_slice::<Value>(data) {
+                let map = json["weight_map"].as_object().unwrap().values();
+                let named: BTreeSet<&str> = map.map(|name| name.as_str().unwrap()).collect();
+                let read: BTreeSet<&str> = files.weights.iter().map(|(name, _)| &**name).collect();
+                assert_eq!(read, named);
+            }
             // Such parts are no weights, which is told.
             let model = CausalLm::from_files(files, cpu());
             is_told(&model.err().unwrap(), data.len());

@@ -21,7 +21,6 @@ mod trainer;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use bound::{Strongest, Trial, strongest_within};
-#[cfg(feature = "compare")]
 #[cfg(feature = "cli")]
 pub(crate) use checkpoint::fingerprints;
 #[cfg(not(target_arch = "wasm32"))]
