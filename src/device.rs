@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use burn::tensor::wgpu::WgpuSetup;
+pub use burn::tensor::wgpu::WgpuSetup;
 use serde::Serialize;
 
 use crate::error::{Error, Result};

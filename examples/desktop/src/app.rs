@@ -1,0 +1,372 @@
+//! The window: what is chosen on the left, what becomes of it on the right.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use eframe::egui::{
+    Button, CentralPanel, Color32, Context, Frame, Layout, Margin, Panel, ProgressBar, RawInput,
+    RichText, ScrollArea, TextEdit, Ui, global_theme_preference_buttons,
+};
+use minift::demo::DOMAIN_PROMPT;
+use minift::device::{AdapterKind, Device};
+use minift::train::Moment;
+
+use crate::drive::{self, Drive};
+use crate::format;
+use crate::frames::Frames;
+use crate::gpu;
+use crate::pick::Dialog;
+use crate::session::{Answers, Doing, Session, Stage};
+use crate::setup::{Place, Setup};
+use crate::sidebar::{self, Places, Pressed};
+use crate::theme::Palette;
+use crate::widgets::{GAP, alert, button, card, small};
+use crate::worker::{Command, Worker};
+use crate::{plots, prompts, results};
+
+/// Time from a frame to the next while a run is under way.
+const FRAME: Duration = Duration::from_micros(16_667);
+
+/// What a dialog is open for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    Model,
+    Text,
+    Save,
+}
+
+/// The window's state.
+pub struct App {
+    setup: Setup,
+    places: Places,
+    /// The window's GPU, where it can be trained on.
+    gpu: Option<Device>,
+    session: Session,
+    worker: Worker,
+    prompt: String,
+    save_to: String,
+    dialog: Option<Dialog<Purpose>>,
+    /// While a run is under way.
+    frames: Frames,
+    drive: Option<Drive>,
+}
+
+impl App {
+    /// With the device that was asked for, else the window's where it is hardware.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread to train on, or not the device that was asked for.
+    pub fn new(
+        context: &eframe::CreationContext<'_>,
+        setup: Setup,
+        asked: Option<Place>,
+        drive: Option<Drive>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let opened = match &context.wgpu_render_state {
+            Some(window) => gpu::device_of_window(window).map_err(|error| error.to_string()),
+            None => Err("the window is not drawn by a GPU".to_string()),
+        };
+        if let (Some(Place::Window), Err(why)) = (asked, &opened) {
+            return Err(why.clone().into());
+        }
+        let hardware = opened.as_ref().is_ok_and(|device| {
+            device
+                .adapter()
+                .is_some_and(|adapter| adapter.kind != AdapterKind::Software)
+        });
+        let usual = if hardware { Place::Window } else { Place::Cpu };
+        let places = Places {
+            place: asked.unwrap_or(usual),
+            window: opened.as_ref().map(Device::name).map_err(String::clone),
+            cpu: Device::cpu().name(),
+        };
+        Ok(Self {
+            setup,
+            places,
+            gpu: opened.ok(),
+            session: Session::default(),
+            worker: Worker::start(context.egui_ctx.clone())?,
+            prompt: DOMAIN_PROMPT.to_string(),
+            save_to: "minift-model".to_string(),
+            dialog: None,
+            frames: Frames::default(),
+            drive,
+        })
+    }
+
+    fn start(&mut self) {
+        let device = match (&self.gpu, self.places.place) {
+            (Some(gpu), Place::Window) => gpu.clone(),
+            _ => Device::cpu(),
+        };
+        self.session.start(&self.setup);
+        self.frames.clear();
+        self.worker
+            .ask(Command::Start(Box::new(self.setup.clone()), device));
+    }
+
+    fn pressed(&mut self, context: &Context, pressed: Pressed) {
+        match pressed {
+            Pressed::Start => self.start(),
+            Pressed::Pause => self.worker.ask(Command::Pause),
+            Pressed::Resume => self.worker.ask(Command::Resume),
+            Pressed::Cancel => self.worker.ask(Command::Cancel),
+            Pressed::BrowseModel => {
+                self.dialog = Dialog::folder(context, Purpose::Model, "A model's folder");
+            }
+            Pressed::BrowseText => {
+                self.dialog = Dialog::file(context, Purpose::Text, "A file of texts");
+            }
+        }
+    }
+
+    /// Takes in everything that came since the last frame.
+    fn listen(&mut self, context: &Context) {
+        while let Some(report) = self.worker.report() {
+            self.session.apply(report);
+        }
+        if let Some((purpose, choice)) = self
+            .dialog
+            .as_ref()
+            .and_then(|dialog| Some((dialog.purpose, dialog.choice()?)))
+        {
+            self.dialog = None;
+            match (purpose, choice) {
+                (Purpose::Model, Some(path)) => self.setup.model.take(path),
+                (Purpose::Text, Some(path)) => self.setup.text.take(path),
+                (Purpose::Save, Some(path)) => {
+                    let folder = path.join("minift-model");
+                    self.save_to = folder.to_string_lossy().into_owned();
+                }
+                (_, None) => {}
+            }
+        }
+        let dropped = context.input(|input| input.raw.dropped_files.clone());
+        if !self.session.stage.is_active() {
+            for file in dropped {
+                self.take_dropped(file.path());
+            }
+        }
+    }
+
+    /// A folder or a file of one is a model, other files are texts.
+    fn take_dropped(&mut self, path: &Path) {
+        let of_model = ["config.json", "model.safetensors", "tokenizer.json"];
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        if path.is_dir() {
+            self.setup.model.take(path.to_path_buf());
+        } else if name.is_some_and(|name| of_model.contains(&name.as_str())) {
+            self.setup
+                .model
+                .take(path.parent().unwrap_or(path).to_path_buf());
+        } else {
+            self.setup.text.take(path.to_path_buf());
+        }
+    }
+
+    fn run(&mut self, ui: &mut Ui) {
+        let colours = Palette::of(ui);
+        ui.horizontal(|ui| {
+            let (title, colour) = match self.session.stage {
+                Stage::Ready => ("Ready", colours.ink),
+                Stage::Preparing => ("Reading model and text", colours.ink),
+                Stage::Running => ("Training", colours.mft),
+                Stage::Paused => ("Paused", colours.ft),
+                Stage::Finished => ("Finished", colours.mft),
+                Stage::Cancelled => ("Cancelled", colours.ink),
+                Stage::Failed(_) => ("Failed", colours.danger),
+            };
+            ui.label(RichText::new(title).heading().color(colour));
+            if let Some(facts) = &self.session.facts {
+                let facts = format!(
+                    "{}, {} parameters, on {} samples of {}",
+                    facts.model,
+                    format::count(facts.parameters),
+                    format::count(facts.samples),
+                    facts.text,
+                );
+                ui.add(eframe::egui::Label::new(small(facts)).truncate());
+            }
+        });
+        let (share, words) = self.progress();
+        let bar = ProgressBar::new(share)
+            .desired_height(8.0)
+            .fill(colours.mft);
+        ui.add(bar);
+        ui.label(small(words));
+        if let Stage::Failed(message) = &self.session.stage {
+            alert(ui, message);
+        }
+        if let Some(warning) = self
+            .session
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.warning.as_ref())
+        {
+            alert(ui, warning);
+        }
+    }
+
+    /// The share that is done, and where the run is.
+    fn progress(&self) -> (f32, String) {
+        let session = &self.session;
+        let share = session.step as f32 / session.steps.max(1) as f32;
+        let steps = format!(
+            "step {} of {}",
+            format::count(session.step),
+            format::count(session.steps)
+        );
+        let words = match (&session.stage, session.doing) {
+            (Stage::Ready, _) => {
+                "The embedded model and texts are there: press Start, and it takes about a minute on two cores."
+                    .to_string()
+            }
+            (Stage::Preparing, _) => "…".to_string(),
+            (Stage::Running, Doing::Evaluating(moment, done, total)) => {
+                let of = match moment {
+                    Moment::Before => "the untouched model",
+                    Moment::During | Moment::After => "the trained model",
+                };
+                format!("{steps} · perplexities of {of}: batch {done} of {total}")
+            }
+            (Stage::Running | Stage::Paused, _) if session.step > 0 => format!(
+                "{steps} · epoch {} · {} tokens a second · {} of training left",
+                session.epoch,
+                format::count(session.tokens_per_second as usize),
+                format::duration(session.seconds_left),
+            ),
+            (Stage::Running, _) => format!("{steps} · the first step makes the kernels"),
+            (Stage::Paused, _) => steps,
+            (Stage::Finished, _) => format!(
+                "{} steps · {} tokens a second",
+                format::count(session.steps),
+                format::count(session.tokens_per_second as usize),
+            ),
+            (Stage::Cancelled | Stage::Failed(_), _) => steps,
+        };
+        (share, words)
+    }
+
+    fn save(&mut self, ui: &mut Ui) {
+        card(ui, "", |ui| {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("Save the model").strong());
+                let field = TextEdit::singleline(&mut self.save_to);
+                let field = ui.add(field.desired_width(ui.available_width() - 178.0));
+                drive::mark("folder", &field);
+                if ui.button("Browse…").clicked() {
+                    self.dialog =
+                        Dialog::folder(ui.ctx(), Purpose::Save, "Where to save the model");
+                }
+                let ready = self.session.has_models() && !self.save_to.trim().is_empty();
+                let save = button(ui, "save", Button::new("Save"), ready);
+                if save
+                    .on_hover_text("As a new folder that transformers and minift load")
+                    .clicked()
+                {
+                    self.session.saved = None;
+                    self.worker
+                        .ask(Command::Save(PathBuf::from(self.save_to.trim())));
+                }
+            });
+            match &self.session.saved {
+                Some(Ok(folder)) => {
+                    ui.label(small(format!(
+                        "The trained model is in {}.",
+                        folder.display()
+                    )));
+                }
+                Some(Err(message)) => alert(ui, message),
+                None => {}
+            }
+        });
+    }
+
+    fn foot(&self, ui: &mut Ui) {
+        ui.horizontal_centered(|ui| {
+            let frames = match self.frames.summary() {
+                None => "Frame times are measured while a run is under way".to_string(),
+                Some(frames) => format!(
+                    "Frames while training: median {:.1} ms · 95 % within {:.1} ms · longest {:.1} ms",
+                    frames.median_ms, frames.percentile_95_ms, frames.longest_ms
+                ),
+            };
+            ui.label(small(frames));
+            ui.with_layout(Layout::right_to_left(eframe::egui::Align::Center), |ui| {
+                global_theme_preference_buttons(ui);
+                let device = self.session.facts.as_ref().map(|facts| facts.device.as_str());
+                if let (Some(bytes), Some(device)) = (self.session.memory, device) {
+                    ui.label(small(format!("{} held, {device}", format::mebibytes(bytes))));
+                }
+            });
+        });
+    }
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.frames
+            .frame(Instant::now(), self.session.stage == Stage::Running);
+        let context = ui.ctx().clone();
+        self.listen(&context);
+        if self.session.stage.is_active() {
+            context.request_repaint_after(FRAME);
+        }
+
+        let colours = Palette::of(ui);
+        let margin = |top, bottom| Margin {
+            left: GAP as i8,
+            right: GAP as i8,
+            top,
+            bottom,
+        };
+        let frame = |colour: Color32, margin| Frame::new().fill(colour).inner_margin(margin);
+        let foot = Panel::bottom("foot")
+            .exact_size(32.0)
+            .frame(frame(colours.paper, margin(0, 0)));
+        foot.show(ui, |ui| self.foot(ui));
+        let side = Panel::left("side")
+            .exact_size(316.0)
+            .resizable(false)
+            .frame(frame(colours.paper, margin(GAP as i8, GAP as i8)));
+        side.show(ui, |ui| {
+            let stage = self.session.stage.clone();
+            if let Some(pressed) = sidebar::show(ui, &mut self.setup, &mut self.places, &stage) {
+                self.pressed(&context, pressed);
+            }
+        });
+        CentralPanel::default()
+            .frame(frame(colours.paper, margin(GAP as i8, GAP as i8)))
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 8.0;
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    self.run(ui);
+                    let method = self.session.method().unwrap_or(self.setup.method);
+                    plots::show(ui, &self.session, method, 190.0);
+                    results::show(ui, &self.session);
+                    let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
+                    if let Some(prompt) = asked {
+                        self.session.answers = Answers {
+                            prompt: prompt.clone(),
+                            busy: true,
+                            ..Answers::default()
+                        };
+                        self.worker.ask(Command::Answer(prompt));
+                    }
+                    self.save(ui);
+                });
+            });
+        if let Some(drive) = &mut self.drive {
+            drive.frame(&context, &self.session, &self.frames);
+        }
+    }
+
+    fn raw_input_hook(&mut self, context: &Context, input: &mut RawInput) {
+        if let Some(drive) = &mut self.drive {
+            drive.input(context, input);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What is chosen before a run, and Start, Pause and Cancel.
+
+use std::ops::RangeInclusive;
+
+use eframe::egui::{
+    Button, Checkbox, Color32, DragValue, Grid, RichText, ScrollArea, Slider, TextEdit, Ui,
+};
+
+use crate::session::Stage;
+use crate::setup::{Method, Place, Setup, Source, Trained};
+use crate::theme::Palette;
+use crate::widgets::{GAP, button, card, segments, small};
+
+/// Counts that make sense to ask for.
+const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
+
+/// The device to train on, and what there is to choose from.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// As chosen.
+    pub place: Place,
+    /// Name of the window's GPU, or why it cannot be used.
+    pub window: Result<String, String>,
+    /// Name of the CPU.
+    pub cpu: String,
+}
+
+/// What was pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressed {
+    Start,
+    Pause,
+    Resume,
+    Cancel,
+    /// For a folder of a model.
+    BrowseModel,
+    /// For a file of texts.
+    BrowseText,
+}
+
+/// All of it, in the height that there is.
+pub fn show(ui: &mut Ui, setup: &mut Setup, places: &mut Places, stage: &Stage) -> Option<Pressed> {
+    let mut pressed = None;
+    let buttons = eframe::egui::Panel::bottom("buttons")
+        .frame(
+            eframe::egui::Frame::new().inner_margin(eframe::egui::Margin {
+                top: GAP as i8,
+                ..Default::default()
+            }),
+        )
+        .show_separator_line(false);
+    buttons.show(ui, |ui| pressed = run_buttons(ui, setup, stage));
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 8.0;
+        ui.add_enabled_ui(!stage.is_active(), |ui| {
+            pressed = pressed.or(choices(ui, setup, places));
+        });
+    });
+    pressed
+}
+
+fn choices(ui: &mut Ui, setup: &mut Setup, places: &mut Places) -> Option<Pressed> {
+    let mut pressed = None;
+    card(ui, "Model", |ui| {
+        let hint = "a folder from the Hub: type, browse or drop it";
+        if source(ui, &mut setup.model, ["Embedded", "Folder"], hint) {
+            pressed = Some(Pressed::BrowseModel);
+        }
+        if !setup.model.own {
+            ui.label(small("minift-tales-360k, a teller of tiny stories"));
+        }
+    });
+    card(ui, "Text", |ui| {
+        let hint = "a .txt, .md, .jsonl, .csv or .parquet file";
+        if source(ui, &mut setup.text, ["Embedded", "File"], hint) {
+            pressed = Some(Pressed::BrowseText);
+        }
+        if !setup.text.own {
+            ui.label(small("660 repair tickets of a bicycle workshop"));
+        }
+    });
+    card(ui, "Method", |ui| method(ui, setup));
+    card(ui, "Settings", |ui| numbers(ui, setup));
+    card(ui, "Device", |ui| device(ui, places));
+    pressed
+}
+
+/// A choice between what is part of the program and a path; whether a dialog is asked for.
+fn source(ui: &mut Ui, source: &mut Source, labels: [&str; 2], hint: &str) -> bool {
+    let [embedded, own] = labels;
+    segments(ui, &mut source.own, &[(false, embedded), (true, own)]);
+    let mut browse = false;
+    if source.own {
+        ui.horizontal(|ui| {
+            let field = TextEdit::singleline(&mut source.path).hint_text(hint);
+            ui.add(field.desired_width(ui.available_width() - 92.0));
+            browse = ui.button("Browse…").clicked();
+        });
+    }
+    browse
+}
+
+fn method(ui: &mut Ui, setup: &mut Setup) {
+    segments(
+        ui,
+        &mut setup.method,
+        &[(Method::Mft, "Minifinetuning"), (Method::Ft, "Finetuning")],
+    );
+    let help = "How far the right token must lead. Smaller keeps more of what the model knew; 1 is plain finetuning.";
+    ui.add_enabled_ui(setup.method == Method::Mft, |ui| {
+        ui.horizontal(|ui| {
+            ui.label("Margin τ").on_hover_text(help);
+            ui.spacing_mut().slider_width = ui.available_width() - 66.0;
+            let slider = Slider::new(&mut setup.tau, 0.0..=1.0)
+                .step_by(0.05)
+                .fixed_decimals(2);
+            ui.add(slider).on_hover_text(help);
+        });
+    });
+    let before = setup.trained;
+    let mut lora = before == Trained::Lora;
+    let help = "Trains few values in place of the weights: less memory, a small folder to save, less learnt.";
+    ui.add(Checkbox::new(
+        &mut lora,
+        "LoRA adapter in place of the weights",
+    ))
+    .on_hover_text(help);
+    setup.trained = if lora {
+        Trained::Lora
+    } else {
+        Trained::Weights
+    };
+    // Somebody's own learning rate is left alone.
+    if setup.trained != before && setup.learning_rate == before.learning_rate() {
+        setup.learning_rate = setup.trained.learning_rate();
+    }
+}
+
+fn numbers(ui: &mut Ui, setup: &mut Setup) {
+    Grid::new("numbers").num_columns(2).spacing([8.0, 5.0]).min_col_width(118.0).show(ui, |ui| {
+        let mut count = |label: &str, help: &str, value: &mut usize, range| {
+            ui.label(label).on_hover_text(help);
+            let field = DragValue::new(value).range(range).speed(0.2);
+            ui.add_sized([ui.available_width(), 26.0], field).on_hover_text(help);
+            ui.end_row();
+        };
+        count("Samples", "Texts to learn, at most.", &mut setup.samples, COUNTS);
+        count("Epochs", "How often every sample is seen.", &mut setup.epochs, 1..=1000);
+        count("Batch size", "Samples in one step; fewer take less memory.", &mut setup.batch_size, 1..=1024);
+        let help = "How often the model is measured, its end included.";
+        count("Evaluations", help, &mut setup.evaluations, 1..=100);
+        let help = "Size of a step. Models of more than some hundred million parameters want 0.0001 or less.";
+        ui.label("Learning rate").on_hover_text(help);
+        let field = DragValue::new(&mut setup.learning_rate)
+            .range(1e-8..=1.0)
+            .speed(1e-5)
+            .custom_formatter(|value, _| format!("{value}"));
+        ui.add_sized([ui.available_width(), 26.0], field).on_hover_text(help);
+        ui.end_row();
+    });
+}
+
+fn device(ui: &mut Ui, places: &mut Places) {
+    ui.add_enabled_ui(places.window.is_ok(), |ui| {
+        let choices = [(Place::Window, "This window's GPU"), (Place::Cpu, "CPU")];
+        segments(ui, &mut places.place, &choices);
+    });
+    match (&places.window, places.place) {
+        (Ok(name), Place::Window) => ui.label(small(name)),
+        (Err(why), _) => ui.label(small(why)),
+        (_, Place::Cpu) => ui.label(small(&places.cpu)),
+    };
+}
+
+fn run_buttons(ui: &mut Ui, setup: &Setup, stage: &Stage) -> Option<Pressed> {
+    let colours = Palette::of(ui);
+    let ready = setup.model.is_complete() && setup.text.is_complete();
+    let primary = |label: &str| {
+        Button::new(RichText::new(label).color(colours.on_accent).size(15.0)).fill(colours.mft)
+    };
+    let quiet =
+        |label: &'static str, colour: Color32| Button::new(RichText::new(label).color(colour));
+    let height = 34.0;
+    if !stage.is_active() {
+        let start = primary("Start").min_size([ui.available_width(), height].into());
+        let start = button(ui, "start", start, ready);
+        let start =
+            start.on_disabled_hover_text("Give the folder and the file, or take what is embedded.");
+        return start.clicked().then_some(Pressed::Start);
+    }
+    let half = [
+        (ui.available_width() - ui.spacing().item_spacing.x) / 2.0,
+        height,
+    ]
+    .into();
+    ui.horizontal(|ui| {
+        let mut pressed = None;
+        if *stage == Stage::Paused {
+            if button(ui, "resume", primary("Resume").min_size(half), true).clicked() {
+                pressed = Some(Pressed::Resume);
+            }
+        } else {
+            let pause = quiet("Pause", colours.ink).min_size(half);
+            if button(ui, "pause", pause, *stage == Stage::Running).clicked() {
+                pressed = Some(Pressed::Pause);
+            }
+        }
+        let cancel = quiet("Cancel", colours.danger).min_size(half);
+        if button(ui, "cancel", cancel, true).clicked() {
+            pressed = Some(Pressed::Cancel);
+        }
+        pressed
+    })
+    .inner
+}

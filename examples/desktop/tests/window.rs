@@ -1,0 +1,117 @@
+//! The window, opened and driven by its own script: under a virtual display on Linux, on the screen elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use minift::device::Device;
+use minift::model::{CausalLm, Sampling};
+use serde_json::Value;
+
+/// As in the script's answers.
+const ANSWER_TOKENS: usize = 48;
+
+/// Opens the window and lets it go through its script; what it reports.
+fn drive(folder: &Path, arguments: &[&str]) -> Value {
+    let program = env!("CARGO_BIN_EXE_minift-desktop");
+    let mut command = if cfg!(target_os = "linux") {
+        let mut display = Command::new("xvfb-run");
+        display.args(["-a", "-s", "-screen 0 1280x800x24", program]);
+        // Else the window would be opened where somebody works.
+        display.env_remove("WAYLAND_DISPLAY");
+        display
+    } else {
+        Command::new(program)
+    };
+    let output = command
+        .args(arguments)
+        .arg("--drive")
+        .arg(folder)
+        .output()
+        .expect("xvfb-run (Debian's packages xvfb and xauth) opens a virtual display");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", output.status);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report as JSON");
+    println!("{arguments:?}: {report:#}");
+    report
+}
+
+fn number(report: &Value, path: &str) -> f64 {
+    let value = report.pointer(path).and_then(Value::as_f64);
+    value.unwrap_or_else(|| panic!("no number {path} in {report:#}"))
+}
+
+/// What holds wherever it was trained.
+fn check(report: &Value, steps: f64) {
+    assert_eq!(number(report, "/steps"), steps);
+    let paused_at = number(report, "/paused_at_step");
+    assert!(
+        (3.0..steps).contains(&paused_at),
+        "paused at step {paused_at}"
+    );
+    let [before, after] =
+        ["before", "after"].map(|when| number(report, &format!("/result/{when}/domain")));
+    assert!(after < before, "domain perplexity {before} → {after}");
+    for when in ["memory_of_finished", "memory_of_cancelled"] {
+        let [most, after] =
+            ["most", "after"].map(|what| number(report, &format!("/{when}/{what}")));
+        assert!(after < most, "{when}: {most} → {after} bytes");
+    }
+    assert!(number(report, "/frames/training/frames") >= 20.0);
+    assert_ne!(report["answers"]["untouched"], report["answers"]["trained"]);
+
+    let picture = PathBuf::from(report["picture"]["path"].as_str().expect("a path"));
+    let picture = image::open(&picture).expect("a picture of the window");
+    assert_eq!([picture.width(), picture.height()], [1100, 760]);
+}
+
+#[test]
+fn trains_on_the_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("cpu");
+    let report = drive(
+        &folder,
+        &[
+            "--device",
+            "cpu",
+            "--samples",
+            "160",
+            "--epochs",
+            "2",
+            "--theme",
+            "light",
+        ],
+    );
+    check(&report, 40.0);
+
+    // What was saved is the model that answered.
+    let model = CausalLm::load(&folder.join("model"), &Device::cpu()).unwrap();
+    let prompt = report["answers"]["prompt"].as_str().unwrap();
+    let sampling = Sampling::default();
+    let text = model.generate(prompt, ANSWER_TOKENS, &sampling, |_| ());
+    assert_eq!(
+        report["answers"]["trained"],
+        pollster::block_on(text).unwrap()
+    );
+}
+
+#[test]
+fn trains_on_the_gpu_that_draws_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("window");
+    let report = drive(
+        &folder,
+        &[
+            "--device",
+            "window",
+            "--samples",
+            "64",
+            "--epochs",
+            "2",
+            "--theme",
+            "dark",
+        ],
+    );
+    check(&report, 16.0);
+    assert!(report["device"].as_str().unwrap().contains("vulkan") || !cfg!(target_os = "linux"));
+    CausalLm::load(&folder.join("model"), &Device::cpu()).unwrap();
+}
