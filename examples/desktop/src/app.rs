@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{
     Button, CentralPanel, Color32, Context, Frame, Layout, Margin, Panel, ProgressBar, RawInput,
-    RichText, ScrollArea, TextEdit, Ui, global_theme_preference_buttons,
+    RichText, ScrollArea, TextEdit, Ui, Vec2,
 };
 use minift::demo::DOMAIN_PROMPT;
 use minift::device::{AdapterKind, Device};
@@ -22,7 +22,7 @@ use crate::sidebar::{self, Places, Pressed};
 use crate::theme::Palette;
 use crate::widgets::{GAP, alert, button, card, small};
 use crate::worker::{Command, Worker};
-use crate::{plots, prompts, results};
+use crate::{plots, prompts, results, theme};
 
 /// Time from a frame to the next while a run is under way.
 const FRAME: Duration = Duration::from_micros(16_667);
@@ -262,7 +262,7 @@ impl App {
                         Dialog::folder(ui.ctx(), Purpose::Save, "Where to save the model");
                 }
                 let ready = self.session.has_models() && !self.save_to.trim().is_empty();
-                let save = button(ui, "save", Button::new("Save"), ready);
+                let save = button(ui, "save", Button::new("Save"), Vec2::ZERO, ready);
                 if save
                     .on_hover_text("As a new folder that transformers and minift load")
                     .clicked()
@@ -296,10 +296,12 @@ impl App {
             };
             ui.label(small(frames));
             ui.with_layout(Layout::right_to_left(eframe::egui::Align::Center), |ui| {
-                global_theme_preference_buttons(ui);
+                theme::switch(ui);
                 let device = self.session.facts.as_ref().map(|facts| facts.device.as_str());
                 if let (Some(bytes), Some(device)) = (self.session.memory, device) {
-                    ui.label(small(format!("{} held, {device}", format::mebibytes(bytes))));
+                    let most = format::mebibytes(self.session.peak_memory);
+                    let held = format::mebibytes(bytes);
+                    ui.label(small(format!("{device} · {held} held, {most} at most")));
                 }
             });
         });
@@ -345,7 +347,7 @@ impl eframe::App for App {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.run(ui);
                     let method = self.session.method().unwrap_or(self.setup.method);
-                    plots::show(ui, &self.session, method, 190.0);
+                    plots::show(ui, &self.session, method, 156.0);
                     results::show(ui, &self.session);
                     let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
                     if let Some(prompt) = asked {

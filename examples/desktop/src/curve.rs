@@ -1,12 +1,11 @@
 //! A line of any number of values, kept short enough to be drawn in every frame.
 
-use eframe::egui::emath::lerp;
 use egui_plot::PlotPoint;
 
 /// Points at most: about two a pixel of a plot.
 const MOST: usize = 800;
-/// Share of the past in the smoothed line, for each further point.
-const SMOOTHING: f64 = 0.9;
+/// A point of the smoothed line is the mean of this part of the points on each of its sides.
+const AROUND: usize = 20;
 
 /// Means of as many neighbours as it takes.
 #[derive(Clone, Debug)]
@@ -58,17 +57,17 @@ impl Curve {
         &self.points
     }
 
-    /// The same, each pulled towards those before it.
+    /// The same, each the mean of those around it.
     pub fn smoothed(&self) -> Vec<PlotPoint> {
-        let mut mean = 0.0;
-        let mut weight = 0.0;
-        let smooth = self.points.iter().map(|point| {
-            mean = lerp(point.y..=mean, SMOOTHING);
-            weight = lerp(1.0..=weight, SMOOTHING);
-            // The first means are of few points, and would be pulled to 0.
-            PlotPoint::new(point.x, mean / weight)
-        });
-        smooth.collect()
+        let around = self.points.len() / AROUND;
+        let middle = |index: usize| {
+            // As many on both sides, so that the ends do not lean.
+            let around = around.min(index).min(self.points.len() - 1 - index);
+            let points = &self.points[index - around..=index + around];
+            let sum: f64 = points.iter().map(|point| point.y).sum();
+            PlotPoint::new(self.points[index].x, sum / points.len() as f64)
+        };
+        (0..self.points.len()).map(middle).collect()
     }
 
     /// How many values there were.
@@ -95,16 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_the_same_is_the_same_smoothed() {
-        let mut curve = Curve::default();
-        for _ in 0..50 {
-            curve.push(3.0);
+    fn smoothing_keeps_straight_lines_and_halves_noise() {
+        let mut straight = Curve::default();
+        let mut noisy = Curve::default();
+        for step in 0..200 {
+            straight.push(f64::from(step));
+            noisy.push(f64::from(step % 2));
         }
-        assert!(
-            curve
-                .smoothed()
-                .iter()
-                .all(|point| (point.y - 3.0).abs() < 1e-9)
-        );
+        for (smoothed, point) in straight.smoothed().iter().zip(straight.points()) {
+            assert!((smoothed.y - point.y).abs() < 1e-9);
+        }
+        let inner = &noisy.smoothed()[20..180];
+        assert!(inner.iter().all(|point| (point.y - 0.5).abs() < 0.05));
     }
 }

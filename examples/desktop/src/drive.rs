@@ -73,7 +73,7 @@ enum Act {
     /// Must be so; the words say what is wrong if it is not.
     Check(&'static str, fn(&Session, &Value) -> bool),
     /// Keeps a part of the report.
-    Note(&'static str, fn(&Session) -> Value),
+    Note(&'static str, fn(&Session, &Frames) -> Value),
     /// Takes a picture of the window.
     Picture,
 }
@@ -93,6 +93,8 @@ pub struct Drive {
     /// Frames before the run, to compare with.
     at_rest: Frames,
     picture: Option<Picture>,
+    /// The window has been told to close.
+    ended: bool,
 }
 
 impl Drive {
@@ -114,6 +116,7 @@ impl Drive {
             report: json!({}),
             at_rest: Frames::default(),
             picture: None,
+            ended: false,
         })
     }
 
@@ -144,6 +147,9 @@ impl Drive {
 
     /// Goes on with the script after a frame.
     pub fn frame(&mut self, context: &Context, session: &Session, training: &Frames) {
+        if self.ended {
+            return;
+        }
         context.request_repaint_after(FRAME);
         self.at_rest
             .frame(Instant::now(), session.stage == Stage::Ready);
@@ -151,13 +157,7 @@ impl Drive {
             return self.end(context, Err(format!("the run failed: {message}")));
         }
         let Some(act) = self.acts.front() else {
-            self.note(
-                "frames",
-                json!({
-                    "at_rest": self.at_rest.summary(),
-                    "training": training.summary(),
-                }),
-            );
+            self.note("frames_at_rest", json!(self.at_rest.summary()));
             let report = self.report.take();
             return self.end(context, Ok(report));
         };
@@ -179,7 +179,7 @@ impl Drive {
                 true
             }
             Act::Note(name, value) => {
-                let (name, value) = (*name, value(session));
+                let (name, value) = (*name, value(session, training));
                 self.note(name, value);
                 true
             }
@@ -248,6 +248,7 @@ impl Drive {
 
     fn end(&mut self, context: &Context, verdict: Result<Value, String>) {
         self.acts.clear();
+        self.ended = true;
         self.verdict.give(verdict);
         context.send_viewport_cmd(ViewportCommand::Close);
     }
@@ -268,7 +269,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
         Until("the run is paused", |session| {
             session.stage == Stage::Paused
         }),
-        Note("paused_at_step", |session| json!(session.step)),
+        Note("paused_at_step", |session, _| json!(session.step)),
         // What is asked later is answered later: a step under way would have come before.
         Click("ask"),
         Until("the prompt is answered in the pause", answered),
@@ -280,8 +281,8 @@ fn script(folder: &Path) -> VecDeque<Act> {
         Until("the run is finished", |session| {
             session.stage == Stage::Finished
         }),
-        Note("steps", |session| json!(session.steps)),
-        Note("device", |session| {
+        Note("steps", |session, _| json!(session.steps)),
+        Note("device", |session, _| {
             json!(session.facts.as_ref().map(|facts| &facts.device))
         }),
         Check("not every step was shown", |session, _| {
@@ -292,7 +293,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
                 .outcome()
                 .is_some_and(|row| row.metrics().specialization > 0.0)
         }),
-        Note("result", |session| {
+        Note("result", |session, _| {
             session.outcome().map_or(Value::Null, |row| {
                 json!({
                     "name": row.name,
@@ -302,6 +303,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
                 })
             })
         }),
+        Note("frames_while_training", |_, frames| json!(frames.summary())),
         Note("memory_of_finished", memory),
         Check("the training kept its memory", |session, _| {
             session
@@ -315,7 +317,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
         Check("another prompt was answered", |session, _| {
             session.answers.prompt == "Bike: trekking bike"
         }),
-        Note("answers", |session| {
+        Note("answers", |session, _| {
             json!({
                 "prompt": session.answers.prompt,
                 "untouched": session.answers.untouched,
@@ -326,7 +328,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
         Type(model.to_string_lossy().into_owned()),
         Click("save"),
         Until("the model is saved", |session| session.saved.is_some()),
-        Note("saved", |session| json!(session.saved)),
+        Note("saved", |session, _| json!(session.saved)),
         Check("the model was not saved", |session, _| {
             matches!(session.saved, Some(Ok(_)))
         }),

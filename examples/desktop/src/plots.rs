@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use eframe::egui::{Color32, Rangef, Ui, Vec2, Vec2b};
 use egui_plot::{
-    Corner, GridInput, GridMark, HoverPosition, Legend, Line, Plot, PlotPoint, PlotPoints, Points,
+    Corner, GridMark, HoverPosition, Legend, Line, Plot, PlotPoint, PlotPoints, Points,
 };
 
 use crate::format;
@@ -13,8 +13,8 @@ use crate::setup::Method;
 use crate::theme::Palette;
 use crate::widgets::card;
 
-/// Marks on an axis of perplexities, about.
-const MARKS: f64 = 4.0;
+/// Marks on an axis, about.
+const MARKS: f64 = 5.0;
 
 /// Both plots side by side.
 pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) {
@@ -32,10 +32,11 @@ fn plot<'a>(name: &str, session: &Session, height: f32) -> Plot<'a> {
         .include_x(0.0)
         .include_x(session.steps.max(10) as f64)
         .x_axis_label("step")
-        .x_axis_formatter(|mark, _| format!("{}", mark.value))
+        .x_grid_spacer(|input| even_marks(input.bounds))
+        .x_axis_formatter(|mark, _| format::count(mark.value.max(0.0).round() as usize))
         .y_axis_min_width(36.0)
         .set_margin_fraction(Vec2::new(0.02, 0.08))
-        .grid_spacing(Rangef::new(16.0, 120.0))
+        .grid_spacing(Rangef::new(8.0, 32.0))
         .show_background(false)
         .allow_zoom(Vec2b::FALSE)
         .allow_drag(Vec2b::FALSE)
@@ -56,6 +57,12 @@ fn loss(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     let smoothed = session.losses.smoothed();
     plot("loss", session, height)
         .y_axis_label("nats a token")
+        .y_grid_spacer(|input| even_marks(input.bounds))
+        .y_axis_formatter(|mark, _| {
+            // As many decimals as tell the marks apart.
+            let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
+            format!("{:.decimals$}", mark.value)
+        })
         .grid_color(colours.grid)
         .label_formatter(|position| match position {
             HoverPosition::NearDataPoint {
@@ -94,7 +101,7 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     plot("perplexity", session, height)
         .y_axis_label("log scale")
         .grid_color(colours.grid)
-        .y_grid_spacer(logarithmic_marks)
+        .y_grid_spacer(|input| logarithmic_marks(input.bounds))
         .y_axis_formatter(|mark, _: &RangeInclusive<f64>| {
             let value = 10_f64.powf(mark.value);
             if value < 10.0 {
@@ -140,27 +147,42 @@ fn marked_line<'a>(
     );
 }
 
+/// Whether there is an axis to mark: not without data, nor with data that no axis has room for.
+fn is_axis((low, high): (f64, f64)) -> bool {
+    low.is_finite() && high.is_finite() && low < high
+}
+
+/// Marks at round numbers in even distances.
+fn even_marks((low, high): (f64, f64)) -> Vec<GridMark> {
+    if !is_axis((low, high)) {
+        return Vec::new();
+    }
+    let step_size = round_step((high - low) / MARKS);
+    let values = even(low, high, step_size);
+    values.map(|value| GridMark { value, step_size }).collect()
+}
+
+/// Multiples of a step from `low` to `high`.
+fn even(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
+    let first = (low / step).ceil();
+    let values = (0..=MARKS as usize * 3).map(move |index| (first + index as f64) * step);
+    values.take_while(move |value| *value <= high)
+}
+
 /// Marks at round numbers of an axis of logarithms: 1, 2 and 5 of every decade where it is long, even
 /// distances where it is short.
-fn logarithmic_marks(input: GridInput) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
-    // An axis without data, or with data that no axis has room for.
-    if !(low.is_finite() && high.is_finite()) || high - low > 20.0 || high <= low {
+fn logarithmic_marks((low, high): (f64, f64)) -> Vec<GridMark> {
+    if !is_axis((low, high)) || high - low > 20.0 {
         return Vec::new();
     }
     let values: Vec<f64> = if high - low > 0.7 {
         let decades = low.floor() as i32..=high.ceil() as i32;
-        decades
-            .flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)))
-            .collect()
+        let values =
+            decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)));
+        values.collect()
     } else {
         let (low, high) = (10_f64.powf(low), 10_f64.powf(high));
-        let step = round_step((high - low) / MARKS);
-        let first = (low / step).ceil();
-        let count = ((high - low) / step).ceil() as usize;
-        (0..=count)
-            .map(|index| (first + index as f64) * step)
-            .collect()
+        even(low, high, round_step((high - low) / MARKS)).collect()
     };
     let inside = values
         .into_iter()
@@ -190,23 +212,34 @@ fn round_step(step: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn marks(low: f64, high: f64) -> Vec<f64> {
-        let bounds = (low.log10(), high.log10());
-        let marks = logarithmic_marks(GridInput {
-            bounds,
-            base_step_size: 0.01,
-        });
+    fn values(marks: &[GridMark]) -> Vec<f64> {
         marks
             .iter()
-            .map(|mark| (10_f64.powf(mark.value) * 1e6).round() / 1e6)
+            .map(|mark| (mark.value * 1e6).round() / 1e6)
             .collect()
     }
 
     #[test]
-    fn round_perplexities_are_marked() {
-        assert_eq!(marks(9.0, 600.0), [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]);
-        assert_eq!(marks(27.0, 33.5), [28.0, 30.0, 32.0]);
-        assert_eq!(marks(1.0, f64::INFINITY), []);
-        assert_eq!(marks(5.0, 5.0), []);
+    fn round_numbers_are_marked() {
+        assert_eq!(
+            values(&even_marks((0.0, 40.0))),
+            [0.0, 10.0, 20.0, 30.0, 40.0]
+        );
+        assert_eq!(values(&even_marks((0.13, 2.61))), [0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_eq!(values(&even_marks((f64::NEG_INFINITY, 1.0))), []);
+        let logarithmic = |low: f64, high: f64| {
+            let marks = logarithmic_marks((low.log10(), high.log10()));
+            let marks = marks
+                .iter()
+                .map(|mark| (10_f64.powf(mark.value) * 1e6).round() / 1e6);
+            marks.collect::<Vec<f64>>()
+        };
+        assert_eq!(
+            logarithmic(9.0, 600.0),
+            [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
+        );
+        assert_eq!(logarithmic(27.0, 33.5), [28.0, 30.0, 32.0]);
+        assert_eq!(logarithmic(1.0, f64::INFINITY), []);
+        assert_eq!(logarithmic(5.0, 5.0), []);
     }
 }

@@ -1,7 +1,9 @@
 //! A prompt, and how both models go on from it.
 
 use eframe::egui::text::{LayoutJob, TextFormat};
-use eframe::egui::{Button, Color32, Frame, RichText, ScrollArea, TextEdit, TextStyle, Ui};
+use eframe::egui::{
+    Align, Button, Color32, Frame, Layout, RichText, ScrollArea, TextEdit, TextStyle, Ui, Vec2,
+};
 use minift::demo::{DOMAIN_PROMPT, GENERAL_PROMPT};
 
 use crate::drive;
@@ -28,7 +30,7 @@ pub fn show(ui: &mut Ui, prompt: &mut String, session: &Session, method: Method)
             let field = ui.add(field);
             drive::mark("prompt", &field);
             let ready = session.has_models() && !answers.busy && !prompt.trim().is_empty();
-            let ask = button(ui, "ask", Button::new("Continue"), ready);
+            let ask = button(ui, "ask", Button::new("Continue"), Vec2::ZERO, ready);
             let ask =
                 ask.on_disabled_hover_text("Takes a model that was trained at least one step.");
             if ask.clicked() {
@@ -82,7 +84,7 @@ fn voice(ui: &mut Ui, name: &str, colour: Color32, answers: &Answers, text: &str
             let area = ScrollArea::vertical()
                 .id_salt(name)
                 .auto_shrink([false, true])
-                .max_height(110.0);
+                .max_height(66.0);
             area.show(ui, |ui| {
                 let font = TextStyle::Body.resolve(ui.style());
                 let mut job = LayoutJob::default();
@@ -92,7 +94,8 @@ fn voice(ui: &mut Ui, name: &str, colour: Color32, answers: &Answers, text: &str
                     TextFormat::simple(font.clone(), colours.muted),
                 );
                 job.append(text, 0.0, TextFormat::simple(font, colours.ink));
-                ui.label(job);
+                // The columns would have it justified.
+                ui.with_layout(Layout::top_down(Align::Min), |ui| ui.label(job));
             });
         });
 }

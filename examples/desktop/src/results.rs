@@ -1,6 +1,6 @@
 //! The table: perplexities, gain and cost, and what they say.
 
-use eframe::egui::{Align, Color32, Grid, Layout, RichText, Ui};
+use eframe::egui::{Align, Color32, Grid, Layout, RichText, Ui, vec2};
 
 use crate::format;
 use crate::session::{Row, Session};
@@ -30,7 +30,7 @@ const COLUMNS: [(&str, &str, &str); 7] = [
     ),
     (
         "S/DG",
-        "gain for each point",
+        "for each point",
         "Gain for each point forgotten: higher is better",
     ),
     (
@@ -44,6 +44,12 @@ const COLUMNS: [(&str, &str, &str); 7] = [
         "Change of the loss on general text: lower is better",
     ),
 ];
+
+/// Of the columns; that of ratios has words in it where there is no ratio.
+const WIDTHS: [f32; 7] = [70.0, 70.0, 70.0, 70.0, 122.0, 74.0, 74.0];
+
+/// Height of a line.
+const ROW: f32 = 20.0;
 
 /// The table, also while it is still empty.
 pub fn show(ui: &mut Ui, session: &Session) {
@@ -59,38 +65,39 @@ pub fn show(ui: &mut Ui, session: &Session) {
             ui.label(RichText::new(verdict).size(15.0));
         }
         let colours = Palette::of(ui);
-        let width = (ui.available_width() - 150.0) / COLUMNS.len() as f32 - 10.0;
         Grid::new("results")
             .num_columns(8)
             .spacing([10.0, 3.0])
+            .min_row_height(ROW)
             .show(ui, |ui| {
                 ui.label("");
-                for (title, unit, help) in COLUMNS {
-                    cell(ui, width, |ui| {
-                        ui.vertical(|ui| {
-                            ui.spacing_mut().item_spacing.y = 0.0;
-                            right(ui, RichText::new(title).strong());
-                            right(ui, small(unit));
-                        })
-                        .response
-                        .on_hover_text(help);
+                for ((title, unit, help), width) in COLUMNS.into_iter().zip(WIDTHS) {
+                    let heading = ui.vertical(|ui| {
+                        ui.set_width(width);
+                        ui.spacing_mut().item_spacing.y = 0.0;
+                        for text in [RichText::new(title).strong(), small(unit)] {
+                            ui.with_layout(Layout::top_down(Align::Max), |ui| ui.label(text));
+                        }
                     });
+                    heading.response.on_hover_text(help);
                 }
                 ui.end_row();
                 ui.label(RichText::new("Untouched").color(colours.general));
-                number(ui, width, format::perplexity(untouched.domain));
-                number(ui, width, format::perplexity(untouched.general));
+                numbers(
+                    ui,
+                    [untouched.domain, untouched.general].map(format::perplexity),
+                );
                 ui.end_row();
                 for row in session.rows() {
-                    line(ui, width, &row, colours.method(row.method));
+                    line(ui, &row, colours.method(row.method));
                 }
             });
     });
 }
 
-fn line(ui: &mut Ui, width: f32, row: &Row, colour: Color32) {
+fn line(ui: &mut Ui, row: &Row, colour: Color32) {
     ui.horizontal(|ui| {
-        ui.set_min_width(140.0);
+        ui.set_min_width(110.0);
         ui.label(RichText::new(&row.name).color(colour).strong());
         if let Some(step) = row.so_far {
             ui.label(small(format!("step {}", format::count(step))));
@@ -98,7 +105,7 @@ fn line(ui: &mut Ui, width: f32, row: &Row, colour: Color32) {
     });
     let metrics = row.metrics();
     let nats = |after: f64, before: f64| format::signed((after / before).ln());
-    for text in [
+    let cells = [
         format::perplexity(row.after.domain),
         format::perplexity(row.after.general),
         format::decimal(metrics.specialization),
@@ -106,23 +113,18 @@ fn line(ui: &mut Ui, width: f32, row: &Row, colour: Color32) {
         metrics.ratio_in_words(),
         nats(row.after.domain, row.before.domain),
         nats(row.after.general, row.before.general),
-    ] {
-        number(ui, width, text);
-    }
+    ];
+    numbers(ui, cells);
     ui.end_row();
 }
 
-fn number(ui: &mut Ui, width: f32, text: String) {
-    cell(ui, width, |ui| right(ui, RichText::new(text)));
+fn numbers(ui: &mut Ui, texts: impl IntoIterator<Item = String>) {
+    for (text, width) in texts.into_iter().zip(WIDTHS) {
+        cell(ui, width, |ui| drop(ui.label(text)));
+    }
 }
 
 fn cell(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
-    ui.vertical(|ui| {
-        ui.set_width(width);
-        contents(ui);
-    });
-}
-
-fn right(ui: &mut Ui, text: RichText) {
-    ui.with_layout(Layout::top_down(Align::Max), |ui| ui.label(text));
+    let layout = Layout::right_to_left(Align::Center);
+    ui.allocate_ui_with_layout(vec2(width, ROW), layout, contents);
 }

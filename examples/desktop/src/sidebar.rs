@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use eframe::egui::{
-    Button, Checkbox, Color32, DragValue, Grid, RichText, ScrollArea, Slider, TextEdit, Ui,
+    Button, Checkbox, Color32, DragValue, Frame, Grid, Margin, Panel, RichText, ScrollArea, Slider,
+    TextEdit, Ui, vec2,
 };
 
 use crate::session::Stage;
@@ -41,13 +42,11 @@ pub enum Pressed {
 /// All of it, in the height that there is.
 pub fn show(ui: &mut Ui, setup: &mut Setup, places: &mut Places, stage: &Stage) -> Option<Pressed> {
     let mut pressed = None;
-    let buttons = eframe::egui::Panel::bottom("buttons")
-        .frame(
-            eframe::egui::Frame::new().inner_margin(eframe::egui::Margin {
-                top: GAP as i8,
-                ..Default::default()
-            }),
-        )
+    let buttons = Panel::bottom("buttons")
+        .frame(Frame::new().inner_margin(Margin {
+            top: GAP as i8,
+            ..Default::default()
+        }))
         .show_separator_line(false);
     buttons.show(ui, |ui| pressed = run_buttons(ui, setup, stage));
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -162,7 +161,7 @@ fn numbers(ui: &mut Ui, setup: &mut Setup) {
 
 fn device(ui: &mut Ui, places: &mut Places) {
     ui.add_enabled_ui(places.window.is_ok(), |ui| {
-        let choices = [(Place::Window, "This window's GPU"), (Place::Cpu, "CPU")];
+        let choices = [(Place::Window, "Window's GPU"), (Place::Cpu, "CPU")];
         segments(ui, &mut places.place, &choices);
     });
     match (&places.window, places.place) {
@@ -178,35 +177,29 @@ fn run_buttons(ui: &mut Ui, setup: &Setup, stage: &Stage) -> Option<Pressed> {
     let primary = |label: &str| {
         Button::new(RichText::new(label).color(colours.on_accent).size(15.0)).fill(colours.mft)
     };
-    let quiet =
-        |label: &'static str, colour: Color32| Button::new(RichText::new(label).color(colour));
+    let quiet = |label: &str, colour: Color32| Button::new(RichText::new(label).color(colour));
+    let width = ui.available_width();
     let height = 34.0;
     if !stage.is_active() {
-        let start = primary("Start").min_size([ui.available_width(), height].into());
-        let start = button(ui, "start", start, ready);
+        let start = button(ui, "start", primary("Start"), vec2(width, height), ready);
         let start =
             start.on_disabled_hover_text("Give the folder and the file, or take what is embedded.");
         return start.clicked().then_some(Pressed::Start);
     }
-    let half = [
-        (ui.available_width() - ui.spacing().item_spacing.x) / 2.0,
-        height,
-    ]
-    .into();
+    let half = vec2((width - ui.spacing().item_spacing.x) / 2.0, height);
     ui.horizontal(|ui| {
         let mut pressed = None;
         if *stage == Stage::Paused {
-            if button(ui, "resume", primary("Resume").min_size(half), true).clicked() {
+            if button(ui, "resume", primary("Resume"), half, true).clicked() {
                 pressed = Some(Pressed::Resume);
             }
         } else {
-            let pause = quiet("Pause", colours.ink).min_size(half);
-            if button(ui, "pause", pause, *stage == Stage::Running).clicked() {
+            let running = *stage == Stage::Running;
+            if button(ui, "pause", quiet("Pause", colours.ink), half, running).clicked() {
                 pressed = Some(Pressed::Pause);
             }
         }
-        let cancel = quiet("Cancel", colours.danger).min_size(half);
-        if button(ui, "cancel", cancel, true).clicked() {
+        if button(ui, "cancel", quiet("Cancel", colours.danger), half, true).clicked() {
             pressed = Some(Pressed::Cancel);
         }
         pressed

@@ -142,3 +142,14 @@ fn apply(style: &mut Style, theme: Theme) {
     visuals.widgets.open = widget(colours.sunken, colours.muted, colours.ink);
     style.visuals = visuals;
 }
+
+/// A button for the theme that is not shown.
+pub fn switch(ui: &mut Ui) {
+    let (label, other) = match ui.theme() {
+        Theme::Light => ("Dark", Theme::Dark),
+        Theme::Dark => ("Light", Theme::Light),
+    };
+    if ui.small_button(label).clicked() {
+        ui.ctx().set_theme(other);
+    }
+}

@@ -1,6 +1,8 @@
 //! The few controls that several parts of the window share.
 
-use eframe::egui::{Button, CornerRadius, Frame, Margin, Response, RichText, Stroke, Ui, vec2};
+use eframe::egui::{
+    Button, CornerRadius, Frame, Margin, Response, RichText, Stroke, Ui, Vec2, vec2,
+};
 
 use crate::drive;
 use crate::theme::Palette;
@@ -45,9 +47,22 @@ pub fn segments<T: PartialEq + Copy>(ui: &mut Ui, value: &mut T, choices: &[(T, 
     *value != before
 }
 
-/// A button that the window's own test finds by its name.
-pub fn button(ui: &mut Ui, name: &'static str, button: Button<'_>, enabled: bool) -> Response {
-    let response = ui.add_enabled(enabled, button);
+/// A button that the window's own test finds by its name, as large as `size` or as its text.
+pub fn button(
+    ui: &mut Ui,
+    name: &'static str,
+    button: Button<'_>,
+    size: Vec2,
+    enabled: bool,
+) -> Response {
+    let add = |ui: &mut Ui| {
+        if size == Vec2::ZERO {
+            ui.add(button)
+        } else {
+            ui.add_sized(size, button)
+        }
+    };
+    let response = ui.add_enabled_ui(enabled, add).inner;
     drive::mark(name, &response);
     response
 }

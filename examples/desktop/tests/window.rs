@@ -56,7 +56,7 @@ fn check(report: &Value, steps: f64) {
             ["most", "after"].map(|what| number(report, &format!("/{when}/{what}")));
         assert!(after < most, "{when}: {most} → {after} bytes");
     }
-    assert!(number(report, "/frames/training/frames") >= 20.0);
+    assert!(number(report, "/frames_while_training/frames") >= 20.0);
     assert_ne!(report["answers"]["untouched"], report["answers"]["trained"]);
 
     let picture = PathBuf::from(report["picture"]["path"].as_str().expect("a path"));
