@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use eframe::egui::{
-    Button, CentralPanel, Color32, Context, Frame, Layout, Margin, Panel, ProgressBar, RawInput,
-    RichText, ScrollArea, TextEdit, Ui, Vec2,
+    Button, CentralPanel, Context, Frame, Layout, Margin, Panel, ProgressBar, RawInput, RichText,
+    ScrollArea, TextEdit, Ui, Vec2, Visuals,
 };
 use minift::demo::DOMAIN_PROMPT;
 use minift::device::{AdapterKind, Device};
@@ -26,6 +26,8 @@ use crate::{plots, prompts, results, theme};
 
 /// Time from a frame to the next while a run is under way.
 const FRAME: Duration = Duration::from_micros(16_667);
+/// The same where the window is drawn by software, which the training on the CPU has to wait for.
+const SOFTWARE_FRAME: Duration = Duration::from_micros(33_333);
 
 /// What a dialog is open for.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +48,9 @@ pub struct App {
     prompt: String,
     save_to: String,
     dialog: Option<Dialog<Purpose>>,
-    /// While a run is under way.
+    /// Time from a frame to the next while a run is under way.
+    frame: Duration,
+    /// Those times, as they were.
     frames: Frames,
     drive: Option<Drive>,
 }
@@ -90,6 +94,7 @@ impl App {
             prompt: DOMAIN_PROMPT.to_string(),
             save_to: "minift-model".to_string(),
             dialog: None,
+            frame: if hardware { FRAME } else { SOFTWARE_FRAME },
             frames: Frames::default(),
             drive,
         })
@@ -315,25 +320,25 @@ impl eframe::App for App {
         let context = ui.ctx().clone();
         self.listen(&context);
         if self.session.stage.is_active() {
-            context.request_repaint_after(FRAME);
+            context.request_repaint_after(self.frame);
         }
 
-        let colours = Palette::of(ui);
         let margin = |top, bottom| Margin {
             left: GAP as i8,
             right: GAP as i8,
             top,
             bottom,
         };
-        let frame = |colour: Color32, margin| Frame::new().fill(colour).inner_margin(margin);
+        // What is behind everything is there by the clear colour: a layer less for a software adapter.
+        let frame = |margin| Frame::new().inner_margin(margin);
         let foot = Panel::bottom("foot")
             .exact_size(32.0)
-            .frame(frame(colours.paper, margin(0, 0)));
+            .frame(frame(margin(0, 0)));
         foot.show(ui, |ui| self.foot(ui));
         let side = Panel::left("side")
             .exact_size(316.0)
             .resizable(false)
-            .frame(frame(colours.paper, margin(GAP as i8, GAP as i8)));
+            .frame(frame(margin(GAP as i8, GAP as i8)));
         side.show(ui, |ui| {
             let stage = self.session.stage.clone();
             if let Some(pressed) = sidebar::show(ui, &mut self.setup, &mut self.places, &stage) {
@@ -341,7 +346,7 @@ impl eframe::App for App {
             }
         });
         CentralPanel::default()
-            .frame(frame(colours.paper, margin(GAP as i8, GAP as i8)))
+            .frame(frame(margin(GAP as i8, GAP as i8)))
             .show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 8.0;
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -362,8 +367,13 @@ impl eframe::App for App {
                 });
             });
         if let Some(drive) = &mut self.drive {
+            context.request_repaint_after(self.frame);
             drive.frame(&context, &self.session, &self.frames);
         }
+    }
+
+    fn clear_color(&self, visuals: &Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
     }
 
     fn raw_input_hook(&mut self, context: &Context, input: &mut RawInput) {

@@ -13,8 +13,6 @@ use crate::setup::Setup;
 
 /// Tokens of a sample at most; longer texts are cut.
 const LONGEST: usize = 256;
-/// Texts of each held-out set that perplexities are measured on.
-const EVALUATED: usize = 100;
 /// Of a text of one's own, the last tenth is held out.
 const HELD_OUT: usize = 10;
 
@@ -83,8 +81,8 @@ pub fn samples(setup: &Setup, model: &CausalLm) -> Result<(RunData, String)> {
     };
     let mut general = tokenize(&texts(demo::tales()?), "tiny stories")?;
     shorten(&mut train, setup.samples);
-    shorten(&mut domain, EVALUATED);
-    shorten(&mut general, EVALUATED.min(GENERAL_TALES));
+    shorten(&mut domain, setup.evaluated);
+    shorten(&mut general, setup.evaluated.min(GENERAL_TALES));
     let data = RunData {
         train: train.samples,
         domain: domain.samples,

@@ -50,6 +50,9 @@ struct Arguments {
     /// Times that every sample is seen
     #[arg(long)]
     epochs: Option<usize>,
+    /// Texts of each held-out set that perplexities are measured on
+    #[arg(long)]
+    evaluated: Option<usize>,
     /// Colours
     #[arg(long, value_enum, default_value_t)]
     theme: Colours,
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut setup = Setup::default();
     setup.samples = arguments.samples.unwrap_or(setup.samples);
+    setup.evaluated = arguments.evaluated.unwrap_or(setup.evaluated);
     setup.epochs = arguments.epochs.unwrap_or(setup.epochs);
     let verdict = Verdict::default();
     let drive = match arguments

@@ -96,6 +96,8 @@ pub struct Setup {
     pub batch_size: usize,
     /// Size of a step.
     pub learning_rate: f64,
+    /// Texts of each held-out set that perplexities are measured on, at most.
+    pub evaluated: usize,
     /// Evaluations of the model in training, that at its end included.
     pub evaluations: usize,
 }
@@ -113,6 +115,7 @@ impl Default for Setup {
             epochs: settings.epochs,
             batch_size: settings.batch_size,
             learning_rate: settings.learning_rate,
+            evaluated: 100,
             evaluations: 6,
         }
     }

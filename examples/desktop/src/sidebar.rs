@@ -136,16 +136,18 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
 }
 
 fn numbers(ui: &mut Ui, setup: &mut Setup) {
-    Grid::new("numbers").num_columns(2).spacing([8.0, 5.0]).min_col_width(118.0).show(ui, |ui| {
+    Grid::new("numbers").num_columns(2).spacing([8.0, 4.0]).min_col_width(118.0).show(ui, |ui| {
         let mut count = |label: &str, help: &str, value: &mut usize, range| {
             ui.label(label).on_hover_text(help);
             let field = DragValue::new(value).range(range).speed(0.2);
-            ui.add_sized([ui.available_width(), 26.0], field).on_hover_text(help);
+            ui.add_sized([ui.available_width(), 24.0], field).on_hover_text(help);
             ui.end_row();
         };
         count("Samples", "Texts to learn, at most.", &mut setup.samples, COUNTS);
         count("Epochs", "How often every sample is seen.", &mut setup.epochs, 1..=1000);
         count("Batch size", "Samples in one step; fewer take less memory.", &mut setup.batch_size, 1..=1024);
+        let help = "Held-out texts of each set that perplexities are measured on; more are surer and slower.";
+        count("Evaluated texts", help, &mut setup.evaluated, COUNTS);
         let help = "How often the model is measured, its end included.";
         count("Evaluations", help, &mut setup.evaluations, 1..=100);
         let help = "Size of a step. Models of more than some hundred million parameters want 0.0001 or less.";
@@ -154,7 +156,7 @@ fn numbers(ui: &mut Ui, setup: &mut Setup) {
             .range(1e-8..=1.0)
             .speed(1e-5)
             .custom_formatter(|value, _| format!("{value}"));
-        ui.add_sized([ui.available_width(), 26.0], field).on_hover_text(help);
+        ui.add_sized([ui.available_width(), 24.0], field).on_hover_text(help);
         ui.end_row();
     });
 }
