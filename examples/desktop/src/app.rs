@@ -8,7 +8,7 @@ use eframe::egui::{
     ScrollArea, TextEdit, Ui, Vec2, Visuals,
 };
 use minift::demo::DOMAIN_PROMPT;
-use minift::device::{AdapterKind, Device};
+use minift::device::Device;
 use minift::train::Moment;
 
 use crate::drive::{self, Drive};
@@ -26,8 +26,8 @@ use crate::{plots, prompts, results, theme};
 
 /// Time from a frame to the next while a run is under way.
 const FRAME: Duration = Duration::from_micros(16_667);
-/// The same where the window is drawn by software, which the training on the CPU has to wait for.
-const SOFTWARE_FRAME: Duration = Duration::from_micros(33_333);
+/// The same where software draws, which takes the processor from the training.
+const SOFTWARE_FRAME: Duration = Duration::from_millis(100);
 
 /// What a dialog is open for.
 #[derive(Clone, Copy, Debug)]
@@ -74,11 +74,9 @@ impl App {
         if let (Some(Place::Window), Err(why)) = (asked, &opened) {
             return Err(why.clone().into());
         }
-        let hardware = opened.as_ref().is_ok_and(|device| {
-            device
-                .adapter()
-                .is_some_and(|adapter| adapter.kind != AdapterKind::Software)
-        });
+        let hardware = opened
+            .as_ref()
+            .is_ok_and(|device| !gpu::is_software(device));
         let usual = if hardware { Place::Window } else { Place::Cpu };
         let places = Places {
             place: asked.unwrap_or(usual),
@@ -329,7 +327,7 @@ impl eframe::App for App {
             top,
             bottom,
         };
-        // What is behind everything is there by the clear colour: a layer less for a software adapter.
+        // What is behind everything is there by the clear colour: a layer less for software to draw.
         let frame = |margin| Frame::new().inner_margin(margin);
         let foot = Panel::bottom("foot")
             .exact_size(32.0)
@@ -352,7 +350,7 @@ impl eframe::App for App {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.run(ui);
                     let method = self.session.method().unwrap_or(self.setup.method);
-                    plots::show(ui, &self.session, method, 156.0);
+                    plots::show(ui, &self.session, method, 150.0);
                     results::show(ui, &self.session);
                     let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
                     if let Some(prompt) = asked {

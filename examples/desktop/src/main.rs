@@ -50,6 +50,9 @@ struct Arguments {
     /// Times that every sample is seen
     #[arg(long)]
     epochs: Option<usize>,
+    /// Samples a step
+    #[arg(long)]
+    batch_size: Option<usize>,
     /// Texts of each held-out set that perplexities are measured on
     #[arg(long)]
     evaluated: Option<usize>,
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut setup = Setup::default();
     setup.samples = arguments.samples.unwrap_or(setup.samples);
+    setup.batch_size = arguments.batch_size.unwrap_or(setup.batch_size);
     setup.evaluated = arguments.evaluated.unwrap_or(setup.evaluated);
     setup.epochs = arguments.epochs.unwrap_or(setup.epochs);
     let verdict = Verdict::default();

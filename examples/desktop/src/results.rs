@@ -56,8 +56,8 @@ pub fn show(ui: &mut Ui, session: &Session) {
     card(ui, "Gained and forgotten", |ui| {
         let Some(untouched) = session.untouched() else {
             ui.label(small(
-                "S, the domain's perplexity gained; DG, general perplexity lost; and S/DG, as soon as the run \
-                 has measured them.",
+                "S, the domain's perplexity gained; DG, general perplexity lost; and S/DG, as soon \
+                 as the run has measured them.",
             ));
             return;
         };

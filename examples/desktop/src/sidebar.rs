@@ -50,7 +50,7 @@ pub fn show(ui: &mut Ui, setup: &mut Setup, places: &mut Places, stage: &Stage) 
         .show_separator_line(false);
     buttons.show(ui, |ui| pressed = run_buttons(ui, setup, stage));
     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.spacing_mut().item_spacing.y = 8.0;
+        ui.spacing_mut().item_spacing.y = 6.0;
         ui.add_enabled_ui(!stage.is_active(), |ui| {
             pressed = pressed.or(choices(ui, setup, places));
         });
@@ -105,7 +105,8 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
         &mut setup.method,
         &[(Method::Mft, "Minifinetuning"), (Method::Ft, "Finetuning")],
     );
-    let help = "How far the right token must lead. Smaller keeps more of what the model knew; 1 is plain finetuning.";
+    let help = "How far the right token must lead. Smaller keeps more of what the model knew; \
+                1 is plain finetuning.";
     ui.add_enabled_ui(setup.method == Method::Mft, |ui| {
         ui.horizontal(|ui| {
             ui.label("Margin τ").on_hover_text(help);
@@ -118,7 +119,8 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
     });
     let before = setup.trained;
     let mut lora = before == Trained::Lora;
-    let help = "Trains few values in place of the weights: less memory, a small folder to save, less learnt.";
+    let help = "Trains few values in place of the weights: less memory, a small folder to save, \
+                less learnt.";
     ui.add(Checkbox::new(
         &mut lora,
         "LoRA adapter in place of the weights",
@@ -136,7 +138,8 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
 }
 
 fn numbers(ui: &mut Ui, setup: &mut Setup) {
-    Grid::new("numbers").num_columns(2).spacing([8.0, 4.0]).min_col_width(118.0).show(ui, |ui| {
+    Grid::new("numbers").num_columns(2).spacing([8.0, 4.0]).min_col_width(118.0)
+        .min_row_height(24.0).show(ui, |ui| {
         let mut count = |label: &str, help: &str, value: &mut usize, range| {
             ui.label(label).on_hover_text(help);
             let field = DragValue::new(value).range(range).speed(0.2);
@@ -146,11 +149,13 @@ fn numbers(ui: &mut Ui, setup: &mut Setup) {
         count("Samples", "Texts to learn, at most.", &mut setup.samples, COUNTS);
         count("Epochs", "How often every sample is seen.", &mut setup.epochs, 1..=1000);
         count("Batch size", "Samples in one step; fewer take less memory.", &mut setup.batch_size, 1..=1024);
-        let help = "Held-out texts of each set that perplexities are measured on; more are surer and slower.";
+        let help = "Held-out texts of each set that perplexities are measured on; more are surer \
+                    and slower.";
         count("Evaluated texts", help, &mut setup.evaluated, COUNTS);
         let help = "How often the model is measured, its end included.";
         count("Evaluations", help, &mut setup.evaluations, 1..=100);
-        let help = "Size of a step. Models of more than some hundred million parameters want 0.0001 or less.";
+        let help = "Size of a step. Models of more than some hundred million parameters want \
+                    0.0001 or less.";
         ui.label("Learning rate").on_hover_text(help);
         let field = DragValue::new(&mut setup.learning_rate)
             .range(1e-8..=1.0)

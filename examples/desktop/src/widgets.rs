@@ -17,7 +17,7 @@ pub fn card<R>(ui: &mut Ui, title: &str, contents: impl FnOnce(&mut Ui) -> R) ->
         .fill(colours.surface)
         .stroke(Stroke::new(1.0, colours.line))
         .corner_radius(CornerRadius::same(8))
-        .inner_margin(Margin::same(10));
+        .inner_margin(Margin::symmetric(10, 8));
     let shown = frame.show(ui, |ui| {
         ui.set_width(ui.available_width());
         if !title.is_empty() {

@@ -150,9 +150,13 @@ struct Teller {
 
 impl Teller {
     fn tell(&self, report: Report) {
+        // While a run is under way the window paints itself again and again.
+        let waits = matches!(report, Report::Event(_) | Report::Memory(_));
         // Where nobody listens any more, the next command is the last.
         let _ = self.sender.send(report);
-        self.context.request_repaint();
+        if !waits {
+            self.context.request_repaint();
+        }
     }
 }
 
@@ -200,7 +204,7 @@ impl Hand {
     fn run(&mut self, setup: &Setup, device: &Device) {
         // The run is dropped in there, and with it everything that only a training needs.
         let ended = self.train(setup, device);
-        device.tensors().memory_cleanup();
+        device.release_memory();
         self.tell_memory(device);
         self.teller.tell(match ended {
             Ok(Some(models)) => {
