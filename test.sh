@@ -58,6 +58,7 @@ fi
 say "formatting"
 cargo fmt --check
 cargo fmt --check --manifest-path fuzz/Cargo.toml
+cargo fmt --check --manifest-path examples/desktop/Cargo.toml
 say "dependencies"
 # Licences, sources and versions of what is built from; what is known to be wrong with it.
 deny=0.20.2
@@ -87,8 +88,17 @@ if [ ! -x /usr/bin/chromium ] && ! (cd web && npx playwright install chromium-he
     say "installing a browser"
     install "No Chromium was found" chromium
 fi
-say "tests in a browser"
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+say "tests in a browser"
 (cd web && MINIFT="$target/release/minift" npx playwright test)
+if [ "$(uname -s)" = Linux ] && ! { command -v xvfb-run && ldconfig -p | grep -q libxkbcommon-x11; } >/dev/null; then
+    say "installing a virtual display"
+    install "No virtual display was found, under which the window's tests run" \
+        xvfb xauth libxkbcommon-x11-0 libx11-xcb1 libxcursor1 libxi6 libxrandr2
+fi
+say "lints and tests of the desktop example"
+desktop=(--release --locked --manifest-path examples/desktop/Cargo.toml --target-dir "$target")
+cargo test "${desktop[@]}"
+cargo clippy "${desktop[@]}" --all-targets -- -D warnings
 [ -z "$unchecked" ] || say "$unchecked"
 say "all passed"
