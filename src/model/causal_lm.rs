@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use super::config::ModelConfig;
 use super::decoder::{Decoder, Inputs, Weights};
-use super::files::{self, FileBytes, ModelFiles};
+use super::files::{self, ModelFiles};
 use super::parameters::{ParameterSpec, Parameters};
 use super::text_reader::TextReader;
 use super::weights::{self, NamedTensor, Naming};
@@ -129,8 +129,8 @@ impl CausalLm {
     /// [`crate::Error::Io`], and as [`Self::with_adapter`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_adapter(&self, folder: &Path) -> Result<Self> {
-        let config = FileBytes::read(&folder.join(crate::adapter::CONFIG))?;
-        let values = FileBytes::map(&folder.join(crate::adapter::WEIGHTS))?;
+        let config = files::FileBytes::read(&folder.join(crate::adapter::CONFIG))?;
+        let values = files::FileBytes::map(&folder.join(crate::adapter::WEIGHTS))?;
         self.with_adapter(&config, &values, folder)
     }
 
