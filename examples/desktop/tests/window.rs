@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use minift::device::Device;
 use minift::model::{CausalLm, Sampling};
@@ -10,8 +11,12 @@ use serde_json::Value;
 /// As in the script's answers.
 const ANSWER_TOKENS: usize = 48;
 
+/// Windows share the processor that draws them: their frames are looked at one window at a time.
+static SCREEN: Mutex<()> = Mutex::new(());
+
 /// Opens the window and lets it go through its script; what it reports.
 fn drive(folder: &Path, arguments: &str) -> Value {
+    let _alone = SCREEN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = env!("CARGO_BIN_EXE_minift-desktop");
     let mut command = if cfg!(target_os = "linux") {
         let mut display = Command::new("xvfb-run");
