@@ -24,6 +24,7 @@ pub fn folder(data: &[u8]) -> bool {
             let written = files(&adapted);
             let again = read(&written[0], &written[1]).expect("what is written can be read");
             assert!(files(&again) == written, "written and read again");
+            assert_eq!(settings(&again), settings(&adapted));
             assert!(adapted.merged().adapter().is_none());
             true
         }
@@ -32,6 +33,16 @@ pub fn folder(data: &[u8]) -> bool {
             false
         }
     }
+}
+
+/// What it computes by; which layers it adapts is what its file of values holds.
+fn settings(model: &CausalLm) -> AdapterSettings {
+    let mut settings = model.adapter().unwrap().settings().clone();
+    match &mut settings {
+        AdapterSettings::Lora(LoraSettings { target_modules, .. })
+        | AdapterSettings::Ia3(Ia3Settings { target_modules }) => target_modules.clear(),
+    }
+    settings
 }
 
 fn files(model: &CausalLm) -> [Vec<u8>; 2] {
