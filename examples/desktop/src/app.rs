@@ -105,8 +105,10 @@ impl App {
         };
         self.session.start(&self.setup);
         self.frames.clear();
-        self.worker
-            .ask(Command::Start(Box::new(self.setup.clone()), device));
+        self.worker.ask(Command::Start(
+            Box::new(self.setup.clone()),
+            Box::new(device),
+        ));
     }
 
     fn pressed(&mut self, context: &Context, pressed: Pressed) {
@@ -350,7 +352,7 @@ impl eframe::App for App {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.run(ui);
                     let method = self.session.method().unwrap_or(self.setup.method);
-                    plots::show(ui, &self.session, method, 150.0);
+                    plots::show(ui, &self.session, method, 146.0);
                     results::show(ui, &self.session);
                     let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
                     if let Some(prompt) = asked {

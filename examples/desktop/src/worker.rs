@@ -24,7 +24,7 @@ const ANSWER_TOKENS: usize = 48;
 #[derive(Debug)]
 pub enum Command {
     /// Trains; models of an earlier run are dropped.
-    Start(Box<Setup>, Device),
+    Start(Box<Setup>, Box<Device>),
     /// Waits before the next event of the run.
     Pause,
     /// Goes on.
