@@ -1,11 +1,10 @@
 //! Loss and perplexities by step, as they come.
 
-use std::ops::RangeInclusive;
-
-use eframe::egui::{Color32, Rangef, Ui, Vec2, Vec2b};
+use eframe::egui::{Align, Color32, Layout, Rangef, RichText, Ui, Vec2, Vec2b};
 use egui_plot::{
-    Corner, GridMark, HoverPosition, Legend, Line, Plot, PlotPoint, PlotPoints, Points,
+    AxisHints, GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints, PlotUi, Points,
 };
+use minift::eval::Perplexities;
 
 use crate::format;
 use crate::session::Session;
@@ -15,18 +14,35 @@ use crate::widgets::card;
 
 /// Marks on an axis, about.
 const MARKS: f64 = 5.0;
+/// Distances of marks at which a label of the left axis begins to be seen, and is seen wholly.
+const LABELS: Rangef = Rangef {
+    min: 9.0,
+    max: 13.0,
+};
 
 /// Both plots side by side.
 pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     ui.columns_const(|[left, right]| {
-        card(left, "Loss", |ui| loss(ui, session, method, height));
-        card(right, "Perplexity", |ui| {
-            perplexities(ui, session, method, height)
+        card(left, "", |ui| loss(ui, session, method, height));
+        card(right, "", |ui| perplexities(ui, session, method, height));
+    });
+}
+
+/// A title, and what the lines under it are.
+fn title(ui: &mut Ui, title: &str, lines: &[(&str, Color32)]) {
+    // A line of text has no button in it that would make it higher.
+    ui.spacing_mut().interact_size.y = 0.0;
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(title).strong());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            for (name, colour) in lines.iter().rev() {
+                ui.label(RichText::new(format!("— {name}")).small().color(*colour));
+            }
         });
     });
 }
 
-fn plot<'a>(name: &str, session: &Session, height: f32) -> Plot<'a> {
+fn plot<'a>(name: &str, session: &Session, y_axis: AxisHints<'a>, height: f32) -> Plot<'a> {
     Plot::new(name)
         .height(height)
         .include_x(0.0)
@@ -34,7 +50,7 @@ fn plot<'a>(name: &str, session: &Session, height: f32) -> Plot<'a> {
         .x_axis_label("step")
         .x_grid_spacer(|input| even_marks(input.bounds))
         .x_axis_formatter(|mark, _| format::count(mark.value.max(0.0).round() as usize))
-        .y_axis_min_width(36.0)
+        .custom_y_axes(vec![y_axis.label_spacing(LABELS).min_thickness(36.0)])
         .set_margin_fraction(Vec2::new(0.02, 0.08))
         .grid_spacing(Rangef::new(8.0, 32.0))
         .show_background(false)
@@ -44,39 +60,26 @@ fn plot<'a>(name: &str, session: &Session, height: f32) -> Plot<'a> {
         .allow_boxed_zoom(false)
         .allow_double_click_reset(false)
         .allow_axis_zoom_drag(Vec2b::FALSE)
-        .legend(
-            Legend::default()
-                .position(Corner::RightTop)
-                .background_alpha(0.6),
-        )
 }
 
 fn loss(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     let colours = Palette::of(ui);
     let colour = colours.method(method);
+    let faint = colour.gamma_multiply(0.4);
+    title(ui, "Loss", &[("each step", faint), ("smoothed", colour)]);
     let smoothed = session.losses.smoothed();
-    plot("loss", session, height)
-        .y_axis_label("nats a token")
-        .y_grid_spacer(|input| even_marks(input.bounds))
-        .y_axis_formatter(|mark, _| {
+    let axis = AxisHints::new_y()
+        .label("nats a token")
+        .formatter(|mark, _| {
             // As many decimals as tell the marks apart.
             let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
             format!("{:.decimals$}", mark.value)
-        })
+        });
+    plot("loss", session, axis, height)
+        .y_grid_spacer(|input| even_marks(input.bounds))
         .grid_color(colours.grid)
-        .label_formatter(|position| match position {
-            HoverPosition::NearDataPoint {
-                plot_name,
-                position,
-                ..
-            } => Some(format!(
-                "{plot_name}\nstep {:.0}: {:.3}",
-                position.x, position.y
-            )),
-            HoverPosition::Elsewhere { .. } => None,
-        })
+        .label_formatter(|position| label(position, |loss| format!("{loss:.3}")))
         .show(ui, |plot| {
-            let faint = colour.gamma_multiply(0.35);
             let each = PlotPoints::Borrowed(session.losses.points());
             plot.line(Line::new("each step", each).color(faint).width(1.0));
             let smoothed = PlotPoints::Borrowed(&smoothed);
@@ -86,9 +89,10 @@ fn loss(ui: &mut Ui, session: &Session, method: Method, height: f32) {
 
 fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     let colours = Palette::of(ui);
-    let points = |set: fn(&minift::eval::Perplexities) -> f64| {
+    let points = |set: fn(&Perplexities) -> f64| {
         let finite = session.evaluations.iter().map(move |evaluated| {
-            PlotPoint::new(evaluated.step as f64, set(&evaluated.perplexities).log10())
+            let value = set(&evaluated.perplexities);
+            PlotPoint::new(evaluated.step as f64, value.log10())
         });
         finite
             .filter(|point| point.y.is_finite())
@@ -98,30 +102,20 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
         ("domain", points(|both| both.domain), colours.method(method)),
         ("general", points(|both| both.general), colours.general),
     ];
-    plot("perplexity", session, height)
-        .y_axis_label("log scale")
-        .grid_color(colours.grid)
+    let lines = [("domain", sets[0].2), ("general", sets[1].2)];
+    title(ui, "Perplexity", &lines);
+    let axis = AxisHints::new_y().label("log scale").formatter(|mark, _| {
+        let value = 10_f64.powf(mark.value);
+        if value < 10.0 {
+            format!("{value:.1}")
+        } else {
+            format::count(value.round() as usize)
+        }
+    });
+    plot("perplexity", session, axis, height)
         .y_grid_spacer(|input| logarithmic_marks(input.bounds))
-        .y_axis_formatter(|mark, _: &RangeInclusive<f64>| {
-            let value = 10_f64.powf(mark.value);
-            if value < 10.0 {
-                format!("{value:.1}")
-            } else {
-                format::count(value.round() as usize)
-            }
-        })
-        .label_formatter(|position| match position {
-            HoverPosition::NearDataPoint {
-                plot_name,
-                position,
-                ..
-            } => Some(format!(
-                "{plot_name}\nstep {:.0}: {}",
-                position.x,
-                format::perplexity(10_f64.powf(position.y))
-            )),
-            HoverPosition::Elsewhere { .. } => None,
-        })
+        .grid_color(colours.grid)
+        .label_formatter(|position| label(position, |log| format::perplexity(10_f64.powf(log))))
         .show(ui, |plot| {
             for (name, points, colour) in &sets {
                 marked_line(plot, name, points, *colour);
@@ -129,22 +123,26 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
         });
 }
 
-fn marked_line<'a>(
-    plot: &mut egui_plot::PlotUi<'a>,
-    name: &str,
-    points: &'a [PlotPoint],
-    colour: Color32,
-) {
-    plot.line(
-        Line::new(name, PlotPoints::Borrowed(points))
-            .color(colour)
-            .width(2.0),
-    );
-    plot.points(
-        Points::new(name, PlotPoints::Borrowed(points))
-            .color(colour)
-            .radius(3.0),
-    );
+/// What is said of the point under the mouse.
+fn label(position: &HoverPosition<'_>, value: impl Fn(f64) -> String) -> Option<String> {
+    match position {
+        HoverPosition::NearDataPoint {
+            plot_name,
+            position,
+            ..
+        } => {
+            let value = value(position.y);
+            Some(format!("{plot_name}\nstep {:.0}: {value}", position.x))
+        }
+        HoverPosition::Elsewhere { .. } => None,
+    }
+}
+
+fn marked_line<'a>(plot: &mut PlotUi<'a>, name: &str, points: &'a [PlotPoint], colour: Color32) {
+    let line = Line::new(name, PlotPoints::Borrowed(points));
+    plot.line(line.color(colour).width(2.0));
+    let marks = Points::new(name, PlotPoints::Borrowed(points));
+    plot.points(marks.color(colour).radius(3.0));
 }
 
 /// Whether there is an axis to mark: not without data, nor with data that no axis has room for.
@@ -169,16 +167,23 @@ fn even(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
     values.take_while(move |value| *value <= high)
 }
 
-/// Marks at round numbers of an axis of logarithms: 1, 2 and 5 of every decade where it is long, even
-/// distances where it is short.
+/// Marks at round numbers of an axis of logarithms: so many of every decade that there are a few, and even
+/// distances where it is much shorter than one.
 fn logarithmic_marks((low, high): (f64, f64)) -> Vec<GridMark> {
     if !is_axis((low, high)) || high - low > 20.0 {
         return Vec::new();
     }
     let values: Vec<f64> = if high - low > 0.7 {
+        let digits: &[f64] = match high - low {
+            ..1.2 => &[1.0, 2.0, 5.0],
+            ..3.0 => &[1.0, 3.0],
+            _ => &[1.0],
+        };
         let decades = low.floor() as i32..=high.ceil() as i32;
-        let values =
-            decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)));
+        let values = decades.flat_map(|decade| {
+            let unit = 10_f64.powi(decade);
+            digits.iter().map(move |digit| digit * unit)
+        });
         values.collect()
     } else {
         let (low, high) = (10_f64.powf(low), 10_f64.powf(high));
@@ -234,10 +239,9 @@ mod tests {
                 .map(|mark| (10_f64.powf(mark.value) * 1e6).round() / 1e6);
             marks.collect::<Vec<f64>>()
         };
-        assert_eq!(
-            logarithmic(9.0, 600.0),
-            [10.0, 20.0, 50.0, 100.0, 200.0, 500.0]
-        );
+        assert_eq!(logarithmic(19.0, 270.0), [20.0, 50.0, 100.0, 200.0]);
+        assert_eq!(logarithmic(9.0, 600.0), [10.0, 30.0, 100.0, 300.0]);
+        assert_eq!(logarithmic(0.5, 5000.0), [1.0, 10.0, 100.0, 1000.0]);
         assert_eq!(logarithmic(27.0, 33.5), [28.0, 30.0, 32.0]);
         assert!(logarithmic(1.0, f64::INFINITY).is_empty());
         assert!(logarithmic(5.0, 5.0).is_empty());

@@ -65,6 +65,7 @@ pub fn show(ui: &mut Ui, session: &Session) {
             ui.label(RichText::new(verdict).size(15.0));
         }
         let colours = Palette::of(ui);
+        ui.spacing_mut().interact_size.y = ROW;
         Grid::new("results")
             .num_columns(8)
             .spacing([10.0, 3.0])
