@@ -250,6 +250,9 @@ impl App {
                 format::count(session.steps),
                 format::count(session.tokens_per_second as usize),
             ),
+            (Stage::Cancelled | Stage::Failed(_), _) if session.steps == 0 => {
+                "no step was taken".to_string()
+            }
             (Stage::Cancelled | Stage::Failed(_), _) => steps,
         };
         (share, words)
