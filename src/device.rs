@@ -336,7 +336,8 @@ impl Device {
     ///
     /// A single kernel is never split; what takes longest is a tile of logits, whose size is
     /// [`TrainSettings::tile_bytes`](crate::train::TrainSettings::tile_bytes). 8 ms go well with 60
-    /// frames a second; whoever draws more slowly wants slices of about a frame's length, or training starves. Nothing changes on the CPU, nor in results.
+    /// frames a second; whoever draws more slowly wants slices of about a frame's length, or training
+    /// starves. Nothing changes on the CPU, nor in results.
     #[cfg(not(target_arch = "wasm32"))]
     #[must_use]
     pub fn with_time_slice(mut self, longest: std::time::Duration) -> Self {

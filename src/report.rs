@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::data::Samples;
 use crate::device::{Adapter, Device};
 use crate::objective::Objective;
-use crate::train::{Evaluated, Outcome, TrainSettings};
+use crate::train::{Evaluated, Outcome, Run, TrainSettings};
 
 /// How a model was trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -182,6 +182,22 @@ pub struct MethodReport {
     /// How a training within a bound on what is forgotten was found, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<Value>,
+}
+
+impl MethodReport {
+    /// Of a run that came to that outcome, its model written to the folder `out`; without continuations.
+    pub fn new(run: &Run, outcome: &Outcome, out: String) -> Self {
+        let settings = run.settings();
+        Self {
+            result: Done::new(settings, outcome, out),
+            settings: settings.clone(),
+            trainable_parameters: run.trained_model().trainable_count(),
+            losses: run.losses().to_vec(),
+            evaluations: run.evaluations().to_vec(),
+            continuations: Vec::new(),
+            search: None,
+        }
+    }
 }
 
 /// A prompt and what a model made of it.

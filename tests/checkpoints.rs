@@ -1,33 +1,22 @@
 //! Which checkpoints of a run stay, and what can be done with them.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use common::{names, run_data, values, write_texts};
 use minift::Error;
-use minift::data::Samples;
-use minift::demo;
 use minift::device::Device;
 use minift::model::CausalLm;
-use minift::train::{
-    Cancel, Checkpoints, Ending, Outcome, Run, RunData, TrainSettings, best_step, drive,
-};
+use minift::train::{Cancel, Checkpoints, Ending, Outcome, Run, TrainSettings, drive};
 use pollster::block_on;
 
 /// A run of twelve steps; with a learning rate that large the domain is soon found harder again.
 fn run(learning_rate: f64, evaluate_every: usize) -> Run {
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
-    let samples = |texts: &[String]| {
-        let read = Samples::tokenize(texts, model.tokenizer(), 24, "test");
-        read.unwrap().samples
-    };
-    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
-    let data = RunData {
-        train: samples(&tickets[..8]),
-        domain: samples(&tickets[500..502]),
-        general: samples(&tales[..2]),
-        ..RunData::default()
-    };
+    let data = run_data(&model, 24, [8, 2, 2]);
     let settings = TrainSettings {
         epochs: 6,
         batch_size: 4,
@@ -46,21 +35,9 @@ fn finish(run: &mut Run, checkpoints: &Checkpoints) -> Outcome {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 fn bits(run: &Run) -> Vec<u32> {
     let parameters = run.trained_model().parameters().to_vec();
-    let values = parameters.into_iter().flat_map(|parameter| {
-        let data = parameter.into_data();
-        data.try_to_vec::<f32>().unwrap()
-    });
+    let values = parameters.into_iter().flat_map(values);
     values.map(f32::to_bits).collect()
 }
 
@@ -158,7 +135,7 @@ fn the_best_one_stays_and_gives_the_model_that_found_the_domain_easiest() {
         .min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain))
         .unwrap();
     assert!(best.step < 12 && best.perplexities.domain < last.after.domain);
-    assert_eq!(best_step(&overfitted), Some(best.step));
+    assert_eq!(overfitted.best_step(), Some(best.step));
 
     let mut restored = run(3e-2, 1);
     checkpoints.restore_best(&mut restored).unwrap();
@@ -174,15 +151,7 @@ fn the_best_one_stays_and_gives_the_model_that_found_the_domain_easiest() {
 
 /// The program in a folder with texts.
 fn minift(folder: &Path, arguments: &str) -> std::process::Command {
-    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
-    let texts = [
-        ("train.txt", &tickets[..12]),
-        ("held.txt", &tickets[500..504]),
-        ("general.txt", &tales[..8]),
-    ];
-    for (name, texts) in texts {
-        std::fs::write(folder.join(name), texts.join("\n\n")).unwrap();
-    }
+    write_texts(folder);
     let usual = "train --data train.txt --held-out held.txt --general general.txt --max-length 24 \
                  --batch-size 4 --checkpoint-every 2 --out out";
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_minift"));

@@ -2,81 +2,19 @@
 //! last checkpoint when they fail in the middle.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+mod common;
+
 use std::time::{Duration, Instant};
 
-use burn::tensor::wgpu::WgpuSetup;
+use common::application::Application;
+use common::short_run;
 use minift::Error;
-use minift::data::Samples;
-use minift::demo;
 use minift::device::Device;
-use minift::model::CausalLm;
-use minift::train::{Cancel, Checkpoints, Ending, Event, Run, RunData, TrainSettings, drive};
+use minift::train::{Cancel, Checkpoints, Ending, Event, Run, drive};
 use pollster::block_on;
 
-/// What an application has: an adapter, and a device that is opened for it.
-struct Application {
-    instance: wgpu::Instance,
-    adapter: wgpu::Adapter,
-}
-
-impl Application {
-    fn new() -> Self {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::PRIMARY,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
-        let adapter = adapter.expect("the tests need a GPU adapter, a software one at least");
-        Self { instance, adapter }
-    }
-
-    fn open(&self, required_features: wgpu::Features, required_limits: wgpu::Limits) -> WgpuSetup {
-        let descriptor = wgpu::DeviceDescriptor {
-            required_features,
-            required_limits,
-            ..wgpu::DeviceDescriptor::default()
-        };
-        let (device, queue) = block_on(self.adapter.request_device(&descriptor)).unwrap();
-        WgpuSetup {
-            instance: self.instance.clone(),
-            adapter: self.adapter.clone(),
-            device,
-            queue,
-            backend: self.adapter.get_info().backend,
-        }
-    }
-
-    fn open_as_required(&self) -> WgpuSetup {
-        let limits = Device::required_limits(&self.adapter, wgpu::Limits::default());
-        self.open(Device::required_features(&self.adapter), limits)
-    }
-}
-
 fn run(device: &Device) -> Run {
-    run_of(device, 24)
-}
-
-/// A run of eight steps on samples of so many tokens.
-fn run_of(device: &Device, length: usize) -> Run {
-    let model = CausalLm::embedded(device).unwrap();
-    let samples = |texts: &[String]| {
-        let read = Samples::tokenize(texts, model.tokenizer(), length, "test");
-        read.unwrap().samples
-    };
-    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
-    let data = RunData {
-        train: samples(&tickets[..16]),
-        domain: samples(&tickets[500..502]),
-        general: samples(&tales[..2]),
-        ..RunData::default()
-    };
-    let settings = TrainSettings {
-        epochs: 2,
-        batch_size: 4,
-        ..TrainSettings::default()
-    };
-    Run::new(model, Arc::new(data), settings).unwrap()
+    short_run(device, 24)
 }
 
 #[test]
@@ -171,7 +109,7 @@ fn work_in_slices_lets_frames_in_between_and_changes_no_result() {
     let frames_while = |minift: &Device| {
         let minift = minift.clone();
         let training = std::thread::spawn(move || {
-            let mut run = run_of(&minift, 128);
+            let mut run = short_run(&minift, 128);
             while block_on(run.next()).unwrap().is_some() {}
             run.losses().to_vec()
         });

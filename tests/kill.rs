@@ -3,6 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use minift::demo;
+use common::{names, write_texts};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
@@ -32,15 +34,7 @@ struct Scratch {
 impl Scratch {
     fn new(arguments: &[&'static str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
-        let texts = [
-            ("train.txt", &tickets[..12]),
-            ("held.txt", &tickets[500..504]),
-            ("general.txt", &tales[..8]),
-        ];
-        for (name, texts) in texts {
-            fs::write(folder.path().join(name), texts.join("\n\n")).unwrap();
-        }
+        write_texts(folder.path());
         Self {
             folder,
             arguments: arguments.to_vec(),
@@ -120,10 +114,8 @@ impl Scratch {
 
     /// Names of what is there beside the texts.
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.filter(|name| !name.ends_with(".txt")).collect();
-        names.sort();
+        let mut names = names(self.folder.path());
+        names.retain(|name| !name.ends_with(".txt"));
         names
     }
 

@@ -1,10 +1,12 @@
 //! What is promised of threads: what may go from one to another, and that runs at once are as alone.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::run_data;
 use minift::data::Samples;
-use minift::demo;
 use minift::device::Device;
 use minift::files::FolderWriter;
 use minift::model::CausalLm;
@@ -33,17 +35,7 @@ fn handles_go_from_thread_to_thread() {
 }
 
 fn run(model: &CausalLm, settings: TrainSettings) -> Run {
-    let samples = |texts: &[String]| {
-        let read = Samples::tokenize(texts, model.tokenizer(), 48, "test");
-        read.unwrap().samples
-    };
-    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
-    let data = RunData {
-        train: samples(&tickets[..24]),
-        domain: samples(&tickets[500..504]),
-        general: samples(&tales[..4]),
-        ..RunData::default()
-    };
+    let data = run_data(model, 48, [24, 4, 4]);
     Run::new(model.clone(), Arc::new(data), settings).unwrap()
 }
 

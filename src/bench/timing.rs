@@ -66,7 +66,7 @@ impl PeakMemory {
     pub fn begin(device: &Device) -> Self {
         let tensors = device.tensors().clone();
         // What the pool holds in reserve would hide what is asked for.
-        tensors.memory_cleanup();
+        device.release_memory();
         let before = match tensors.memory_pool_usage() {
             Some(usage) => usage.bytes_reserved,
             None => counting::begin_peak() as u64,

@@ -9,7 +9,7 @@ use super::pointers::{Place, borrow, c_text, handle, optional_text, path, releas
 use super::settings::sampling;
 use super::status::{Failure, MiniftStatus, Result, call, value};
 use crate::files::FolderWriter;
-use crate::model::CausalLm;
+use crate::model::{CausalLm, EMBEDDED_MODEL};
 
 /// A causal language model on a device. It never changes: several threads may use it at once.
 pub struct MiniftModel {
@@ -49,10 +49,7 @@ pub unsafe extern "C" fn minift_model_embedded(
         // SAFETY: the pointers are as the header asks.
         let (place, device) = unsafe { (Place::new(model, "model")?, borrow(device, "device")?) };
         let model = CausalLm::embedded(&device.device)?;
-        place.put(handle(MiniftModel::new(
-            model,
-            "minift-tales-360k (embedded)",
-        )));
+        place.put(handle(MiniftModel::new(model, EMBEDDED_MODEL)));
         Ok(())
     })
 }

@@ -13,8 +13,8 @@ use super::samples::MiniftSamples;
 use super::settings::training;
 use super::status::{Failure, MiniftStatus, Result, call};
 use crate::data::Sample;
-use crate::report::{DeviceReport, Done, MethodReport, Setup, run_json};
-use crate::train::{self, Cancel, Checkpoints, Ending, Outcome, RunData, TrainSettings};
+use crate::report::{DeviceReport, MethodReport, Setup, run_json};
+use crate::train::{self, Cancel, Checkpoints, Ending, Outcome, RunData};
 
 /// A training of a model. It may go from thread to thread, but is in one call at a time: a second one
 /// gives `MINIFT_STATUS_BUSY`. Only `minift_run_cancel` may be called at any time.
@@ -27,7 +27,6 @@ pub struct MiniftRun {
 /// What changes while a run goes on, and what its report says.
 struct Work {
     run: train::Run,
-    settings: TrainSettings,
     untouched: MiniftModel,
     setup: Setup,
 }
@@ -128,12 +127,11 @@ pub unsafe extern "C" fn minift_run_new(
             consolidation: summary(&consolidation),
             validation: None,
         };
-        let run = train::Run::new(model.model.clone(), Arc::new(data), settings.clone())?;
+        let run = train::Run::new(model.model.clone(), Arc::new(data), settings)?;
         place.put(handle(MiniftRun {
             cancel: Cancel::default(),
             work: Mutex::new(Work {
                 run,
-                settings,
                 untouched: model.with(model.model.clone()),
                 setup,
             }),
@@ -344,15 +342,7 @@ pub unsafe extern "C" fn minift_run_write(
         let outcome = work.outcome()?;
         let writer = begin(folder, replace)?;
         let trained = work.run.trained_model();
-        let report = MethodReport {
-            result: Done::new(&work.settings, &outcome, folder.display().to_string()),
-            settings: work.settings.clone(),
-            trainable_parameters: trained.trainable_count(),
-            losses: work.run.losses().to_vec(),
-            evaluations: work.run.evaluations().to_vec(),
-            continuations: Vec::new(),
-            search: None,
-        };
+        let report = MethodReport::new(&work.run, &outcome, folder.display().to_string());
         block_on(trained.write(&writer, ""))?;
         let device = DeviceReport::new(work.untouched.model.device());
         let json = run_json(&work.setup, &device, &[], std::slice::from_ref(&report));

@@ -7,7 +7,7 @@ use super::model::MiniftModel;
 use super::pointers::{self, Place, borrow, handle, optional_text, release};
 use super::settings::reading;
 use super::status::{MiniftStatus, Result, call, value};
-use crate::data::{Preparation, Record, Samples, read_all};
+use crate::data::{Preparation, Record, Samples, paths_in_words, read_all};
 use crate::demo;
 use crate::error::Error;
 use crate::report::DataSummary;
@@ -105,10 +105,7 @@ pub unsafe extern "C" fn minift_samples_read(
         for note in &found.notes {
             log::warn!("{note}");
         }
-        let origin = match paths.as_slice() {
-            [] | [_] => paths.concat(),
-            [first, .., last] => format!("{} paths from {first} to {last}", paths.len()),
-        };
+        let origin = paths_in_words(&files);
         let read = MiniftSamples::new(&model, &found.records, &preparation, origin)?;
         place.put(handle(read));
         Ok(())

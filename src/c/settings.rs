@@ -155,46 +155,8 @@ pub(super) fn reading(
 }
 
 /// How the next token is chosen.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct SamplingOptions {
-    temperature: f32,
-    top_k: usize,
-    top_p: f32,
-    seed: u64,
-}
-
-impl Default for SamplingOptions {
-    fn default() -> Self {
-        let Sampling {
-            temperature,
-            top_k,
-            top_p,
-            seed,
-        } = Sampling::default();
-        Self {
-            temperature,
-            top_k,
-            top_p,
-            seed,
-        }
-    }
-}
-
-/// The same for the library.
 pub(super) fn sampling(json: Option<&str>) -> Result<Sampling> {
-    let SamplingOptions {
-        temperature,
-        top_k,
-        top_p,
-        seed,
-    } = parsed(json, "options")?;
-    Ok(Sampling {
-        temperature,
-        top_k,
-        top_p,
-        seed,
-    })
+    parsed(json, "options")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
 use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{DeviceReport, Done, MethodReport, run_json};
+use crate::report::{DeviceReport, MethodReport, run_json};
 use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 
 pub async fn run(
@@ -63,7 +63,7 @@ pub async fn run(
             seed: arguments.seed,
             ..TrainSettings::default()
         };
-        let mut run = Run::new(model.clone(), data.clone(), settings.clone())?;
+        let mut run = Run::new(model.clone(), data.clone(), settings)?;
         if let Some(before) = before {
             run.set_before(before);
         }
@@ -75,21 +75,11 @@ pub async fn run(
         before = Some(outcome.before);
         let trained = run.trained_model();
         trained.write(&folder, subfolder).await?;
-        let result = Done::new(
-            &settings,
-            &outcome,
-            out.join(subfolder).display().to_string(),
-        );
-        output.object(&result);
-        reports.push(MethodReport {
-            trainable_parameters: trained.trainable_count(),
-            settings,
-            result,
-            search: None,
-            losses: run.losses().to_vec(),
-            evaluations: run.evaluations().to_vec(),
-            continuations: setup::continuations(&trained, &prompts).await?,
-        });
+        let place = out.join(subfolder).display().to_string();
+        let mut report = MethodReport::new(&run, &outcome, place);
+        output.object(&report.result);
+        report.continuations = setup::continuations(&trained, &prompts).await?;
+        reports.push(report);
     }
 
     let json = run_json(&setup, &DeviceReport::new(&device), &untouched, &reports);

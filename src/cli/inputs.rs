@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::output::{Output, thousands};
-use crate::data::{LongTexts, Preparation, ReadOptions, Records, TrainOn, read_all};
+use crate::data::{
+    LongTexts, Preparation, ReadOptions, Records, TrainOn, paths_in_words, read_all,
+};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::hub::{self, HubModel, HubSettings};
-use crate::model::{CausalLm, ModelFiles, TextReader};
+use crate::model::{CausalLm, EMBEDDED_MODEL, ModelFiles, TextReader};
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct ModelArguments {
@@ -55,7 +57,7 @@ impl ModelArguments {
     pub fn name(&self) -> String {
         match &self.model {
             Some(model) => model.display().to_string(),
-            None => "minift-tales-360k (embedded)".to_string(),
+            None => EMBEDDED_MODEL.to_string(),
         }
     }
 
@@ -188,14 +190,7 @@ impl Reading {
         for note in &found.notes {
             output.text(format!("Note     {note}"));
         }
-        let names: Vec<String> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let origin = match names.as_slice() {
-            [] | [_] => names.concat(),
-            [first, .., last] => format!("{} paths from {first} to {last}", names.len()),
-        };
+        let origin = paths_in_words(paths);
         let files = match found.files {
             0 | 1 => String::new(),
             files if files == paths.len() => String::new(),

@@ -20,7 +20,7 @@ use crate::model::CausalLm;
 use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
 use crate::train::{
     CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, Evaluated, MemoryEstimate, Outcome, Run,
-    RunData, TrainSettings, best_step, drive,
+    RunData, TrainSettings, drive,
 };
 
 /// Share of a batch that is replayed text where nobody says otherwise.
@@ -275,7 +275,7 @@ async fn train(
         output.text(summary::teacher_cache(&cache));
     }
     let evaluations = run.evaluations().to_vec();
-    let outcome = match best_step(run).filter(|_| checkpoints.best) {
+    let outcome = match run.best_step().filter(|_| checkpoints.best) {
         Some(best) if best < run.steps() => {
             output.text(format!(
                 "Best     step {best} of {}: the model as it was then is taken",
@@ -307,14 +307,9 @@ fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
     if arguments.resume.is_some() {
         return Ok(checkpoints);
     }
-    let left = [checkpoints.path.clone(), checkpoints.best_path()].into_iter();
-    let earlier = checkpoints.earlier()?.into_iter().map(|(_, path)| path);
-    let mut left = left.filter(|path| path.exists()).chain(earlier);
-    if let Some(path) = left.next() {
-        if arguments.force {
-            checkpoints.remove()?;
-            return Ok(checkpoints);
-        }
+    if arguments.force {
+        checkpoints.remove()?;
+    } else if let Some(path) = checkpoints.files()?.into_iter().next() {
         return Err(Error::Checkpoint {
             path,
             message:

@@ -12,6 +12,8 @@ mod tokenizer;
 
 pub use batch::{Batch, epoch_batches, ordered_batches};
 pub use encoder::{Encoder, TrainOn};
+#[cfg(any(feature = "cli", feature = "c"))]
+pub(crate) use records::paths_in_words;
 pub use records::{Place, ReadOptions, Record, Records, parse_records};
 #[cfg(not(target_arch = "wasm32"))]
 pub use records::{read_all, read_records};

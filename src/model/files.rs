@@ -10,6 +10,9 @@ use super::weights;
 use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 
+/// Name of the model that is part of the program, for people and reports.
+pub const EMBEDDED_MODEL: &str = "minift-tales-360k (embedded)";
+
 /// Bytes of a file: mapped into memory, built into the program, or owned.
 #[derive(Debug)]
 pub enum FileBytes {
@@ -216,7 +219,7 @@ impl ModelFiles {
             };
         }
         Self {
-            folder: PathBuf::from("minift-tales-360k (embedded)"),
+            folder: PathBuf::from(EMBEDDED_MODEL),
             config: asset!("config.json"),
             weights: vec![(WEIGHTS.to_string(), asset!("model.safetensors"))],
             tokenizer: asset!("tokenizer.json"),

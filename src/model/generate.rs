@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
 
 use super::causal_lm::CausalLm;
 use super::decoder::{KeyValueCache, Weights};
@@ -11,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::matrix_product::matrix_product;
 
 /// How the next token is chosen from the model's distribution.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sampling {
     /// Divides the logits; 0 always takes the most likely token.
     pub temperature: f32,

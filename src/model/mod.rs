@@ -25,7 +25,7 @@ pub use config::{
 };
 pub use decoder::{Decoder, Inputs, KeyValueCache, Weights};
 pub use family::Family;
-pub use files::{FileBytes, ModelFiles};
+pub use files::{EMBEDDED_MODEL, FileBytes, ModelFiles};
 pub use generate::Sampling;
 pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};
 pub use rotary::{RopeScaling, Rotary};

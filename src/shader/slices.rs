@@ -6,7 +6,7 @@
 //! for it waits until all before it is done. A launch is never split.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use burn::backend::DispatchDevice;
@@ -48,8 +48,11 @@ impl Slices {
 
     /// The longest slice.
     pub fn longest(&self) -> Duration {
-        let cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
-        Duration::from_secs_f64(cut.plan.longest)
+        Duration::from_secs_f64(self.cut().plan.longest)
+    }
+
+    fn cut(&self) -> MutexGuard<'_, Cut> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(is_it: impl Fn(&burn::tensor::Device) -> bool) -> Option<Arc<Self>> {
@@ -81,7 +84,7 @@ pub(super) fn before_launch(kernel: &'static str, tensors: &[Bound<'_>]) {
         _ => false,
     };
     if let Some(slices) = Slices::find(same) {
-        let mut cut = slices.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut = slices.cut();
         let bytes = moved(tensors);
         if cut.plan.is_full(kernel, bytes) {
             cut.finish(&slices.device);
@@ -96,8 +99,7 @@ pub(super) fn before_launch(kernel: &'static str, tensors: &[Bound<'_>]) {
 /// Ends the slice under way, before results are waited for in any case.
 pub(crate) fn finish(device: &burn::tensor::Device) {
     if let Some(slices) = Slices::find(|sliced| sliced == device) {
-        let mut cut = slices.cut.lock().unwrap_or_else(PoisonError::into_inner);
-        cut.finish(&slices.device);
+        slices.cut().finish(&slices.device);
     }
 }
 

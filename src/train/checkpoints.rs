@@ -54,13 +54,13 @@ impl Checkpoints {
     ///
     /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if the run cannot go on from it.
     pub fn restore(&self, run: &mut Run) -> Result<()> {
-        // A process that was killed between moving the last one aside and writing the next.
-        let earlier = self.earlier()?;
-        let last = match (self.path.exists(), earlier.last()) {
-            (false, Some((_, earlier))) => earlier,
-            _ => &self.path,
-        };
-        restore(run, last)
+        if !self.path.exists() {
+            // A process was killed between moving it aside and writing the next.
+            if let Some((_, earlier)) = self.earlier()?.last() {
+                return restore(run, earlier);
+            }
+        }
+        restore(run, &self.path)
     }
 
     /// Lets a run go on from the best checkpoint: its model is then the best one that was evaluated, and
@@ -107,11 +107,20 @@ impl Checkpoints {
     ///
     /// [`Error::Io`] if one is there and cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        for (_, earlier) in self.earlier()? {
-            remove(&earlier)?;
-        }
-        remove(&self.best_path())?;
-        remove(&self.path)
+        // The last one last: without it the others are as good as nothing.
+        self.files()?.iter().rev().try_for_each(|path| remove(path))
+    }
+
+    /// All of them that are there: the last, the best, the earlier ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the folder cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let named = [self.path.clone(), self.best_path()].into_iter();
+        let mut files: Vec<PathBuf> = named.filter(|path| path.exists()).collect();
+        files.extend(self.earlier()?.into_iter().map(|(_, path)| path));
+        Ok(files)
     }
 
     /// Writes the run's state as the last checkpoint, and removes the earlier ones that need not stay.
@@ -150,19 +159,11 @@ impl Checkpoints {
 
     /// Writes the run's state as the best checkpoint, if that is what its last evaluation says.
     pub(super) async fn save_if_best(&self, run: &Run) -> Result<()> {
-        if self.best && best_step(run) == Some(run.steps_done()) {
+        if self.best && run.best_step() == Some(run.steps_done()) {
             written(run, &self.best_path()).await?.finish()?;
         }
         Ok(())
     }
-}
-
-/// The step at which the run's evaluations found the domain easiest, the first of them where several
-/// did; `None` before it was evaluated after a step.
-pub fn best_step(run: &Run) -> Option<usize> {
-    let trained = run.evaluations().iter().filter(|found| found.step > 0);
-    let best = trained.min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain));
-    best.map(|found| found.step)
 }
 
 async fn written(run: &Run, path: &Path) -> Result<FileWriter> {

@@ -189,6 +189,19 @@ impl Run {
         &self.progress.evaluations
     }
 
+    /// The step at which the evaluations found the domain easiest, the first of them where several did;
+    /// `None` before it was evaluated after a step.
+    pub fn best_step(&self) -> Option<usize> {
+        let trained = self.evaluations().iter().filter(|found| found.step > 0);
+        let best = trained.min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain));
+        best.map(|found| found.step)
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &TrainSettings {
+        self.trainer.settings()
+    }
+
     /// The model as it is now.
     pub fn trained_model(&self) -> CausalLm {
         self.trainer.model()

@@ -12,7 +12,7 @@ use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
 use crate::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use crate::error::Error;
-use crate::report::{Continuation, Done, MethodReport};
+use crate::report::{Continuation, MethodReport};
 use crate::train::{
     self, Budget, Evaluated, Event, MemoryEstimate, Pace, TrainSettings, Wanted, budget,
 };
@@ -22,7 +22,6 @@ use crate::train::{
 #[derive(Debug)]
 pub struct Run {
     run: train::Run,
-    settings: TrainSettings,
     untouched: Model,
 }
 
@@ -32,11 +31,10 @@ impl Run {
     #[wasm_bindgen(constructor)]
     pub fn new(model: &Model, data: &Data, settings: Ts<TrainSettings>) -> Thrown<Self> {
         let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
-        let run = train::Run::new(model.model.clone(), data.0.clone(), settings.clone());
+        let run = train::Run::new(model.model.clone(), data.0.clone(), settings);
         let run = run.map_err(thrown)?;
         Ok(Self {
             run,
-            settings,
             untouched: model.clone(),
         })
     }
@@ -102,16 +100,11 @@ impl Run {
     pub fn report(&self, prompt: String, continuation: String, out: String) -> Option<String> {
         let outcome = self.run.outcome()?;
         let report = MethodReport {
-            settings: self.settings.clone(),
-            trainable_parameters: self.run.trained_model().trainable_count(),
-            result: Done::new(&self.settings, &outcome, out),
-            search: None,
-            losses: self.run.losses().to_vec(),
-            evaluations: self.run.evaluations().to_vec(),
             continuations: vec![Continuation {
                 prompt,
                 text: continuation,
             }],
+            ..MethodReport::new(&self.run, &outcome, out)
         };
         serde_json::to_string(&report).ok()
     }

@@ -1,15 +1,18 @@
 //! What the integration tests share: devices, test data, comparisons.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod application;
 mod vectors;
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor, TensorData};
-use minift::data::Sample;
+use minift::data::{Sample, Samples};
+use minift::demo;
 use minift::device::{Device, DeviceChoice};
 use minift::model::CausalLm;
+use minift::train::{Run, RunData, TrainSettings};
 pub use vectors::Vectors;
 
 /// Reference values of `tests/data`.
@@ -99,4 +102,56 @@ pub fn largest(values: &[f64]) -> f64 {
     values
         .iter()
         .fold(0.0, |largest, value| value.abs().max(largest))
+}
+
+/// The embedded texts as samples of at most so many tokens: so many tickets to train on, and so many
+/// tickets and tales to measure by.
+pub fn run_data(model: &CausalLm, length: usize, [train, domain, general]: [usize; 3]) -> RunData {
+    let samples = |texts: &[String]| {
+        let read = Samples::tokenize(texts, model.tokenizer(), length, "test");
+        read.unwrap().samples
+    };
+    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+    RunData {
+        train: samples(&tickets[..train]),
+        domain: samples(&tickets[500..500 + domain]),
+        general: samples(&tales[..general]),
+        ..RunData::default()
+    }
+}
+
+/// A run of the embedded model, of eight steps, on samples of so many tokens.
+pub fn short_run(device: &Device, length: usize) -> Run {
+    let model = CausalLm::embedded(device).unwrap();
+    let data = run_data(&model, length, [16, 2, 2]);
+    let settings = TrainSettings {
+        epochs: 2,
+        batch_size: 4,
+        ..TrainSettings::default()
+    };
+    Run::new(model, Arc::new(data), settings).unwrap()
+}
+
+/// Puts texts for the program to train on and to measure by into a folder: train.txt, held.txt and
+/// general.txt.
+pub fn write_texts(folder: &Path) {
+    let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
+    let texts = [
+        ("train.txt", &tickets[..12]),
+        ("held.txt", &tickets[500..504]),
+        ("general.txt", &tales[..8]),
+    ];
+    for (name, texts) in texts {
+        std::fs::write(folder.join(name), texts.join("\n\n")).unwrap();
+    }
+}
+
+/// Names of what is in a folder, in their order.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }

@@ -172,6 +172,19 @@ pub fn read_all(paths: &[PathBuf], options: &ReadOptions) -> Result<Records> {
     Ok(all)
 }
 
+/// Paths that were read together, for people.
+#[cfg(any(feature = "cli", feature = "c"))]
+pub(crate) fn paths_in_words(paths: &[PathBuf]) -> String {
+    match paths {
+        [] => String::new(),
+        [path] => path.display().to_string(),
+        [first, .., last] => {
+            let (first, last) = (first.display(), last.display());
+            format!("{} paths from {first} to {last}", paths.len())
+        }
+    }
+}
+
 /// The records in the bytes of one file; `path` tells its kind and is for messages.
 ///
 /// # Errors
