@@ -54,7 +54,8 @@ fn step(criterion: &mut Criterion) {
         };
         let mut trainer = Trainer::new(model.clone(), settings).unwrap();
         group.bench_function(name, |bencher| {
-            bencher.iter(|| block_on(trainer.step(std::slice::from_ref(&batch), 1e-3)).unwrap());
+            let batch = std::slice::from_ref(&batch);
+            bencher.iter(|| block_on(trainer.step_before(batch, 1e-3, batch)).unwrap());
         });
     }
     group.finish();

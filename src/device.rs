@@ -8,8 +8,9 @@ pub use burn::tensor::wgpu::WgpuSetup;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::reading::Reading;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::shader::slices::{self, Slices};
+use crate::shader::slices::Slices;
 
 /// What a person asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -504,19 +505,5 @@ pub(crate) fn sum(tensor: burn::tensor::Tensor<2>) -> burn::tensor::Tensor<1> {
 ///
 /// [`Error::Device`] if the device fails before they are there.
 pub async fn read<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Result<Vec<f32>> {
-    let fault = |error: &dyn fmt::Display| {
-        let error = error.to_string();
-        // The runtime adds where in itself it noticed, or that it does not know.
-        let reason = error.split("\nBacktrace:").next().unwrap_or_default();
-        Error::Device {
-            message: format!("the device failed while results were read: {reason}"),
-        }
-    };
-    #[cfg(not(target_arch = "wasm32"))]
-    slices::finish(&tensor.device());
-    let data = tensor
-        .into_data_async()
-        .await
-        .map_err(|error| fault(&error))?;
-    data.try_to_vec().map_err(|error| fault(&error))
+    Reading::begin(tensor).await
 }

@@ -92,6 +92,7 @@ pub mod hub;
 pub mod matrix_product;
 pub mod model;
 pub mod objective;
+mod reading;
 pub mod report;
 pub mod shader;
 pub mod train;

@@ -1,4 +1,4 @@
-//! Whole training steps: finetuning beside minifinetuning, in turns.
+//! Whole training steps, as they follow one another: finetuning beside minifinetuning, in turns.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ use crate::train::{TrainSettings, Trainer};
 
 /// Pairs of steps at least, and at most.
 const PAIRS: std::ops::Range<usize> = 3..200;
+/// Steps of a turn at most, one after another as in a training, and seconds that it may take.
+const TURN: (f64, f64) = (10.0, 0.25);
 /// Kernels that are said of a step.
 const KERNELS: usize = 12;
 
@@ -60,16 +62,23 @@ pub(super) async fn measure(
         };
         let mut trainer = Trainer::new(model.clone(), settings)?;
         // The first step fills the teacher's cache and compiles the kernels, the second is as all are.
-        step(&mut trainer, &batch).await?;
+        turn(&mut trainer, &batch, 1).await?;
         let peak_bytes = memory.bytes();
-        let (time, launches) = launches::count(step(&mut trainer, &batch)).await;
+        let (time, launches) = launches::count(turn(&mut trainer, &batch, 1)).await;
         measured.push((method, trainer, vec![time?], launches, peak_bytes));
+    }
+    let mut steps = 1;
+    if device.adapter().is_some() {
+        let slowest = measured.iter().map(|(_, _, times, ..)| times[0]).max();
+        let (most, seconds) = TURN;
+        let fit = seconds / slowest.unwrap_or_default().as_secs_f64();
+        steps = fit.clamp(1.0, most) as u32;
     }
     let began = Instant::now();
     let mut pairs = 1;
     while pairs < PAIRS.start || (pairs < PAIRS.end && began.elapsed() < patience) {
         for (_, trainer, times, ..) in &mut measured {
-            times.push(step(trainer, &batch).await?);
+            times.push(turn(trainer, &batch, steps).await?);
         }
         pairs += 1;
     }
@@ -78,7 +87,7 @@ pub(super) async fn measure(
     if device.adapter().is_some()
         && let Some((_, trainer, ..)) = measured.last_mut()
     {
-        let (stepped, found) = launches::profile(shape, step(trainer, &batch)).await;
+        let (stepped, found) = launches::profile(shape, turn(trainer, &batch, 1)).await;
         stepped?;
         kernels = found;
         kernels.truncate(KERNELS);
@@ -106,8 +115,13 @@ pub(super) async fn measure(
     Ok((steps.collect(), kernels))
 }
 
-async fn step(trainer: &mut Trainer, batch: &Batch) -> Result<Duration> {
+/// Time a step, of so many that follow one another.
+async fn turn(trainer: &mut Trainer, batch: &Batch, steps: u32) -> Result<Duration> {
+    let batch = std::slice::from_ref(batch);
     let began = Instant::now();
-    trainer.step(std::slice::from_ref(batch), 1e-4).await?;
-    Ok(began.elapsed())
+    for left in (0..steps).rev() {
+        let next = if left > 0 { batch } else { &[] };
+        trainer.step_before(batch, 1e-4, next).await?;
+    }
+    Ok(began.elapsed() / steps)
 }

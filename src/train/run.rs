@@ -97,7 +97,7 @@ pub struct Run {
     /// Predicted tokens of the whole run.
     tokens: usize,
     progress: Progress,
-    /// The batches of the epoch that `progress` is in.
+    /// The batches of the epoch that was asked for last.
     epoch: Option<(usize, Vec<Vec<usize>>)>,
     /// Predicted tokens and seconds of training in this process, for the speed of now.
     speed: (usize, f64),
@@ -281,11 +281,16 @@ impl Run {
         })
     }
 
-    /// Evaluated are the untouched model, the trained one, and what the settings ask for between.
     fn evaluation_is_due(&self) -> bool {
-        let (step, every) = (self.progress.step, self.trainer.settings().evaluate_every);
-        let wanted = step == 0 || step == self.steps || (every > 0 && step.is_multiple_of(every));
-        wanted && self.progress.evaluations.last().map(|last| last.step) != Some(step)
+        let step = self.progress.step;
+        let found = self.progress.evaluations.last().map(|last| last.step);
+        self.is_to_be_evaluated(step) && found != Some(step)
+    }
+
+    /// Evaluated are the untouched model, the trained one, and what the settings ask for between.
+    fn is_to_be_evaluated(&self, step: usize) -> bool {
+        let every = self.trainer.settings().evaluate_every;
+        step == 0 || step == self.steps || (every > 0 && step.is_multiple_of(every))
     }
 
     /// Takes the next text into the weights' importance, where that is still to be done.
@@ -309,10 +314,15 @@ impl Run {
 
     async fn train_step(&mut self) -> Result<Event> {
         let began = Instant::now();
-        let batches = self.next_batches()?;
         let at = self.progress.step;
+        let batches = self.batches_of(at)?;
+        let next = match at + 1 < self.steps && !self.is_to_be_evaluated(at + 1) {
+            true => self.batches_of(at + 1)?,
+            false => Vec::new(),
+        };
         let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
-        let measured = self.trainer.step(&batches, learning_rate).await?;
+        let step = self.trainer.step_before(&batches, learning_rate, &next);
+        let measured = step.await?;
         self.model.device().check()?;
         for value in [measured.loss, measured.gradient_norm] {
             if !value.is_finite() {
@@ -337,7 +347,7 @@ impl Run {
         Ok(Event::Step {
             step: self.progress.step,
             steps: self.steps,
-            epoch: self.epoch.as_ref().map_or(0, |(epoch, _)| epoch + 1),
+            epoch: at / self.steps_an_epoch() + 1,
             loss: measured.loss,
             gradient_norm: measured.gradient_norm,
             learning_rate,
@@ -346,14 +356,15 @@ impl Run {
         })
     }
 
-    /// The batches of the next step. They depend on seed and step alone.
-    fn next_batches(&mut self) -> Result<Vec<Batch>> {
+    fn steps_an_epoch(&self) -> usize {
+        self.steps / self.trainer.settings().epochs
+    }
+
+    /// The batches of the step after so many. They depend on seed and step alone.
+    fn batches_of(&mut self, step: usize) -> Result<Vec<Batch>> {
         let settings = self.trainer.settings();
-        let steps_an_epoch = self.steps / settings.epochs;
-        let (epoch, step) = (
-            self.progress.step / steps_an_epoch,
-            self.progress.step % steps_an_epoch,
-        );
+        let steps_an_epoch = self.steps_an_epoch();
+        let (epoch, step) = (step / steps_an_epoch, step % steps_an_epoch);
         if self.epoch.as_ref().map(|(epoch, _)| *epoch) != Some(epoch) {
             let train = self.data.train.len();
             let batches = epoch_batches(
@@ -491,7 +502,8 @@ impl Run {
                 message: "its figures do not fit together: begin the run anew".to_string(),
             });
         }
-        (self.progress, self.trainer.state) = (progress, state);
+        self.progress = progress;
+        self.trainer.set_state(state);
         self.epoch = None;
         self.evaluation = None;
         Ok(())

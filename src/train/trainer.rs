@@ -1,5 +1,5 @@
 //! The training step, from batches to moved parameters: gradients of the mean loss, the optimiser, then
-//! one look at the device.
+//! one look at the device, which has the next step's gradients to compute by then.
 
 use burn::tensor::Tensor;
 
@@ -13,6 +13,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::model::{CausalLm, ParameterSpec, Parameters};
 use crate::objective::Objective;
+use crate::reading::Reading;
 
 /// A model in training: its trainable values, the optimiser's moments, and the frozen teacher.
 #[derive(Clone, Debug)]
@@ -22,6 +23,15 @@ pub struct Trainer {
     consolidation: Option<Consolidation>,
     settings: TrainSettings,
     pub(super) state: State,
+    ahead: Option<Ahead>,
+}
+
+/// The loss and gradients of a step that is still to be taken, at the state as it is.
+#[derive(Clone, Debug)]
+struct Ahead {
+    batches: Vec<Batch>,
+    loss: Tensor<1>,
+    gradients: Parameters,
 }
 
 /// What changes from step to step: the trainable values, and the optimiser's moments of them.
@@ -85,6 +95,7 @@ impl Trainer {
                 optimizer: AdamW::new(&parameters),
                 parameters,
             },
+            ahead: None,
         })
     }
 
@@ -147,11 +158,27 @@ impl Trainer {
     ///
     /// [`crate::Error::Device`] if the device fails.
     pub async fn step(&mut self, batches: &[Batch], learning_rate: f64) -> Result<Measured> {
-        let (mut loss, mut gradients) = self.gradients(batches).await?;
-        if let Some(consolidation) = &self.consolidation {
-            let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
-            (loss, gradients) = consolidation.hold(strength, parameters, loss, gradients);
-        }
+        self.step_before(batches, learning_rate, &[]).await
+    }
+
+    /// The same, before a step on the batches `next`, if there are any: a GPU computes their gradients
+    /// while what this step measured is on its way, so that it never waits for the host. Whatever comes
+    /// next instead is right as well, and nothing that can be seen is ahead of this step.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Device`] if the device fails.
+    pub async fn step_before(
+        &mut self,
+        batches: &[Batch],
+        learning_rate: f64,
+        next: &[Batch],
+    ) -> Result<Measured> {
+        let ahead = self.ahead.take().filter(|ahead| ahead.batches == batches);
+        let (loss, gradients) = match ahead {
+            Some(ahead) => (ahead.loss, ahead.gradients),
+            None => self.held_gradients(batches).await?,
+        };
 
         let TrainSettings {
             gradient_clip,
@@ -166,15 +193,52 @@ impl Trainer {
             optimizer.figures(&gradients, loss, gradient_clip, learning_rate, weight_decay);
         // The device decides whether anything moves, so that it need not wait for anybody.
         optimizer.step(parameters, gradients, &figures);
-        let read = device::read(figures).await?;
+        let figures = Reading::begin(figures);
+        let ahead = self.look_ahead(next).await;
+        let figures = figures.await?;
         let measured = Measured {
-            loss: read[2],
-            gradient_norm: read[1],
+            loss: figures[2],
+            gradient_norm: figures[1],
         };
-        if !measured.is_finite() {
-            optimizer.steps -= 1;
+        if measured.is_finite() {
+            self.ahead = ahead;
+        } else {
+            self.state.optimizer.steps -= 1;
         }
         Ok(measured)
+    }
+
+    /// Has the device begin with the gradients of the next step. The CPU computes when it is asked, so
+    /// that nothing would be won there.
+    async fn look_ahead(&mut self, next: &[Batch]) -> Option<Ahead> {
+        if next.is_empty() || self.model.device().adapter().is_none() {
+            return None;
+        }
+        // Whatever fails here fails again where the step is taken, and is said there.
+        let (loss, gradients) = self.held_gradients(next).await.ok()?;
+        Some(Ahead {
+            batches: next.to_vec(),
+            loss,
+            gradients,
+        })
+    }
+
+    /// Forgets what was computed for a next step, which another state takes.
+    pub(super) fn set_state(&mut self, state: State) {
+        self.state = state;
+        self.ahead = None;
+    }
+
+    /// Loss and gradients with the penalty of elastic weight consolidation, where that is asked for.
+    async fn held_gradients(&mut self, batches: &[Batch]) -> Result<(Tensor<1>, Parameters)> {
+        let (loss, gradients) = self.gradients(batches).await?;
+        Ok(match &self.consolidation {
+            Some(consolidation) => {
+                let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
+                consolidation.hold(strength, parameters, loss, gradients)
+            }
+            None => (loss, gradients),
+        })
     }
 
     /// The mean loss \[1\] over the positions of all batches and its gradient with respect to every
