@@ -5,6 +5,23 @@ cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
 
+# What could not be checked for no fault of the code: said at once, and again at the end.
+not_checked=()
+unchecked() {
+    not_checked+=("NOT CHECKED: $*")
+    say "NOT CHECKED: $*"
+}
+
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+
+# Installs a tool of cargo's in that version: NAME VERSION.
+install_tool() {
+    if [ "$(cargo "${1#cargo-}" --version 2>/dev/null)" != "$1 $2" ]; then
+        cargo install --locked --version "$2" "$1"
+    fi
+}
+
 # Installs Debian packages where that may be done, else says what to type.
 install() {
     local why="$1" root=""
@@ -61,18 +78,13 @@ cargo fmt --check --manifest-path fuzz/Cargo.toml
 cargo fmt --check --manifest-path examples/desktop/Cargo.toml
 say "dependencies"
 # Licences, sources and versions of what is built from; what is known to be wrong with it.
-deny=0.20.2
-if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $deny" ]; then
-    cargo install --locked --version "$deny" cargo-deny
-fi
+install_tool cargo-deny 0.20.2
 cargo deny --locked check bans licenses sources
-unchecked=""
 if cargo deny fetch db; then
     cargo deny --locked check --disable-fetch advisories
 else
     # A closed network is no fault of the code.
-    unchecked="NOT CHECKED: the dependencies' advisories; github.com/rustsec/advisory-db cannot be fetched"
-    say "$unchecked"
+    unchecked "the dependencies' advisories; github.com/rustsec/advisory-db cannot be fetched"
 fi
 say "build"
 cargo build --release --locked
@@ -82,13 +94,44 @@ say "lints"
 cargo clippy --release --locked --all-targets --features web,c -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c
+target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+say "public surface"
+# What rustdoc says of it now beside what it said of the commit whose surface this version keeps.
+install_tool cargo-semver-checks 0.51.0
+since="$(sed -n '/^\[package.metadata.public-surface\]/,/^$/s/^since = "\(.*\)"/\1/p' Cargo.toml)"
+# As JSON it says it to nightly compilers, and to whoever takes this one for such.
+printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc "$@"\n' >"$scratch/rustdoc"
+chmod +x "$scratch/rustdoc"
+# Puts the surface of the crate in a folder into a file.
+surface() {
+    (
+        cd "$1"
+        RUSTDOC="$scratch/rustdoc" cargo rustdoc --release --locked --lib --features web,c \
+            --target-dir "$target" -- -Z unstable-options --output-format json
+    )
+    cp "$target/doc/minift.json" "$2"
+}
+mkdir "$scratch/before"
+if git archive "$since" 2>/dev/null | tar -x -C "$scratch/before" 2>/dev/null; then
+    surface "$scratch/before" "$scratch/before.json"
+    surface . "$scratch/now.json"
+    verdict=0
+    cargo semver-checks --baseline-rustdoc "$scratch/before.json" \
+        --current-rustdoc "$scratch/now.json" || verdict=$?
+    case "$verdict" in
+        0) ;;
+        101) unchecked "the public surface; cargo-semver-checks does not read what $(rustdoc --version) says" ;;
+        *) exit "$verdict" ;;
+    esac
+else
+    unchecked "the public surface; commit $since is not here: git fetch --unshallow"
+fi
 say "page"
 web/build.sh --tests
 if [ ! -x /usr/bin/chromium ] && ! (cd web && npx playwright install chromium-headless-shell); then
     say "installing a browser"
     install "No Chromium was found" chromium
 fi
-target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "tests in a browser"
 (cd web && MINIFT="$target/release/minift" npx playwright test)
 if [ "$(uname -s)" = Linux ] && ! { command -v xvfb-run && ldconfig -p | grep -q libxkbcommon-x11; } >/dev/null; then
@@ -100,5 +143,5 @@ say "lints and tests of the desktop example"
 desktop=(--release --locked --manifest-path examples/desktop/Cargo.toml --target-dir "$target")
 cargo test "${desktop[@]}"
 cargo clippy "${desktop[@]}" --all-targets -- -D warnings
-[ -z "$unchecked" ] || say "$unchecked"
+[ ${#not_checked[@]} -eq 0 ] || printf '\n== %s\n' "${not_checked[@]}"
 say "all passed"
