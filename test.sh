@@ -91,7 +91,7 @@ cargo build --release --locked
 say "tests"
 cargo test --release --locked --features c
 say "lints"
-cargo clippy --release --locked --all-targets --features web,c -- -D warnings
+cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"

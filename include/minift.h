@@ -178,7 +178,8 @@ typedef struct MiniftSamples MiniftSamples;
 
 // Gets a line of the log: its level, the part of the library or of a library below that it comes from,
 // and its text, both valid during the call only. It is called on whichever thread has something to
-// say, several at once, and must neither throw nor call `longjmp`.
+// say, several at once, often in the middle of something: it must call no function of this library, and
+// neither throw nor call `longjmp`.
 typedef void (*MiniftLogCallback)(MiniftLogLevel level,
                                   const char *origin,
                                   const char *message,
@@ -369,7 +370,7 @@ MiniftStatus minift_samples_read(const struct MiniftModel *model,
                                  struct MiniftSamples **samples);
 
 // Makes samples for a model of `count` texts (UTF-8), with the `options` of `minift_samples_read`, but
-// for `column`. `*samples` is to be freed by `minift_samples_free`.
+// for `column`. Blocks while it makes tokens of them. `*samples` is to be freed by `minift_samples_free`.
 MiniftStatus minift_samples_from_texts(const struct MiniftModel *model,
                                        const char *const *texts,
                                        size_t count,
@@ -377,13 +378,14 @@ MiniftStatus minift_samples_from_texts(const struct MiniftModel *model,
                                        struct MiniftSamples **samples);
 
 // The embedded domain: 660 tickets of a bicycle workshop, with the `options` of
-// `minift_samples_from_texts`. `*samples` is to be freed by `minift_samples_free`.
+// `minift_samples_from_texts`. Blocks as that does. `*samples` is to be freed by `minift_samples_free`.
 MiniftStatus minift_samples_tickets(const struct MiniftModel *model,
                                     const char *options,
                                     struct MiniftSamples **samples);
 
 // The embedded general text: 240 tiny stories in the language that the embedded model knows, with the
-// `options` of `minift_samples_from_texts`. `*samples` is to be freed by `minift_samples_free`.
+// `options` of `minift_samples_from_texts`. Blocks as that does. `*samples` is to be freed by
+// `minift_samples_free`.
 MiniftStatus minift_samples_tales(const struct MiniftModel *model,
                                   const char *options,
                                   struct MiniftSamples **samples);
@@ -428,7 +430,8 @@ MiniftStatus minift_default_settings(char **json);
 // `target_modules`, or {"kind": "ia3"} with `target_modules`; the usual `learning_rate` is then the
 // adapter's. A name that is not known is refused.
 //
-// The run keeps what it needs of its arguments, which may be freed at once. `*run` is to be freed by
+// Blocks while the samples are looked through. The run keeps what it needs of its arguments, which may
+// be freed at once. `*run` is to be freed by
 // `minift_run_free`.
 MiniftStatus minift_run_new(const struct MiniftModel *model,
                             const struct MiniftSamples *train,
@@ -471,8 +474,8 @@ void minift_run_cancel(const struct MiniftRun *run);
 // Steps done and steps of the whole run. `done` and `total` may be NULL.
 MiniftStatus minift_run_steps(struct MiniftRun *run, size_t *done, size_t *total);
 
-// Writes everything needed to go on later to a file (UTF-8), which replaces the one before when it is
-// complete. Blocks.
+// Writes everything needed to go on later to a file (UTF-8), which replaces the one of that name when it
+// is complete. Gives `MINIFT_STATUS_DEVICE` of a run whose device failed, and then writes nothing. Blocks.
 MiniftStatus minift_run_save(struct MiniftRun *run,
                              const char *checkpoint);
 

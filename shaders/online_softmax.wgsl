@@ -18,13 +18,6 @@ fn online_softmax_empty() -> OnlineSoftmax {
     return OnlineSoftmax(LOWEST, 0.0);
 }
 
-fn online_softmax_include(state: OnlineSoftmax, logit: f32) -> OnlineSoftmax {
-    if logit > state.maximum {
-        return OnlineSoftmax(logit, state.sum * exp(state.maximum - logit) + 1.0);
-    }
-    return OnlineSoftmax(state.maximum, state.sum + exp(logit - state.maximum));
-}
-
 // Four logits at once: the sum is scaled down once for all of them.
 fn online_softmax_include_four(state: OnlineSoftmax, logits: vec4<f32>) -> OnlineSoftmax {
     let maximum = max(state.maximum, largest_of_four(logits));

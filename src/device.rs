@@ -238,7 +238,12 @@ impl Device {
     }
 
     /// Uses a wgpu device and queue that an application already has, opened with
-    /// [`Self::required_features`] and [`Self::required_limits`].
+    /// [`Self::required_features`] and [`Self::required_limits`]. Once for a device, of which clones are to
+    /// be used after that.
+    ///
+    /// From then on the device's uncaptured errors and its loss are heard here, in place of handlers that
+    /// the application set before: they go to the log, and to whatever runs on the device as
+    /// [`Error::Device`], also where it was the application's own work that failed.
     ///
     /// # Errors
     ///

@@ -23,6 +23,8 @@
 //! - `hub`: models by their names on the Hugging Face Hub.
 //! - `web`: the package for browsers.
 //! - `c`: the interface for C, declared in `include/minift.h`.
+//! - `fusion`: for applications that depend on burn themselves, with its default features or its `fusion`:
+//!   Cargo gives both the same burn, whose tensors are then of another type.
 //!
 //! A library alone is `default-features = false`. What it has to say goes to [`log`], never to stdout or
 //! stderr. [`train::Run`] says which threads may do what.

@@ -6,10 +6,14 @@ use std::task::{Context, Poll, Waker};
 use std::{fmt, future};
 
 use burn::backend::flex::FlexTensor;
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::{Fusion, FusionBackend};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, autodiff, backend_extension};
+#[cfg(not(target_arch = "wasm32"))]
+use burn::cubecl::future::block_on;
 use burn::cubecl::server::CopyDescriptor;
 use burn::tensor::{DType, Tensor};
 
@@ -19,7 +23,9 @@ use crate::shader::slices;
 
 /// Float32 values that were asked for. They are what the tensor held then, whatever the device is given
 /// to do before they are waited for.
-pub struct Reading(Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>);
+pub struct Reading(Option<Values>);
+
+type Values = Pin<Box<dyn Future<Output = Result<Vec<f32>>> + Send>>;
 
 impl Reading {
     /// Asks for a tensor's values.
@@ -31,14 +37,14 @@ impl Reading {
 
     /// What a future brings that asks when it is polled first: now.
     fn new(values: impl Future<Output = Result<Vec<f32>>> + Send + 'static) -> Self {
-        let mut values: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(values);
+        let mut values: Values = Box::pin(values);
         let polled = values
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
-        Self(match polled {
+        Self(Some(match polled {
             Poll::Ready(values) => Box::pin(future::ready(values)),
             Poll::Pending => values,
-        })
+        }))
     }
 }
 
@@ -46,7 +52,29 @@ impl Future for Reading {
     type Output = Result<Vec<f32>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(context)
+        let values = self.0.as_mut().expect("it is not polled after its end");
+        let polled = values.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Reading {
+    /// The runtime lends a buffer for each reading and has no use for one that ends before the values are
+    /// in it: the next reading that gets this buffer would fail.
+    fn drop(&mut self) {
+        let Some(values) = self.0.take() else {
+            return;
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        if !std::thread::panicking() {
+            let _ = block_on(values);
+            return;
+        }
+        // Nobody can wait in a browser, nor while a panic is on its way: the buffer is lost instead.
+        std::mem::forget(values);
     }
 }
 
@@ -83,6 +111,14 @@ impl ReadingBackend for Flex {
             let values = data.map_err(|error| fault(&error))?.try_to_vec();
             values.map_err(|error| fault(&error))
         })
+    }
+}
+
+#[cfg(feature = "fusion")]
+impl<B: FusionBackend + ReadingBackend> ReadingBackend for Fusion<B> {
+    fn begin_reading(tensor: FloatTensor<Self>) -> Reading {
+        let client = tensor.client.clone();
+        B::begin_reading(client.resolve_tensor_float::<B>(tensor))
     }
 }
 

@@ -4,15 +4,18 @@
 
 mod common;
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
 use burn::cubecl::logging::{LaunchObservation, LaunchObserver, ProfileDuration, TimingRequest};
-use common::{devices, gpu, samples_of_step, short_run, vectors};
+use common::{devices, gpu, run_data, samples_of_step, short_run, vectors};
+use minift::Error;
 use minift::adapter::{AdapterSettings, LoraSettings};
 use minift::data::Batch;
 use minift::device::Device;
 use minift::model::CausalLm;
-use minift::train::{Measured, TrainSettings, Trainer};
+use minift::train::{Event, Measured, Run, TrainSettings, Trainer};
 use pollster::block_on;
 
 const RATE: f64 = 1e-3;
@@ -112,6 +115,62 @@ fn a_step_that_moved_nothing_leaves_nothing_behind() {
         seen(trainer, measured)
     });
     assert!(found == expected);
+}
+
+#[test]
+fn a_step_that_nobody_waited_for_is_not_taken_twice() {
+    let _turn = turn();
+    let settings = TrainSettings::default();
+    let [a, b] = batches().map(|batch| [batch]);
+    let [mut waiting, mut dropping] = [(); 2].map(|()| trainer(&gpu(), &settings));
+    for batch in [&a, &b] {
+        let mut context = Context::from_waker(Waker::noop());
+        let dropped = pin!(dropping.step(batch, RATE)).poll(&mut context);
+        assert!(dropped.is_pending(), "the GPU cannot be done yet");
+        let expected = block_on(waiting.step(batch, RATE)).unwrap();
+        let found = block_on(dropping.step(batch, RATE)).unwrap();
+        assert!(seen(&dropping, found) == seen(&waiting, expected));
+    }
+}
+
+#[test]
+fn a_run_in_the_middle_of_a_step_has_no_checkpoint() {
+    let _turn = turn();
+    let finish = |run: &mut Run| {
+        while block_on(run.next()).unwrap().is_some() {}
+        run.losses().to_vec()
+    };
+    // Evaluated after each step, so that no step has been begun before.
+    let model = CausalLm::embedded(&gpu()).unwrap();
+    let data = Arc::new(run_data(&model, 64, [8, 2, 2]));
+    let settings = TrainSettings {
+        epochs: 1,
+        batch_size: 4,
+        evaluate_every: 1,
+        ..TrainSettings::default()
+    };
+    let new = || Run::new(model.clone(), data.clone(), settings.clone()).unwrap();
+    let expected = finish(&mut new());
+    // Each piece of work is dropped once.
+    let mut run = new();
+    let (mut dropped, mut evaluated) = (0, 0);
+    loop {
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = pin!(run.next()).poll(&mut context);
+        match block_on(run.checkpoint()) {
+            Ok(_) => {}
+            Err(Error::StepUnderWay) => dropped += 1,
+            Err(error) => panic!("{error}"),
+        }
+        match block_on(run.next()).unwrap() {
+            Some(Event::Evaluating { .. }) => evaluated += 1,
+            Some(Event::Step { .. }) => drop(block_on(run.checkpoint()).unwrap()),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    assert!(dropped > 0 && evaluated > 0, "{dropped}, {evaluated}");
+    assert_eq!(run.losses(), expected);
 }
 
 /// Names of the kernels that are launched.

@@ -27,7 +27,8 @@ pub enum MiniftLogLevel {
 
 /// Gets a line of the log: its level, the part of the library or of a library below that it comes from,
 /// and its text, both valid during the call only. It is called on whichever thread has something to
-/// say, several at once, and must neither throw nor call `longjmp`.
+/// say, several at once, often in the middle of something: it must call no function of this library, and
+/// neither throw nor call `longjmp`.
 pub type MiniftLogCallback = Option<
     unsafe extern "C" fn(
         level: MiniftLogLevel,

@@ -1,7 +1,6 @@
 //! Runs for C.
 
 use std::ffi::{c_char, c_void};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use pollster::block_on;
@@ -14,7 +13,9 @@ use super::settings::training;
 use super::status::{Failure, MiniftStatus, Result, call};
 use crate::data::Sample;
 use crate::report::{DeviceReport, MethodReport, Setup, run_json};
-use crate::train::{self, Cancel, Checkpoints, Ending, Outcome, RunData};
+use crate::train::{
+    self, Cancel, Checkpoints, Ending, Outcome, RunData, read_checkpoint, write_checkpoint,
+};
 
 /// A training of a model. It may go from thread to thread, but is in one call at a time: a second one
 /// gives `MINIFT_STATUS_BUSY`. Only `minift_run_cancel` may be called at any time.
@@ -75,7 +76,8 @@ fn cancelled() -> Failure {
 /// `target_modules`, or {"kind": "ia3"} with `target_modules`; the usual `learning_rate` is then the
 /// adapter's. A name that is not known is refused.
 ///
-/// The run keeps what it needs of its arguments, which may be freed at once. `*run` is to be freed by
+/// Blocks while the samples are looked through. The run keeps what it needs of its arguments, which may
+/// be freed at once. `*run` is to be freed by
 /// `minift_run_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_new(
@@ -195,7 +197,10 @@ pub unsafe extern "C" fn minift_run_drive(
             (borrow(run, "run")?, checkpoint)
         };
         let mut work = run.work()?;
-        let checkpoints = checkpoint.map(|path| checkpoints(path, checkpoint_every));
+        let checkpoints = checkpoint.map(|path| Checkpoints {
+            every: checkpoint_every,
+            ..Checkpoints::new(path)
+        });
         // The callback stops this call; whoever cancels the run stops all.
         let stop = Cancel::default();
         if run.cancel.is_cancelled() {
@@ -220,13 +225,6 @@ pub unsafe extern "C" fn minift_run_drive(
             Ending::Cancelled => Err(cancelled()),
         }
     })
-}
-
-fn checkpoints(path: &Path, every: usize) -> Checkpoints {
-    Checkpoints {
-        every,
-        ..Checkpoints::new(path)
-    }
 }
 
 /// Asks a run to stop at its next event, for good: every later `minift_run_next` and `minift_run_drive`
@@ -263,8 +261,8 @@ pub unsafe extern "C" fn minift_run_steps(
     })
 }
 
-/// Writes everything needed to go on later to a file (UTF-8), which replaces the one before when it is
-/// complete. Blocks.
+/// Writes everything needed to go on later to a file (UTF-8), which replaces the one of that name when it
+/// is complete. Gives `MINIFT_STATUS_DEVICE` of a run whose device failed, and then writes nothing. Blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_save(
     run: *mut MiniftRun,
@@ -274,7 +272,7 @@ pub unsafe extern "C" fn minift_run_save(
         // SAFETY: the pointers are as the header asks.
         let (run, path) = unsafe { (borrow(run, "run")?, path(checkpoint, "checkpoint")?) };
         let work = run.work()?;
-        Ok(block_on(checkpoints(path, 0).save(&work.run))?)
+        Ok(block_on(write_checkpoint(&work.run, path))?)
     })
 }
 
@@ -289,7 +287,7 @@ pub unsafe extern "C" fn minift_run_restore(
         // SAFETY: the pointers are as the header asks.
         let (run, path) = unsafe { (borrow(run, "run")?, path(checkpoint, "checkpoint")?) };
         let mut work = run.work()?;
-        Ok(checkpoints(path, 0).restore(&mut work.run)?)
+        Ok(read_checkpoint(&mut work.run, path)?)
     })
 }
 

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn minift_samples_read(
 }
 
 /// Makes samples for a model of `count` texts (UTF-8), with the `options` of `minift_samples_read`, but
-/// for `column`. `*samples` is to be freed by `minift_samples_free`.
+/// for `column`. Blocks while it makes tokens of them. `*samples` is to be freed by `minift_samples_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_samples_from_texts(
     model: *const MiniftModel,
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn minift_samples_from_texts(
 }
 
 /// The embedded domain: 660 tickets of a bicycle workshop, with the `options` of
-/// `minift_samples_from_texts`. `*samples` is to be freed by `minift_samples_free`.
+/// `minift_samples_from_texts`. Blocks as that does. `*samples` is to be freed by `minift_samples_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_samples_tickets(
     model: *const MiniftModel,
@@ -154,7 +154,8 @@ pub unsafe extern "C" fn minift_samples_tickets(
 }
 
 /// The embedded general text: 240 tiny stories in the language that the embedded model knows, with the
-/// `options` of `minift_samples_from_texts`. `*samples` is to be freed by `minift_samples_free`.
+/// `options` of `minift_samples_from_texts`. Blocks as that does. `*samples` is to be freed by
+/// `minift_samples_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_samples_tales(
     model: *const MiniftModel,

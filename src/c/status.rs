@@ -111,6 +111,7 @@ impl From<Error> for Failure {
             Error::Device { .. } => MiniftStatus::Device,
             Error::NonFiniteLoss { .. } => MiniftStatus::NonFiniteLoss,
             Error::InUse { .. } => MiniftStatus::InUse,
+            Error::StepUnderWay => MiniftStatus::Busy,
             Error::OutputExists { .. } => MiniftStatus::OutputExists,
             Error::Checkpoint { .. } => MiniftStatus::Checkpoint,
         };

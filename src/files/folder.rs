@@ -72,8 +72,10 @@ impl FolderWriter {
     /// Ends what a process that was killed had begun.
     fn put_right(&self) -> io::Result<()> {
         let Beside { new, old, .. } = &self.beside;
-        if fs::symlink_metadata(old).is_ok() && fs::symlink_metadata(&self.place).is_err() {
-            // It was killed between its two renames, before which the new folder was complete.
+        if fs::symlink_metadata(old).is_ok() && !is_occupied(&self.place) {
+            // It was killed between its two renames, before which the new folder was complete. Somebody may
+            // have made an empty folder there since.
+            remove(&self.place)?;
             let complete = if new.exists() { new } else { old };
             fs::rename(complete, &self.place)?;
         }

@@ -6,10 +6,12 @@
 //! for it waits until all before it is done. A launch is never split.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use burn::backend::DispatchDevice;
+use burn::cubecl::future::block_on;
 
 use super::traffic::{Bound, moved};
 
@@ -63,16 +65,18 @@ impl Slices {
 }
 
 impl Cut {
-    /// Waits until all that is under way is done.
-    fn finish(&mut self, device: &burn::tensor::Device) {
-        if self.plan.under_way.is_empty() {
-            return;
+    /// All that was under way is done.
+    fn is_done(&mut self) {
+        if !self.plan.under_way.is_empty() {
+            self.plan.took(self.began.elapsed().as_secs_f64());
         }
-        // A device that fails says so to whoever reads results.
-        if let Err(error) = device.sync() {
-            log::warn!("the device failed while a slice of work was waited for: {error}");
-        }
-        self.plan.took(self.began.elapsed().as_secs_f64());
+    }
+}
+
+/// A device that fails says so to whoever reads results.
+fn warn_of<E: fmt::Display>(waited: Result<(), E>) {
+    if let Err(error) = waited {
+        log::warn!("the device failed while a slice of work was waited for: {error}");
     }
 }
 
@@ -87,7 +91,9 @@ pub(super) fn before_launch(kernel: &'static str, tensors: &[Bound<'_>]) {
         let mut cut = slices.cut();
         let bytes = moved(tensors);
         if cut.plan.is_full(kernel, bytes) {
-            cut.finish(&slices.device);
+            // Not burn's device, which may have this very thread launch what waits there.
+            warn_of(block_on(tensors[0].tensor.client.sync()));
+            cut.is_done();
         }
         if cut.plan.under_way.is_empty() {
             cut.began = Instant::now();
@@ -99,7 +105,9 @@ pub(super) fn before_launch(kernel: &'static str, tensors: &[Bound<'_>]) {
 /// Ends the slice under way, before results are waited for in any case.
 pub(crate) fn finish(device: &burn::tensor::Device) {
     if let Some(slices) = Slices::find(|sliced| sliced == device) {
-        slices.cut().finish(&slices.device);
+        // Without the lock: what burn had not launched yet is launched now.
+        warn_of(device.sync());
+        slices.cut().is_done();
     }
 }
 

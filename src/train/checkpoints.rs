@@ -57,10 +57,10 @@ impl Checkpoints {
         if !self.path.exists() {
             // A process was killed between moving it aside and writing the next.
             if let Some((_, earlier)) = self.earlier()?.last() {
-                return restore(run, earlier);
+                return read_checkpoint(run, earlier);
             }
         }
-        restore(run, &self.path)
+        read_checkpoint(run, &self.path)
     }
 
     /// Lets a run go on from the best checkpoint: its model is then the best one that was evaluated, and
@@ -70,7 +70,7 @@ impl Checkpoints {
     ///
     /// As [`Self::restore`].
     pub fn restore_best(&self, run: &mut Run) -> Result<()> {
-        restore(run, &self.best_path())
+        read_checkpoint(run, &self.best_path())
     }
 
     /// Earlier checkpoints that are there, with their steps, in their order.
@@ -160,20 +160,34 @@ impl Checkpoints {
     /// Writes the run's state as the best checkpoint, if that is what its last evaluation says.
     pub(super) async fn save_if_best(&self, run: &Run) -> Result<()> {
         if self.best && run.best_step() == Some(run.steps_done()) {
-            written(run, &self.best_path()).await?.finish()?;
+            write_checkpoint(run, &self.best_path()).await?;
         }
         Ok(())
     }
+}
+
+/// Writes the run's state to a file, which replaces the one before when it is complete.
+///
+/// # Errors
+///
+/// [`Error::Io`] and [`Error::InUse`] if it cannot be written, [`Error::Device`] if the device fails.
+pub async fn write_checkpoint(run: &Run, path: &Path) -> Result<()> {
+    written(run, path).await?.finish()
+}
+
+/// Lets a run go on from a file that holds its state.
+///
+/// # Errors
+///
+/// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if the run cannot go on from it.
+pub fn read_checkpoint(run: &mut Run, path: &Path) -> Result<()> {
+    run.restore(&FileBytes::map(path)?, path)
 }
 
 async fn written(run: &Run, path: &Path) -> Result<FileWriter> {
     let mut file = FileWriter::new(path)?;
     run.write_checkpoint(&mut |part| file.write(part)).await?;
     Ok(file)
-}
-
-fn restore(run: &mut Run, path: &Path) -> Result<()> {
-    run.restore(&FileBytes::map(path)?, path)
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -24,7 +24,7 @@ pub use bound::{Strongest, Trial, strongest_within};
 #[cfg(feature = "cli")]
 pub(crate) use checkpoint::fingerprints;
 #[cfg(not(target_arch = "wasm32"))]
-pub use checkpoints::Checkpoints;
+pub use checkpoints::{Checkpoints, read_checkpoint, write_checkpoint};
 pub use consolidation::CONSOLIDATION_TEXTS;
 #[cfg(not(target_arch = "wasm32"))]
 pub use drive::{Cancel, Ending, drive};

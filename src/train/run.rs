@@ -242,7 +242,8 @@ impl Run {
         }
     }
 
-    /// Does the next piece of work and says what came of it; `None` when all is done.
+    /// Does the next piece of work and says what came of it; `None` when all is done. A future that is
+    /// dropped before it is ready waits for what a GPU was given to do; the next call goes on from there.
     ///
     /// # Errors
     ///
@@ -395,10 +396,11 @@ impl Run {
             _ if step == self.steps => (Moment::After, self.trained_model()),
             _ => (Moment::During, self.trained_model()),
         };
-        let (mut evaluation, domain) = self
+        // Kept where it is, so that a future that is dropped leaves it as it was.
+        let (evaluation, domain) = self
             .evaluation
-            .take()
-            .unwrap_or_else(|| (begin(&self.data.domain), None));
+            .get_or_insert_with(|| (begin(&self.data.domain), None));
+        let domain = *domain;
         let samples = if domain.is_none() {
             &self.data.domain
         } else {
@@ -422,11 +424,12 @@ impl Run {
             },
         };
         match (result, domain) {
-            (None, _) => self.evaluation = Some((evaluation, domain)),
+            (None, _) => {}
             (Some(found), None) => {
                 self.evaluation = Some((begin(&self.data.general), Some(found.perplexity)));
             }
             (Some(found), Some(domain)) => {
+                self.evaluation = None;
                 let perplexities = Perplexities {
                     domain,
                     general: found.perplexity,
@@ -447,7 +450,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`].
+    /// [`Error::Device`], also where the device failed before: what it computed is then not to be trusted;
+    /// [`Error::StepUnderWay`] where the future of [`Self::next`] was dropped in the middle of a step.
     pub async fn checkpoint(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.write_checkpoint(&mut |part| {
@@ -462,15 +466,21 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`Error::Device`], and the errors of `put`.
+    /// [`Error::Device`], also where the device failed before, [`Error::StepUnderWay`] and the errors of
+    /// `put`.
     pub async fn write_checkpoint(&self, put: Put<'_>) -> Result<()> {
+        if !self.trainer.is_between_steps() {
+            return Err(Error::StepUnderWay);
+        }
+        self.model.device().check()?;
         Checkpoint {
             settings: self.trainer.settings(),
             fingerprint: self.fingerprint(),
             progress: &self.progress,
         }
         .write(self.trainer.parameters(), &self.trainer.state, put)
-        .await
+        .await?;
+        self.model.device().check()
     }
 
     /// Goes on from a checkpoint of the same settings, model and data as if nothing had happened.

@@ -23,7 +23,15 @@ pub struct Trainer {
     consolidation: Option<Consolidation>,
     settings: TrainSettings,
     pub(super) state: State,
+    taken: Option<Taken>,
     ahead: Option<Ahead>,
+}
+
+/// A step that was taken and has not been read: whoever waited for it stopped waiting.
+#[derive(Clone, Debug)]
+struct Taken {
+    batches: Vec<Batch>,
+    figures: Tensor<1>,
 }
 
 /// The loss and gradients of a step that is still to be taken, at the state as it is.
@@ -95,6 +103,7 @@ impl Trainer {
                 optimizer: AdamW::new(&parameters),
                 parameters,
             },
+            taken: None,
             ahead: None,
         })
     }
@@ -132,6 +141,7 @@ impl Trainer {
     ///
     /// [`crate::Error::Device`] if the device fails.
     pub async fn consolidate(&mut self, text: &Batch) -> Result<()> {
+        self.ahead = None;
         if let Some(consolidation) = &mut self.consolidation {
             let work = Work {
                 model: &self.model,
@@ -163,7 +173,8 @@ impl Trainer {
 
     /// The same, before a step on the batches `next`, if there are any: a GPU computes their gradients
     /// while what this step measured is on its way, so that it never waits for the host. Whatever comes
-    /// next instead is right as well, and nothing that can be seen is ahead of this step.
+    /// next instead is right as well, and the model is as this step left it. Where the future is dropped
+    /// before it is ready, which waits for the GPU, asking for the same step again goes on with it.
     ///
     /// # Errors
     ///
@@ -174,6 +185,46 @@ impl Trainer {
         learning_rate: f64,
         next: &[Batch],
     ) -> Result<Measured> {
+        if self.taken.as_ref().map(|taken| &*taken.batches) != Some(batches) {
+            self.settle(&[]).await?;
+            let figures = self.take(batches, learning_rate).await?;
+            self.taken = Some(Taken {
+                batches: batches.to_vec(),
+                figures,
+            });
+        }
+        let measured = self.settle(next).await?;
+        Ok(measured.expect("a step was taken"))
+    }
+
+    /// Whether every step that was taken has been read.
+    pub(super) fn is_between_steps(&self) -> bool {
+        self.taken.is_none()
+    }
+
+    /// Reads what the step measured that was taken and not read yet, if there is one.
+    async fn settle(&mut self, next: &[Batch]) -> Result<Option<Measured>> {
+        let Some(taken) = &self.taken else {
+            return Ok(None);
+        };
+        let figures = Reading::begin(taken.figures.clone());
+        let ahead = self.look_ahead(next).await;
+        let figures = figures.await?;
+        self.taken = None;
+        let measured = Measured {
+            loss: figures[2],
+            gradient_norm: figures[1],
+        };
+        if measured.is_finite() {
+            self.ahead = ahead;
+        } else {
+            self.state.optimizer.steps -= 1;
+        }
+        Ok(Some(measured))
+    }
+
+    /// Moves the parameters by one step, and gives its figures before anybody has waited for them.
+    async fn take(&mut self, batches: &[Batch], learning_rate: f64) -> Result<Tensor<1>> {
         let ahead = self.ahead.take().filter(|ahead| ahead.batches == batches);
         let (loss, gradients) = match ahead {
             Some(ahead) => (ahead.loss, ahead.gradients),
@@ -193,25 +244,12 @@ impl Trainer {
             optimizer.figures(&gradients, loss, gradient_clip, learning_rate, weight_decay);
         // The device decides whether anything moves, so that it need not wait for anybody.
         optimizer.step(parameters, gradients, &figures);
-        let figures = Reading::begin(figures);
-        let ahead = self.look_ahead(next).await;
-        let figures = figures.await?;
-        let measured = Measured {
-            loss: figures[2],
-            gradient_norm: figures[1],
-        };
-        if measured.is_finite() {
-            self.ahead = ahead;
-        } else {
-            self.state.optimizer.steps -= 1;
-        }
-        Ok(measured)
+        Ok(figures)
     }
 
-    /// Has the device begin with the gradients of the next step. The CPU computes when it is asked, so
-    /// that nothing would be won there.
+    /// Has the device begin with the gradients of the next step.
     async fn look_ahead(&mut self, next: &[Batch]) -> Option<Ahead> {
-        if next.is_empty() || self.model.device().adapter().is_none() {
+        if next.is_empty() || !self.device_works_alone() {
             return None;
         }
         // Whatever fails here fails again where the step is taken, and is said there.
@@ -223,10 +261,21 @@ impl Trainer {
         })
     }
 
+    /// Whether the device computes while the host goes on: the CPU does not, nor does a GPU that is given
+    /// its work in slices.
+    fn device_works_alone(&self) -> bool {
+        let device = self.model.device();
+        #[cfg(not(target_arch = "wasm32"))]
+        if device.time_slice().is_some() {
+            return false;
+        }
+        device.adapter().is_some()
+    }
+
     /// Forgets what was computed for a next step, which another state takes.
     pub(super) fn set_state(&mut self, state: State) {
         self.state = state;
-        self.ahead = None;
+        (self.taken, self.ahead) = (None, None);
     }
 
     /// Loss and gradients with the penalty of elastic weight consolidation, where that is asked for.

@@ -1,6 +1,7 @@
 //! The thread that trains: commands come in, reports go out. A run is driven one event at a time, and
 //! commands are obeyed between two of them.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
@@ -83,6 +84,9 @@ pub struct Worker {
     commands: Option<Sender<Command>>,
     reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
+    /// What ended the thread before its time, and whether it was asked for something since.
+    fault: Option<String>,
+    unheard: bool,
 }
 
 impl Worker {
@@ -104,14 +108,18 @@ impl Worker {
             commands: Some(commands),
             reports,
             thread: Some(thread.spawn(move || hand.work())?),
+            fault: None,
+            unheard: false,
         })
     }
 
-    /// Asks; a thread that has ended says so by [`Self::report`].
-    pub fn ask(&self, command: Command) {
-        if let Some(commands) = &self.commands {
-            let _ = commands.send(command);
-        }
+    /// Asks; that a thread has ended is said by [`Self::report`], each time that it is asked.
+    pub fn ask(&mut self, command: Command) {
+        let asked = self
+            .commands
+            .as_ref()
+            .map(|commands| commands.send(command));
+        self.unheard = !matches!(asked, Some(Ok(())));
     }
 
     /// The next report, if there is one.
@@ -120,16 +128,26 @@ impl Worker {
             Ok(report) => Some(report),
             Err(TryRecvError::Empty) => None,
             // It ends by itself only when the window does.
-            Err(TryRecvError::Disconnected) => self.thread.take()?.join().err().map(|panic| {
-                let reason = panic.downcast_ref::<String>().map(String::as_str);
-                let reason = reason.or(panic.downcast_ref::<&str>().copied());
-                let reason = reason.unwrap_or("no reason was given");
-                Report::Failed(format!(
-                    "A fault in the program ended the training: {reason}"
-                ))
-            }),
+            Err(TryRecvError::Disconnected) => {
+                if let Some(thread) = self.thread.take() {
+                    self.fault = thread.join().err().map(words);
+                } else if !std::mem::take(&mut self.unheard) {
+                    return None;
+                }
+                self.fault.clone().map(Report::Failed)
+            }
         }
     }
+}
+
+/// What a panic says to a person.
+fn words(panic: Box<dyn Any + Send>) -> String {
+    let reason = panic.downcast_ref::<String>().map(String::as_str);
+    let reason = reason.or(panic.downcast_ref::<&str>().copied());
+    let reason = reason.unwrap_or("no reason was given");
+    format!(
+        "A fault in the program ended the training; close the window and open it again: {reason}"
+    )
 }
 
 impl Drop for Worker {

@@ -14,13 +14,15 @@ use crate::model::visible::Visible;
 
 /// Operations of a decoder that run as one kernel each; see [`super::super::ops`] for what
 /// they compute. Where shapes are not said they are those of the inputs.
-#[backend_extension(Cube, Flex, Autodiff)]
+#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
 pub trait FusedBackend: Backend {
     /// Root mean square normalisation of x \[rows, width\] with weight \[1, width\].
+    #[fusion(dtype = x, shape = x)]
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
     -> FloatTensor<Self>;
 
     /// Gradients with respect to x and weight.
+    #[fusion(meta = |x, weight, _, _| (x.clone(), weight.clone()))]
     fn rms_norm_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -30,6 +32,7 @@ pub trait FusedBackend: Backend {
 
     /// Rotary embedding of x \[batch, length, heads, size\] by tables \[length, size / 2\];
     /// `direction` -1 turns back.
+    #[fusion(dtype = x, shape = x)]
     fn rotate(
         x: FloatTensor<Self>,
         cosine: FloatTensor<Self>,
@@ -38,9 +41,11 @@ pub trait FusedBackend: Backend {
     ) -> FloatTensor<Self>;
 
     /// silu(gate) · up.
+    #[fusion(dtype = gate, shape = gate)]
     fn silu_multiply(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradients with respect to gate and up.
+    #[fusion(meta = |gate, up, _| (gate.clone(), up.clone()))]
     fn silu_multiply_backward(
         gate: FloatTensor<Self>,
         up: FloatTensor<Self>,
@@ -49,6 +54,7 @@ pub trait FusedBackend: Backend {
 
     /// Causal attention of query \[batch, length, heads, size\] over key and value
     /// \[batch, key length, key heads, size\]; each query sees what is visible.
+    #[fusion(dtype = query, shape = query)]
     fn causal_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -58,6 +64,7 @@ pub trait FusedBackend: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradients with respect to query, key and value.
+    #[fusion(meta = |query, key, value, _, _, _| (query.clone(), key.clone(), value.clone()))]
     fn causal_attention_backward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,

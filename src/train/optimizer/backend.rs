@@ -3,6 +3,8 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
+#[cfg(feature = "fusion")]
+use burn::tensor::Shape;
 
 use super::AdamWStep;
 
@@ -13,11 +15,12 @@ pub(super) fn partial_sums(elements: usize) -> usize {
 }
 
 /// What a backend does for the optimiser.
-#[backend_extension(Cube, Flex)]
+#[backend_extension(Cube, Flex, Fusion: cfg(feature = "fusion"))]
 pub trait OptimizerBackend: Backend {
     /// A step on parameter, gradient and both moments, of one shape, by what [`Self::step_figures`] gave:
     /// every gradient is multiplied by the factor, and nothing moves where that is not finite. Returns
     /// parameter and moments, in the memory of the old ones where nobody else holds it.
+    #[fusion(meta = |parameter, _, first, second, _| (parameter.clone(), first.clone(), second.clone()))]
     fn adamw(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -28,6 +31,7 @@ pub trait OptimizerBackend: Backend {
 
     /// Puts the [`partial_sums`] of a tensor's squares into `sums` \[n\] from place `at` on, which nobody
     /// else holds.
+    #[fusion(dtype = sums, shape = sums)]
     fn put_sums_of_squares(
         sums: FloatTensor<Self>,
         at: usize,
@@ -37,6 +41,7 @@ pub trait OptimizerBackend: Backend {
     /// \[factor, norm, loss\] and what `step` says after that, from a gradient's sums of squares and a loss
     /// \[1\]: the gradient's norm, and what brings it down to `clip` if that is not 0. The factor is not
     /// finite where norm or loss is not.
+    #[fusion(dtype = sums, shape = Shape::new([6]))]
     fn step_figures(
         sums: FloatTensor<Self>,
         loss: FloatTensor<Self>,
