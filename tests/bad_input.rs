@@ -1274,6 +1274,7 @@ fn what_stands_in_the_place_of_the_output_is_kept() {
     a_file.write("out", "years of work");
     let demo = ["demo", "--out", "out"];
     let fragments = ["out exists", "--force"];
+    let no_folder = ["out", "no folder"];
     no_faults([
         (
             "train on a folder".to_string(),
@@ -1281,13 +1282,60 @@ fn what_stands_in_the_place_of_the_output_is_kept() {
         ),
         (
             "train on a file".to_string(),
-            a_file.train_fault(&[], &fragments),
+            a_file.train_fault(&[], &no_folder),
+        ),
+        (
+            "train on a file with --force".to_string(),
+            a_file.train_fault(&["--force"], &no_folder),
         ),
         (
             "demo on a folder".to_string(),
             a_folder.fault(&fragments, |scratch| scratch.minift(&demo)),
         ),
     ]);
+}
+
+/// What a run needs is not in the place of what it writes: `--force` would replace it.
+#[test]
+fn an_output_that_holds_an_input_is_refused() {
+    let scratch = Scratch::with_old_output();
+    fs::copy(scratch.path("domain.txt"), scratch.path("out/in.txt")).unwrap();
+    for given in [
+        ["--data", "out/in.txt"],
+        ["--data", "./out/../out/*.txt"],
+        ["--general", "out/in.txt"],
+        ["--teacher-cache", "out/states"],
+        ["--teacher-cache", "out"],
+        ["--replay", "out/in.txt"],
+    ] {
+        let arguments = [&given[..], &["--force"]].concat();
+        let fault = scratch.train_fault(&arguments, &["out", "does not hold"]);
+        no_faults([(given.join(" "), fault)]);
+    }
+    let merge = "merge --adapter out --out out --force";
+    let merge: Vec<&str> = merge.split(' ').collect();
+    let merged = fault(&scratch.minift(&merge), &["does not hold out"]);
+    no_faults([("merge".to_string(), merged)]);
+    assert!(scratch.path("out/in.txt").exists());
+}
+
+/// A log that can no longer be written to is no reason to end a training.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_stderr_is_full_ends_well() {
+    let scratch = Scratch::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let arguments = "train --data domain.txt --general general.txt --epochs 1 --max-length 16 \
+                     --device cpu --out out";
+    let status = Command::new(env!("CARGO_BIN_EXE_minift"))
+        .current_dir(scratch.path("."))
+        .args(arguments.split_whitespace())
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+    assert!(scratch.path("out/model.safetensors").exists());
 }
 
 #[test]

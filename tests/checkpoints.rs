@@ -151,12 +151,18 @@ fn the_best_one_stays_and_gives_the_model_that_found_the_domain_easiest() {
 
 /// The program in a folder with texts.
 fn minift(folder: &Path, arguments: &str) -> std::process::Command {
+    minift_to(folder, "out", arguments)
+}
+
+/// The same, to an output of that name.
+fn minift_to(folder: &Path, out: &str, arguments: &str) -> std::process::Command {
     write_texts(folder);
     let usual = "train --data train.txt --held-out held.txt --general general.txt --max-length 24 \
-                 --batch-size 4 --checkpoint-every 2 --out out";
+                 --batch-size 4 --checkpoint-every 2";
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_minift"));
     command
         .args(usual.split_whitespace())
+        .args(["--out", out])
         .args(arguments.split_whitespace())
         .current_dir(folder);
     command
@@ -228,6 +234,24 @@ fn the_program_writes_the_best_model_and_goes_on_from_any_checkpoint() {
     assert_eq!(found["evaluations"].as_array().unwrap(), evaluations);
     assert!(weights() != last_weights);
     assert!(folder.join("out.checkpoint.best").exists());
+
+    // The best one goes along to another place, and it is said at once where it is missing.
+    let best_weights = weights();
+    let place = |line: &str| minift_to(folder, "elsewhere", &format!("{arguments} --best {line}"));
+    succeeds(place("--resume out.checkpoint.8"));
+    let elsewhere = std::fs::read(folder.join("elsewhere/model.safetensors")).unwrap();
+    assert!(elsewhere == best_weights);
+    std::fs::rename(folder.join("out.checkpoint.best"), folder.join("best")).unwrap();
+    for other in [None, Some("out.checkpoint.8")] {
+        if let Some(other) = other {
+            std::fs::copy(folder.join(other), folder.join("out.checkpoint.best")).unwrap();
+        }
+        let told = fails(place("--force --resume out.checkpoint.8"));
+        assert!(
+            told.contains("without --best") && !told.contains("MFT"),
+            "{told}"
+        );
+    }
 
     let told = fails(minift(folder, "--device cpu --best"));
     assert!(told.contains("--evaluate-every"), "{told}");

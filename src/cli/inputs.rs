@@ -1,7 +1,7 @@
 //! The arguments that say which model and which text, and what they mean.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -51,6 +51,11 @@ impl ModelArguments {
         let (name, parameters) = (self.name(), thousands(model.parameter_count() as f64));
         output.text(format!("Model    {name}, {parameters} parameters"));
         Ok((model, name))
+    }
+
+    /// The model's folder, if it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.model.as_deref().filter(|folder| folder.exists())
     }
 
     /// The model's name for people.

@@ -17,6 +17,7 @@ mod training;
 mod within;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -84,16 +85,22 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
     }
 }
 
+/// Signals within this time are one: `timeout` and schedulers send theirs to a program and to its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
+
 /// A flag that Ctrl-C sets; a second one ends the program at once.
 fn cancel() -> Cancel {
     let cancel = Cancel::default();
     let asked = cancel.clone();
-    let handler = move || {
-        if asked.is_cancelled() {
-            std::process::exit(130);
+    let mut first: Option<Instant> = None;
+    let handler = move || match first {
+        Some(first) if first.elapsed() < ONE_SIGNAL => {}
+        Some(_) => std::process::exit(130),
+        None => {
+            first = Some(Instant::now());
+            asked.cancel();
+            output::stderr("\nstopping at the next step (Ctrl-C again ends at once)");
         }
-        asked.cancel();
-        eprintln!("\nstopping at the next step (Ctrl-C again ends at once)");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         log::warn!("Ctrl-C will end the program at once: {error}");

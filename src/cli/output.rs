@@ -63,7 +63,7 @@ impl Output {
     /// Text for people: on stdout, or on stderr where stdout is for programs.
     pub fn text(&self, text: impl Display) {
         if self.json {
-            eprintln!("{text}");
+            stderr(text);
         } else {
             self.stdout(&format!("{text}\n"));
         }
@@ -89,7 +89,7 @@ impl Output {
     pub fn error(&self, error: &Error) {
         self.finish();
         self.object(&json!({ "event": "error", "message": error.to_string() }));
-        eprintln!("error: {error}");
+        stderr(format_args!("error: {error}"));
     }
 
     /// Progress of a run, and its events for programs.
@@ -177,7 +177,7 @@ impl Output {
             || done == total
         {
             progress.printed = Some(Instant::now());
-            eprintln!("{title}: {done}/{total}  {message}");
+            stderr(format_args!("{title}: {done}/{total}  {message}"));
         }
     }
 
@@ -194,6 +194,11 @@ impl Output {
             bar.abandon();
         }
     }
+}
+
+/// A line on stderr. Nobody who reads it is no reason to end a training.
+pub fn stderr(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn bar(title: &str, total: usize) -> ProgressBar {

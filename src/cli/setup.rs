@@ -306,6 +306,33 @@ pub fn memory(
     Ok(())
 }
 
+/// Refuses a folder to write that is, or holds, one of the paths that are needed.
+pub fn apart<'a>(out: &Path, needed: impl Iterator<Item = &'a Path>) -> Result<()> {
+    // A place without a name is refused for that.
+    if out.file_name().is_none() {
+        return Ok(());
+    }
+    let place = real(out);
+    for path in needed {
+        if real(path).starts_with(&place) {
+            let expected = format!("a folder that does not hold {}", path.display());
+            return Err(Error::setting("out", out.display(), expected));
+        }
+    }
+    Ok(())
+}
+
+/// Where a path leads, as far as there is something.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return real.join(rest);
+        }
+    }
+    path
+}
+
 /// Begins the first of DIR, DIR-2, DIR-3 … that is free.
 pub fn free_folder(name: &str) -> Result<FolderWriter> {
     std::iter::once(name.to_string())

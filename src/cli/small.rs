@@ -92,6 +92,8 @@ pub async fn merge(
     device: DeviceChoice,
     output: &Output,
 ) -> Result<Ended> {
+    let needed = [Some(arguments.adapter.as_path()), arguments.model.folder()];
+    setup::apart(&arguments.out, needed.into_iter().flatten())?;
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     let device = setup::device(device, output).await?;
     let (model, name) = arguments.model.announced(&device, output)?;

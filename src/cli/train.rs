@@ -46,6 +46,7 @@ pub async fn run(
     cancel: &Cancel,
 ) -> Result<Ended> {
     let settings = settings(arguments)?;
+    apart(arguments)?;
     // A place that cannot be written to is better known before the training than after it, and nobody
     // else may write there, nor to its checkpoint.
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
@@ -100,6 +101,12 @@ pub async fn run(
                 match from {
                     Some(path) => Checkpoints::new(path).restore(&mut run)?,
                     None => checkpoints.restore(&mut run)?,
+                }
+                if checkpoints.best
+                    && let Some(step) = run.best_step()
+                {
+                    let mut scratch = Run::new(model.clone(), run.data(), settings.clone())?;
+                    checkpoints.take_best(from.as_deref(), step, &mut scratch)?;
                 }
                 let (done, steps) = (run.steps_done(), run.steps());
                 output.text(format!("Resume   after step {done} of {steps}"));
@@ -214,6 +221,22 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
         return Err(Error::setting("resume", "given", expected));
     }
     Ok(settings)
+}
+
+/// Refuses an output in whose place something stands that the run needs: with `--force` it would be lost,
+/// and what is written there meanwhile is in its way without.
+fn apart(arguments: &TrainArguments) -> Result<()> {
+    let texts = [&arguments.replay, &arguments.ewc_text];
+    let texts = texts.into_iter().flatten().filter_map(GeneralText::path);
+    let single = [
+        &arguments.general,
+        &arguments.held_out,
+        &arguments.validation,
+        &arguments.teacher_cache,
+    ];
+    let needed = arguments.data.iter().map(PathBuf::as_path).chain(texts);
+    let needed = needed.chain(single.into_iter().flatten().map(PathBuf::as_path));
+    setup::apart(&arguments.out, needed.chain(arguments.model.folder()))
 }
 
 /// Begins with the teacher's states that another run left in a folder, where that can be done.

@@ -1,7 +1,7 @@
 //! The arguments that say how a model is trained, and the settings that they mean.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
@@ -21,6 +21,16 @@ pub enum GeneralText {
     Model,
     /// A file.
     File(PathBuf),
+}
+
+impl GeneralText {
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Model => None,
+            Self::File(path) => Some(path),
+        }
+    }
 }
 
 impl FromStr for GeneralText {

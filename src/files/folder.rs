@@ -36,7 +36,8 @@ impl FolderWriter {
     ///
     /// [`Error::OutputExists`] if something that is not an empty folder stands there and `replace`
     /// is false; [`Error::InUse`] while another process is writing it; [`Error::InvalidSetting`] for a
-    /// path without a name; [`Error::Io`] if nothing can be written beside it.
+    /// path without a name, or where something stands that is no folder; [`Error::Io`] if nothing can be
+    /// written beside it.
     pub fn new(place: &Path, replace: bool) -> Result<Self> {
         // `.`, `..` and `/` have no name of their own that a folder could be renamed to.
         if place.file_name().is_none() {
@@ -151,8 +152,13 @@ impl Drop for FolderWriter {
     }
 }
 
-/// Whether something new may come to stand there.
+/// Whether something new may come to stand there: in place of a folder, or of a link to something.
 fn check_place(place: &Path, replace: bool) -> Result<()> {
+    let there = fs::symlink_metadata(place).map(|metadata| metadata.file_type());
+    if there.is_ok_and(|there| !there.is_dir() && !there.is_symlink()) {
+        let expected = "a folder, or nothing yet: what stands there is no folder";
+        return Err(Error::setting("out", place.display(), expected));
+    }
     if !replace && is_occupied(place) {
         return Err(Error::OutputExists {
             path: place.to_path_buf(),

@@ -73,6 +73,42 @@ impl Checkpoints {
         read_checkpoint(run, &self.best_path())
     }
 
+    /// Makes sure that the best checkpoint, of that step, is here before a run goes on that may have need of
+    /// it in the end: it is taken from beside the checkpoint `from` that the run goes on from, if that is
+    /// another run's. `scratch`, a run as that one was in the beginning, reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checkpoint`] if it is nowhere or another one, [`Error::Io`] if it cannot be copied.
+    pub fn take_best(&self, from: Option<&Path>, step: usize, scratch: &mut Run) -> Result<()> {
+        let here = self.best_path();
+        let beside = from.map(|from| Self::new(without_step(from)).best_path());
+        let there = beside.as_deref().unwrap_or(&here);
+        let fault = |message: String| Error::Checkpoint {
+            path: there.to_path_buf(),
+            message,
+        };
+        if !there.exists() {
+            return Err(fault(format!(
+                "the best model until now, of step {step}, is not here: go on without --best"
+            )));
+        }
+        read_checkpoint(scratch, there)?;
+        if scratch.steps_done() != step {
+            return Err(fault(format!(
+                "of step {}, where the best model until now is of step {step}: go on without --best",
+                scratch.steps_done()
+            )));
+        }
+        let is_here = same_file::is_same_file(there, &here).unwrap_or(false);
+        if !is_here {
+            let mut file = FileWriter::new(&here)?;
+            file.write(&FileBytes::map(there)?)?;
+            file.finish()?;
+        }
+        Ok(())
+    }
+
     /// Earlier checkpoints that are there, with their steps, in their order.
     ///
     /// # Errors
@@ -182,6 +218,17 @@ pub async fn write_checkpoint(run: &Run, path: &Path) -> Result<()> {
 /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if the run cannot go on from it.
 pub fn read_checkpoint(run: &mut Run, path: &Path) -> Result<()> {
     run.restore(&FileBytes::map(path)?, path)
+}
+
+/// The path of the last checkpoint beside which one stands that may be an earlier or the best one.
+fn without_step(path: &Path) -> PathBuf {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    match ending {
+        Some(ending) if ending == "best" || ending.parse::<usize>().is_ok() => {
+            path.with_extension("")
+        }
+        _ => path.to_path_buf(),
+    }
 }
 
 async fn written(run: &Run, path: &Path) -> Result<FileWriter> {

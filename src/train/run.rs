@@ -197,6 +197,11 @@ impl Run {
         best.map(|found| found.step)
     }
 
+    /// Its samples.
+    pub fn data(&self) -> Arc<RunData> {
+        self.data.clone()
+    }
+
     /// Its settings.
     pub fn settings(&self) -> &TrainSettings {
         self.trainer.settings()

@@ -1,8 +1,10 @@
 //! Patterns that match several files.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
-use glob::MatchOptions;
+use glob::{MatchOptions, Pattern, PatternError};
+use walkdir::{DirEntry, WalkDir};
 
 use super::{ReadOptions, Records, names, read_file};
 use crate::error::{Error, Result};
@@ -20,6 +22,22 @@ pub(super) fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(special)
 }
 
+/// The folder from which a pattern's files are looked for, and its parts from there on.
+fn levels(pattern: &Path) -> (PathBuf, Vec<&str>) {
+    let parts: Vec<Component<'_>> = pattern.components().collect();
+    let is_special = |part: &Component<'_>| is_pattern(Path::new(part.as_os_str()));
+    let first = parts.iter().position(is_special).unwrap_or(parts.len());
+    let from: PathBuf = parts[..first].iter().collect();
+    let levels = parts[first..]
+        .iter()
+        .filter_map(|part| part.as_os_str().to_str());
+    let from = match from.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => from,
+    };
+    (from, levels.collect())
+}
+
 /// The records of the files that a pattern matches, in the order of their paths. Folders that it
 /// matches are left out, which a note says.
 ///
@@ -32,17 +50,58 @@ pub(super) fn read(pattern: &Path, options: &ReadOptions) -> Result<Records> {
     let text = pattern
         .to_str()
         .ok_or_else(|| fault("a pattern has to be UTF-8".to_string()))?;
-    let matches = glob::glob_with(text, OPTIONS)
-        .map_err(|error| fault(format!("neither a file nor a pattern: {error}")))?;
+    let invalid = |error: PatternError| fault(format!("neither a file nor a pattern: {error}"));
+    let whole = Pattern::new(text).map_err(invalid)?;
+    let (from, levels) = levels(pattern);
+    let parts = levels
+        .iter()
+        .map(|part| Pattern::new(part).map_err(invalid));
+    let parts: Vec<Pattern> = parts.collect::<Result<_>>()?;
+    let any_depth = levels.iter().position(|&part| part == "**");
+    // The crate's own way through folders ends in a panic at names that are not UTF-8.
+    let walk = WalkDir::new(&from).min_depth(1).follow_links(true);
+    let walk = match any_depth {
+        Some(_) => walk,
+        None => walk.max_depth(levels.len()),
+    };
+    let may_match = |entry: &DirEntry| {
+        let level = entry.depth().saturating_sub(1);
+        let name = entry.file_name().to_str();
+        match (name, any_depth) {
+            (None, _) => false,
+            (Some(_), _) if entry.depth() == 0 => true,
+            // Of hidden ones only what the pattern says is looked into.
+            (Some(name), Some(first)) if level >= first => !name.starts_with('.'),
+            (Some(name), _) => parts[level].matches_with(name, OPTIONS),
+        }
+    };
     let mut files: Vec<PathBuf> = Vec::new();
     let mut folders = 0;
-    for path in matches {
-        let path =
-            path.map_err(|error| Error::io("read", error.path().to_path_buf())(error.into()))?;
+    for entry in walk.into_iter().filter_entry(may_match) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(&from).to_path_buf();
+                match error.into_io_error() {
+                    // A folder that is not there, or a link that leads in a circle, holds nothing.
+                    None => continue,
+                    Some(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Some(error) => return Err(Error::io("read", &path)(error)),
+                }
+            }
+        };
+        let path = entry.path();
+        let path = match pattern.starts_with(".") {
+            false => path.strip_prefix(".").unwrap_or(path),
+            true => path,
+        };
+        if !whole.matches_path_with(path, OPTIONS) {
+            continue;
+        }
         if path.is_dir() {
             folders += 1;
         } else {
-            files.push(path);
+            files.push(path.to_path_buf());
         }
     }
     if files.is_empty() {
@@ -117,6 +176,25 @@ mod tests {
             read("x.txt"),
             Err(Error::Io { action: "read", .. })
         ));
+
+        // Names that are no text are none of a pattern's, nor in its way.
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::ffi::OsStringExt;
+            let name = std::ffi::OsString::from_vec(b"\xff.txt".to_vec());
+            fs::write(folder.path().join(name), "no text").unwrap();
+            assert_eq!(read("*.txt").unwrap().files, 2);
+            assert_eq!(read("**/*.txt").unwrap().files, 3);
+        }
+        for (pattern, files) in [
+            ("**/e/*", 1),
+            ("*/f.txt", 1),
+            ("**/f.*", 1),
+            ("e/**/*.txt", 1),
+            (".*.txt", 1),
+        ] {
+            assert_eq!(read(pattern).unwrap().files, files, "{pattern}");
+        }
 
         // A name comes before a pattern.
         fs::write(path("[ab].txt"), "itself").unwrap();
