@@ -315,11 +315,6 @@ pub enum Error {
         /// Checkpoint of the last good state.
         kept: Option<PathBuf>,
     },
-    /// A checkpoint was asked for in the middle of a step, whose future was dropped.
-    #[error(
-        "a training step was begun and its end not waited for: ask the run for its next event first"
-    )]
-    StepUnderWay,
     /// An output folder that would be overwritten.
     #[error("{} exists and is not empty: choose another folder, or --force to replace it when the new one is complete", path.display())]
     OutputExists {
@@ -348,6 +343,11 @@ pub enum Error {
         /// What is wrong with it, what to do.
         message: String,
     },
+    /// A checkpoint was asked for in the middle of a step, whose future was dropped.
+    #[error(
+        "a training step was begun and its end not waited for: ask the run for its next event first"
+    )]
+    StepUnderWay,
 }
 
 impl Error {
