@@ -102,11 +102,9 @@ pub async fn run(
                     Some(path) => Checkpoints::new(path).restore(&mut run)?,
                     None => checkpoints.restore(&mut run)?,
                 }
-                if checkpoints.best
-                    && let Some(step) = run.best_step()
-                {
+                if checkpoints.best {
                     let mut scratch = Run::new(model.clone(), run.data(), settings.clone())?;
-                    checkpoints.take_best(from.as_deref(), step, &mut scratch)?;
+                    checkpoints.take_best(from.as_deref(), &run, &mut scratch)?;
                 }
                 let (done, steps) = (run.steps_done(), run.steps());
                 output.text(format!("Resume   after step {done} of {steps}"));

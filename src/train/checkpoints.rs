@@ -73,14 +73,17 @@ impl Checkpoints {
         read_checkpoint(run, &self.best_path())
     }
 
-    /// Makes sure that the best checkpoint, of that step, is here before a run goes on that may have need of
-    /// it in the end: it is taken from beside the checkpoint `from` that the run goes on from, if that is
-    /// another run's. `scratch`, a run as that one was in the beginning, reads it.
+    /// Makes sure that the best checkpoint is here before `run` goes on that may have need of it in the end:
+    /// it is taken from beside the checkpoint `from` that the run goes on from, if that is another place's.
+    /// `scratch`, a run as that one was in the beginning, reads it.
     ///
     /// # Errors
     ///
     /// [`Error::Checkpoint`] if it is nowhere or another one, [`Error::Io`] if it cannot be copied.
-    pub fn take_best(&self, from: Option<&Path>, step: usize, scratch: &mut Run) -> Result<()> {
+    pub fn take_best(&self, from: Option<&Path>, run: &Run, scratch: &mut Run) -> Result<()> {
+        let Some(step) = run.best_step() else {
+            return Ok(());
+        };
         let here = self.best_path();
         let beside = from.map(|from| Self::new(without_step(from)).best_path());
         let there = beside.as_deref().unwrap_or(&here);
@@ -94,7 +97,8 @@ impl Checkpoints {
             )));
         }
         read_checkpoint(scratch, there)?;
-        if scratch.steps_done() != step {
+        // One of this step or a later one was written before the run was killed, and will be again.
+        if scratch.steps_done() != step && scratch.steps_done() < run.steps_done() {
             return Err(fault(format!(
                 "of step {}, where the best model until now is of step {step}: go on without --best",
                 scratch.steps_done()
