@@ -246,7 +246,7 @@ fn the_program_writes_the_best_model_and_goes_on_from_any_checkpoint() {
         if let Some(other) = other {
             std::fs::copy(folder.join(other), folder.join("out.checkpoint.best")).unwrap();
         }
-        let told = fails(place("--force --resume out.checkpoint.8"));
+        let told = fails(place("--force --resume out.checkpoint"));
         assert!(
             told.contains("without --best") && !told.contains("MFT"),
             "{told}"

@@ -303,6 +303,16 @@ async fn train(
                 run.steps()
             ));
             checkpoints.restore_best(run)?;
+            if run.steps_done() != best {
+                return Err(Error::Checkpoint {
+                    path: checkpoints.best_path(),
+                    message: format!(
+                        "of step {}, where the best model is of step {best}: --resume without --best gives \
+                         the last one",
+                        run.steps_done()
+                    ),
+                });
+            }
             run.outcome_so_far().unwrap_or(outcome)
         }
         _ => outcome,

@@ -97,8 +97,9 @@ impl Checkpoints {
             )));
         }
         read_checkpoint(scratch, there)?;
-        // One of this step or a later one was written before the run was killed, and will be again.
-        if scratch.steps_done() != step && scratch.steps_done() < run.steps_done() {
+        // One of a step that is still to be evaluated was written before the run was killed, and will be again.
+        let evaluated = run.evaluations().last().map_or(0, |last| last.step);
+        if scratch.steps_done() != step && scratch.steps_done() <= evaluated {
             return Err(fault(format!(
                 "of step {}, where the best model until now is of step {step}: go on without --best",
                 scratch.steps_done()
