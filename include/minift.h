@@ -431,8 +431,7 @@ MiniftStatus minift_default_settings(char **json);
 // adapter's. A name that is not known is refused.
 //
 // Blocks while the samples are looked through. The run keeps what it needs of its arguments, which may
-// be freed at once. `*run` is to be freed by
-// `minift_run_free`.
+// be freed at once. `*run` is to be freed by `minift_run_free`.
 MiniftStatus minift_run_new(const struct MiniftModel *model,
                             const struct MiniftSamples *train,
                             const struct MiniftSamples *domain,

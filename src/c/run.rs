@@ -77,8 +77,7 @@ fn cancelled() -> Failure {
 /// adapter's. A name that is not known is refused.
 ///
 /// Blocks while the samples are looked through. The run keeps what it needs of its arguments, which may
-/// be freed at once. `*run` is to be freed by
-/// `minift_run_free`.
+/// be freed at once. `*run` is to be freed by `minift_run_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_new(
     model: *const MiniftModel,

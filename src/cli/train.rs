@@ -103,8 +103,7 @@ pub async fn run(
                     None => checkpoints.restore(&mut run)?,
                 }
                 if checkpoints.best {
-                    let mut scratch = Run::new(model.clone(), run.data(), settings.clone())?;
-                    checkpoints.take_best(from.as_deref(), &run, &mut scratch)?;
+                    checkpoints.take_best(from.as_deref(), &run)?;
                 }
                 let (done, steps) = (run.steps_done(), run.steps());
                 output.text(format!("Resume   after step {done} of {steps}"));

@@ -75,12 +75,11 @@ impl Checkpoints {
 
     /// Makes sure that the best checkpoint is here before `run` goes on that may have need of it in the end:
     /// it is taken from beside the checkpoint `from` that the run goes on from, if that is another place's.
-    /// `scratch`, a run as that one was in the beginning, reads it.
     ///
     /// # Errors
     ///
     /// [`Error::Checkpoint`] if it is nowhere or another one, [`Error::Io`] if it cannot be copied.
-    pub fn take_best(&self, from: Option<&Path>, run: &Run, scratch: &mut Run) -> Result<()> {
+    pub fn take_best(&self, from: Option<&Path>, run: &Run) -> Result<()> {
         let Some(step) = run.best_step() else {
             return Ok(());
         };
@@ -96,19 +95,20 @@ impl Checkpoints {
                 "the best model until now, of step {step}, is not here: go on without --best"
             )));
         }
-        read_checkpoint(scratch, there)?;
+        let bytes = FileBytes::map(there)?;
+        let (found, _) = run.read(&bytes, there)?;
         // One of a step that is still to be evaluated was written before the run was killed, and will be again.
         let evaluated = run.evaluations().last().map_or(0, |last| last.step);
-        if scratch.steps_done() != step && scratch.steps_done() <= evaluated {
+        if found.step != step && found.step <= evaluated {
             return Err(fault(format!(
                 "of step {}, where the best model until now is of step {step}: go on without --best",
-                scratch.steps_done()
+                found.step
             )));
         }
         let is_here = same_file::is_same_file(there, &here).unwrap_or(false);
         if !is_here {
             let mut file = FileWriter::new(&here)?;
-            file.write(&FileBytes::map(there)?)?;
+            file.write(&bytes)?;
             file.finish()?;
         }
         Ok(())

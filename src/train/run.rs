@@ -10,7 +10,7 @@ use super::checkpoint::{Checkpoint, Progress};
 use super::event::{Event, Moment};
 use super::settings::TrainSettings;
 use super::teacher::TeacherCache;
-use super::trainer::Trainer;
+use super::trainer::{State, Trainer};
 use crate::data::{Batch, Sample, epoch_batches, positions};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Metrics, Perplexities};
@@ -195,11 +195,6 @@ impl Run {
         let trained = self.evaluations().iter().filter(|found| found.step > 0);
         let best = trained.min_by(|a, b| a.perplexities.domain.total_cmp(&b.perplexities.domain));
         best.map(|found| found.step)
-    }
-
-    /// Its samples.
-    pub fn data(&self) -> Arc<RunData> {
-        self.data.clone()
     }
 
     /// Its settings.
@@ -495,6 +490,20 @@ impl Run {
     ///
     /// [`Error::Checkpoint`] for a damaged checkpoint, or one of another run.
     pub fn restore(&mut self, bytes: &[u8], path: &std::path::Path) -> Result<()> {
+        let (progress, state) = self.read(bytes, path)?;
+        self.progress = progress;
+        self.trainer.set_state(state);
+        self.epoch = None;
+        self.evaluation = None;
+        Ok(())
+    }
+
+    /// What a checkpoint of this run holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::restore`].
+    pub(super) fn read(&self, bytes: &[u8], path: &std::path::Path) -> Result<(Progress, State)> {
         let (progress, state) = Checkpoint::read(
             bytes,
             path,
@@ -517,11 +526,7 @@ impl Run {
                 message: "its figures do not fit together: begin the run anew".to_string(),
             });
         }
-        self.progress = progress;
-        self.trainer.set_state(state);
-        self.epoch = None;
-        self.evaluation = None;
-        Ok(())
+        Ok((progress, state))
     }
 
     /// What model and data are, in a few digits.
