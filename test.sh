@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what the tests need where it may, builds, and runs every check and every test.
+# Builds everything, and runs all checks and tests. Installs missing requirements if permitted.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
 
-# What could not be checked for no fault of the code: said at once, and again at the end.
+# Checks that could not run for reasons outside the code: reported immediately, and again at the end.
 not_checked=()
 unchecked() {
     not_checked+=("NOT CHECKED: $*")
@@ -15,29 +15,29 @@ unchecked() {
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 
-# Installs a tool of cargo's in that version: NAME VERSION.
+# Installs a cargo subcommand in a given version: NAME VERSION.
 install_tool() {
     if [ "$(cargo "${1#cargo-}" --version 2>/dev/null)" != "$1 $2" ]; then
         cargo install --locked --version "$2" "$1"
     fi
 }
 
-# Installs Debian packages where that may be done, else says what to type.
+# Installs Debian packages if permitted, else prints the command: REASON PACKAGE…
 install() {
     local why="$1" root=""
     shift
     [ "$(id -u)" -eq 0 ] || root="sudo -n"
     if ! command -v apt-get >/dev/null; then
-        echo "$why. Install it and run ./test.sh again (Debian's packages: $*)." >&2
+        echo "$why. Install it and run ./test.sh again (Debian packages: $*)." >&2
         exit 1
     fi
     if ! { $root apt-get update -q && $root apt-get install -y -q --no-install-recommends "$@"; }; then
-        echo "$why. Type: sudo apt-get install $*" >&2
+        echo "$why. Run: sudo apt-get install $*" >&2
         exit 1
     fi
 }
 
-# The tests compute on a real GPU API; where there is no GPU a software Vulkan adapter stands in.
+# The tests require a graphics API. Without a GPU, they use a software Vulkan adapter.
 has_vulkan_driver() {
     local folder
     for folder in /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d; do
@@ -46,7 +46,7 @@ has_vulkan_driver() {
     [ -n "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ]
 }
 
-# Rust's standard library for wasm: rustup's, else Debian's compiler and the library's source.
+# The standard library for wasm: from rustup, else built with Debian's compiler from its source.
 has_wasm_target() {
     [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ] ||
         { command -v rustup >/dev/null && rustup target add wasm32-unknown-unknown >/dev/null 2>&1; } ||
@@ -58,10 +58,10 @@ if ! command -v cargo >/dev/null; then
     exit 1
 fi
 if ! command -v npm >/dev/null; then
-    install "npm was not found, which builds the page" nodejs npm
+    install "npm was not found; it builds the page" nodejs npm
 fi
 if ! { command -v "${CC:-cc}" && command -v "${CXX:-c++}"; } >/dev/null; then
-    install "No C and C++ compiler was found, which the tests of the interface for C need" build-essential
+    install "No C and C++ compiler was found; the C interface tests need one" build-essential
 fi
 if [ "$(uname -s)" = Linux ] && ! has_vulkan_driver; then
     say "installing a software Vulkan adapter"
@@ -77,32 +77,35 @@ cargo fmt --check
 cargo fmt --check --manifest-path fuzz/Cargo.toml
 cargo fmt --check --manifest-path examples/desktop/Cargo.toml
 say "dependencies"
-# Licences, sources and versions of what is built from; what is known to be wrong with it.
+# Licences, sources, versions and known advisories of the dependencies.
 install_tool cargo-deny 0.20.2
 cargo deny --locked check bans licenses sources
 if cargo deny fetch db; then
     cargo deny --locked check --disable-fetch advisories
 else
-    # A closed network is no fault of the code.
-    unchecked "the dependencies' advisories; github.com/rustsec/advisory-db cannot be fetched"
+    # A missing network connection does not fail the check.
+    unchecked "advisories of the dependencies: github.com/rustsec/advisory-db cannot be fetched"
 fi
 say "build"
-cargo build --release --locked
+# The library alone; the tests build the program.
+cargo check --release --locked --no-default-features --lib
 say "tests"
-cargo test --release --locked --features c
+# Does not link the examples; the lints compile them.
+cargo test --release --locked --features c --lib --bins --tests
+cargo test --release --locked --features c --doc
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "public surface"
-# What rustdoc says of it now beside what it said of the commit whose surface this version keeps.
+# Compares rustdoc's JSON of this commit with that of the baseline commit in Cargo.toml.
 install_tool cargo-semver-checks 0.51.0
 since="$(sed -n '/^\[package.metadata.public-surface\]/,/^$/s/^since = "\(.*\)"/\1/p' Cargo.toml)"
-# As JSON it says it to nightly compilers, and to whoever takes this one for such.
+# JSON output is unstable: RUSTC_BOOTSTRAP enables it on a stable compiler.
 printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc "$@"\n' >"$scratch/rustdoc"
 chmod +x "$scratch/rustdoc"
-# Puts the surface of the crate in a folder into a file.
+# Writes the public surface of the crate in a folder to a file: FOLDER FILE.
 surface() {
     (
         cd "$1"
@@ -111,23 +114,30 @@ surface() {
     )
     cp "$target/doc/minift.json" "$2"
 }
-mkdir "$scratch/before"
-if git archive "$since" 2>/dev/null | tar -x -C "$scratch/before" 2>/dev/null; then
+# The JSON of the baseline is cached, since it depends only on the compiler.
+before="$target/public-surface/$since-$(rustdoc --version | tr -c 'a-zA-Z0-9.\n' -).json"
+mkdir -p "$scratch/before" "${before%/*}"
+if [ ! -f "$before" ] && git archive "$since" 2>/dev/null | tar -x -C "$scratch/before" 2>/dev/null; then
     surface "$scratch/before" "$scratch/before.json"
+    mv "$scratch/before.json" "$before"
+fi
+if [ -f "$before" ]; then
     surface . "$scratch/now.json"
     verdict=0
-    cargo semver-checks --baseline-rustdoc "$scratch/before.json" \
+    cargo semver-checks --baseline-rustdoc "$before" \
         --current-rustdoc "$scratch/now.json" || verdict=$?
     case "$verdict" in
         0) ;;
-        101) unchecked "the public surface; cargo-semver-checks does not read what $(rustdoc --version) says" ;;
+        101) unchecked "the public surface: cargo-semver-checks cannot read the JSON of $(rustdoc --version)" ;;
         *) exit "$verdict" ;;
     esac
 else
-    unchecked "the public surface; commit $since is not here: git fetch --unshallow"
+    unchecked "the public surface: commit $since is missing, run git fetch --unshallow"
 fi
 say "page"
 web/build.sh --tests
+(cd web && npm run lint)
+(cd web && npm test)
 if [ ! -x /usr/bin/chromium ] && ! (cd web && npx playwright install chromium-headless-shell); then
     say "installing a browser"
     install "No Chromium was found" chromium
@@ -136,7 +146,7 @@ say "tests in a browser"
 (cd web && MINIFT="$target/release/minift" npx playwright test)
 if [ "$(uname -s)" = Linux ] && ! { command -v xvfb-run && ldconfig -p | grep -q libxkbcommon-x11; } >/dev/null; then
     say "installing a virtual display"
-    install "No virtual display was found, under which the window's tests run" \
+    install "No virtual display was found; the desktop example's tests need one" \
         xvfb xauth libxkbcommon-x11-0 libx11-xcb1 libxcursor1 libxi6 libxrandr2
 fi
 say "lints and tests of the desktop example"

@@ -1,7 +1,6 @@
-//! The loss, forward and gradient: the kernel against tensor operations, time and peak memory.
+//! Time and peak memory of the loss and its gradient: the kernel compared with tensor operations.
 //!
-//! On the CPU; with `MINIFT_DEVICE=gpu` (or `gpu:N`) on that adapter, where memory is the device's
-//! own and is not counted.
+//! Runs on the CPU, or with `MINIFT_DEVICE=gpu` (or `gpu:N`) on that adapter, where memory is not measured.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../tests/common/counting.rs"]
@@ -13,9 +12,9 @@ use burn::tensor::{Int, Tensor, TensorData};
 use counting::peak_bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use minift::device::{self, Device};
-use minift::objective::{self, Objective, reference};
+use minift::internals::distillation::{self, Objective, reference};
 
-/// Student and teacher logits, and labels.
+/// Inputs of the loss.
 struct Inputs {
     student: Tensor<2>,
     teacher: Tensor<2>,
@@ -41,13 +40,18 @@ fn inputs(rows: usize, vocabulary: usize, device: &Device) -> Inputs {
     }
 }
 
-/// Forward and backward; the result is read so that it is really computed.
+/// Computes loss and gradient, and reads one value to wait for the result.
 fn run(inputs: &Inputs, kernel: bool) -> f32 {
     let objective = Objective::default();
     let student = inputs.student.clone().autodiff().require_grad();
     let (teacher, labels) = (inputs.teacher.clone(), inputs.labels.clone());
     let losses = if kernel {
-        objective::distillation_loss_of_logits(student.clone(), Some(teacher), labels, &objective)
+        distillation::distillation_loss_of_logits(
+            student.clone(),
+            Some(teacher),
+            labels,
+            &objective,
+        )
     } else {
         reference::distillation_loss(student.clone(), teacher, labels, &objective)
     };
@@ -71,7 +75,7 @@ fn loss(criterion: &mut Criterion) {
             if device.adapter().is_none() {
                 let logits = (rows * vocabulary * 4) as f64;
                 println!(
-                    "{form}, {rows} × {vocabulary}: {:.0} MiB at the peak beyond its inputs, {:.1} times the logits",
+                    "{form}, {rows} × {vocabulary}: peak of {:.0} MiB beyond the inputs, {:.1} times the logits",
                     peak as f64 / f64::from(1 << 20),
                     peak as f64 / logits
                 );

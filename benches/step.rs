@@ -1,21 +1,22 @@
-//! A whole training step of the embedded model, batch 8 × 256: finetuning, minifinetuning with the
-//! teacher's states at hand (every epoch but the first), and without (the first).
+//! Training steps of the embedded model, batch 8 × 256: finetuning, and minifinetuning with cached teacher
+//! hidden states (from the second epoch on) and without (the first epoch).
 //!
-//! On the CPU; with `MINIFT_DEVICE=gpu` (or `gpu:N`) on that adapter.
+//! Runs on the CPU, or with `MINIFT_DEVICE=gpu` (or `gpu:N`) on that adapter.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use minift::data::{Batch, Sample};
+use minift::Objective;
 use minift::demo;
 use minift::device::Device;
+use minift::model::Batch;
 use minift::model::CausalLm;
-use minift::objective::Objective;
+use minift::text::Sample;
 use minift::train::{TrainSettings, Trainer};
 use pollster::block_on;
 
-/// Eight samples of 257 tokens out of the tickets.
+/// Returns a batch of eight samples of 257 tokens from the tickets.
 fn batch(model: &CausalLm) -> Batch {
     let tickets = demo::tickets().unwrap().concat();
     let tokens = model.tokenizer().encode(&tickets).unwrap();
@@ -36,7 +37,7 @@ fn step(criterion: &mut Criterion) {
     group
         .sample_size(20)
         .measurement_time(Duration::from_secs(8));
-    group.throughput(Throughput::Elements(batch.positions as u64));
+    group.throughput(Throughput::Elements(batch.predicted_tokens as u64));
     let cases = [
         ("finetuning", Objective::finetuning(), 0),
         (
@@ -47,11 +48,9 @@ fn step(criterion: &mut Criterion) {
         ("minifinetuning, teacher computed", Objective::default(), 0),
     ];
     for (name, objective, teacher_cache_bytes) in cases {
-        let settings = TrainSettings {
-            objective,
-            teacher_cache_bytes,
-            ..TrainSettings::default()
-        };
+        let settings = TrainSettings::default()
+            .with_objective(objective)
+            .with_teacher_cache_bytes(teacher_cache_bytes);
         let mut trainer = Trainer::new(model.clone(), settings).unwrap();
         group.bench_function(name, |bencher| {
             let batch = std::slice::from_ref(&batch);

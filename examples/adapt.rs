@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use minift::data::{Preparation, ReadOptions, Record, read_records};
 use minift::device::{Device, DeviceChoice};
 use minift::files::FolderWriter;
 use minift::model::CausalLm;
+use minift::text::{Preparation, ReadOptions, Record, read_records};
 use minift::train::{Event, Run, RunData, TrainSettings};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn adapt(folder: &Path, text: &Path, out: &Path) -> minift::Result<()> {
-    // What can fail cheaply comes first: a folder that is taken, a text that is not there.
+    // Check the output folder and the text file before the slow steps.
     let writer = FolderWriter::new(out, false)?;
     let records = read_records(text, &ReadOptions::default())?.records;
     let device = Device::open(DeviceChoice::Auto).await?;
@@ -37,9 +37,9 @@ async fn adapt(folder: &Path, text: &Path, out: &Path) -> minift::Result<()> {
         .map(Record::Text)
         .collect();
     let data = RunData {
-        train: samples(train, "the training part")?,
-        domain: samples(held_out, "the held-out part")?,
-        general: samples(&tales, "the tales")?,
+        train: samples(train, "training texts")?,
+        domain: samples(held_out, "held-out texts")?,
+        general: samples(&tales, "general texts")?,
         ..RunData::default()
     };
 

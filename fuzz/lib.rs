@@ -1,4 +1,4 @@
-//! The targets for libFuzzer.
+//! The fuzz targets for libFuzzer.
 
 pub mod targets;
 
@@ -7,7 +7,7 @@ pub use libfuzzer_sys;
 
 use std::panic::{PanicHookInfo, set_hook};
 
-/// Makes libFuzzer's program of the target of that name.
+/// Defines the libFuzzer entry point of a target.
 #[macro_export]
 macro_rules! fuzz {
     ($name:literal) => {
@@ -18,29 +18,29 @@ macro_rules! fuzz {
     };
 }
 
-/// The target of that name.
+/// Returns the target with a name.
 pub const fn target(name: &str) -> fn(&[u8]) -> bool {
-    let mut number = 0;
-    while !same(targets::TARGETS[number].name.as_bytes(), name.as_bytes()) {
-        number += 1;
+    let mut index = 0;
+    while !same(targets::TARGETS[index].name.as_bytes(), name.as_bytes()) {
+        index += 1;
     }
-    targets::TARGETS[number].run
+    targets::TARGETS[index].run
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
-    let mut place = 0;
-    while place < a.len() && place < b.len() && a[place] == b[place] {
-        place += 1;
+    let mut index = 0;
+    while index < a.len() && index < b.len() && a[index] == b[index] {
+        index += 1;
     }
-    place == a.len() && place == b.len()
+    index == a.len() && index == b.len()
 }
 
-/// libFuzzer's hook ends the program at every panic. Those of the tokenizers and parquet crates are
-/// caught by the readers; what is not caught ends the program all the same, behind the target.
+/// Replaces the panic hook of libFuzzer, which aborts on every panic. The readers catch panics of the
+/// tokenizers and parquet crates; a panic that escapes a target still aborts.
 pub fn allow_caught_panics() {
     set_hook(Box::new(|panic: &PanicHookInfo<'_>| {
-        let place = panic.location().map_or("", |location| location.file());
-        if !place.contains("/registry/src/") {
+        let file = panic.location().map_or("", |location| location.file());
+        if !file.contains("/registry/src/") {
             eprintln!("{panic}");
         }
     }));

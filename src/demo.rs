@@ -1,28 +1,28 @@
-//! The texts that are part of the program: a domain to adapt to, and what should not be forgotten.
+//! The embedded texts: a domain to finetune on, and general texts that measure forgetting.
 
 use std::path::Path;
 
-use crate::data::{ReadOptions, Record, parse_records};
 use crate::error::Result;
+use crate::text::{ReadOptions, Record, parse_records};
 
-/// Tickets that train in the demonstration; the rest is held out.
+/// Number of tickets that the demonstration trains on; the others are held out.
 pub const TRAIN_TICKETS: usize = 500;
-/// Tales that measure what is forgotten; the rest is for choosing settings.
+/// Number of tales that measure forgetting; the others are for hyperparameter selection.
 pub const GENERAL_TALES: usize = 200;
-/// What [`tickets`] are, for people and reports.
+/// Display name of [`tickets`].
 pub const TICKETS_ORIGIN: &str = "tickets of a bicycle workshop (embedded)";
-/// What [`tales`] are.
+/// Display name of [`tales`].
 pub const TALES_ORIGIN: &str = "tiny stories (embedded)";
-/// A text in the domain's form for a model to continue.
+/// A prompt from the domain.
 pub const DOMAIN_PROMPT: &str = "Bike: city bike, 7-speed hub, back-pedal brake\nComplaint:";
-/// A text of the kind that the embedded model knows.
+/// A prompt of the kind that the embedded model was trained on.
 pub const GENERAL_PROMPT: &str = "Once upon a time, there was a little";
 
-/// 660 repair tickets of an imaginary bicycle workshop.
+/// Returns 660 repair tickets of an imaginary bicycle workshop.
 ///
 /// # Errors
 ///
-/// None that is known; the file is part of the program.
+/// [`crate::Error::DataFile`], which the embedded file does not cause.
 pub fn tickets() -> Result<Vec<String>> {
     texts(
         include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/tickets.jsonl")),
@@ -30,11 +30,11 @@ pub fn tickets() -> Result<Vec<String>> {
     )
 }
 
-/// 240 tiny stories in the language that the embedded model knows.
+/// Returns 240 tiny stories of the kind that the embedded model was trained on.
 ///
 /// # Errors
 ///
-/// None that is known; the file is part of the program.
+/// [`crate::Error::DataFile`], which the embedded file does not cause.
 pub fn tales() -> Result<Vec<String>> {
     texts(
         include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/tales.jsonl")),

@@ -1,42 +1,57 @@
 //! Minifinetuning of small language models on any GPU.
 //!
 //! Finetuning a language model on a few hundred texts makes it forget what it knew. Minifinetuning
-//! (Belcak et al., arXiv:2506.15702) trains the model towards its own unfinetuned predictions,
-//! corrected token by token just enough that the right token wins by a margin τ: most of the gain, a
-//! fraction of the forgetting, and no pre-training data.
+//! (Belcak et al., arXiv:2506.15702) trains the model towards its own predictions from before training,
+//! corrected just enough that the right token leads by a margin τ. It keeps most of the gain with a fraction
+//! of the forgetting, and requires no pre-training data.
 //!
-//! One way leads through the crate:
+//! The data flows through these modules:
 //!
 //! ```text
-//! text → samples → batches → model → objective → update → evaluation → report, weights
-//! data::              model::   objective::  train::   eval::        report::, files::
+//! file → record → sample → batch → model → loss → gradients → update → evaluation → report, weights
+//! text::                   model::         kernels::   train::          eval::      train::, files::
 //! ```
 //!
-//! A [`train::Run`] is driven by whoever holds it, one [`train::Event`] at a time: not asking for the
-//! next event pauses it, dropping it cancels it, and [`train::Run::checkpoint`] gives the bytes to go
-//! on from later. Waiting for the device is `async` throughout, since a browser cannot block.
+//! - [`text`]: reads files and conversations, and tokenizes them into samples with a loss mask.
+//! - [`model`]: Hugging Face models, batches, adapters and generation.
+//! - [`Objective`] and [`Target`]: the loss, whose kernels are private.
+//! - [`train`]: runs, checkpoints, settings and reports. [`train::Trainer`] takes single steps.
+//! - [`eval`]: perplexity, specialization S and degeneralization DG.
+//! - [`device`]: choice of a GPU adapter or the CPU.
+//! - `files`: atomic output files and folders. Not in browsers.
+//! - `hub`: models from the Hugging Face Hub. Requires the feature `hub`.
+//! - `compare`: comparisons of methods. Requires the feature `compare`.
+//! - `bindings`: the interfaces for C and JavaScript. Requires the feature `c` or `web`.
+//! - [`doctor`]: verifies that a device computes correct results.
+//! - [`demo`]: the embedded texts.
+//!
+//! A [`train::Run`] is driven one [`train::Event`] at a time: not requesting the next event pauses it,
+//! dropping it cancels it, and [`train::Run::checkpoint`] returns bytes to resume from. Waiting for the
+//! device is `async` throughout, since a browser cannot block.
 //!
 //! # Features
 //!
-//! - `cli` (default): the `minift` program, with `compare` and `hub`.
-//! - `compare`: comparisons of methods, with their tables and plots.
-//! - `hub`: models by their names on the Hugging Face Hub.
-//! - `web`: the package for browsers.
-//! - `c`: the interface for C, declared in `include/minift.h`.
-//! - `fusion`: for applications that depend on burn themselves, with its default features or its `fusion`:
-//!   Cargo gives both the same burn, whose tensors are then of another type.
+//! - `cli` (default): the `minift` program. Enables `compare`, `hub`, `parquet` and `shader-validation`.
+//! - `compare`: comparisons of methods, with tables and plots.
+//! - `hub`: downloads models from the Hugging Face Hub.
+//! - `parquet`: reads Parquet files.
+//! - `shader-validation`: `doctor::check_shaders`, which validates the shaders for every graphics API.
+//! - `c`: the C interface, declared in `include/minift.h`. Enables `parquet`.
+//! - `web`: the JavaScript bindings of the browser package.
+//! - `fusion`: for applications that enable the feature `fusion` of burn, which changes the type of its
+//!   tensors.
 //!
-//! A library alone is `default-features = false`. What it has to say goes to [`log`], never to stdout or
-//! stderr. [`train::Run`] says which threads may do what.
+//! For the library alone, set `default-features = false`. It logs through [`log`] and never writes to stdout
+//! or stderr. The documentation of [`train::Run`] covers threads.
 //!
 //! # Example
 //!
-//! Adapt the embedded model to a few tickets, and see what was gained and what it cost:
+//! Adapt the embedded model to a few tickets, and print what it gained and forgot:
 //!
 //! ```
 //! use std::sync::Arc;
 //!
-//! use minift::data::Samples;
+//! use minift::text::Preparation;
 //! use minift::device::{Device, DeviceChoice};
 //! use minift::model::CausalLm;
 //! use minift::train::{Event, Run, RunData, TrainSettings};
@@ -46,7 +61,9 @@
 //! let device = Device::open(DeviceChoice::Auto).await?;
 //! let model = CausalLm::embedded(&device)?; // or CausalLm::load(folder, &device)
 //! let samples = |texts: &[String]| {
-//!     Samples::tokenize(texts, model.tokenizer(), 64, "example").map(|found| found.samples)
+//!     let preparation = Preparation::to_length(64);
+//!     let found = model.reader().samples_of_texts(texts, &preparation, "example");
+//!     found.map(|found| found.samples)
 //! };
 //! let (tickets, tales) = (minift::demo::tickets()?, minift::demo::tales()?);
 //! let data = RunData {
@@ -55,7 +72,7 @@
 //!     general: samples(&tales[..8])?,
 //!     ..RunData::default()
 //! };
-//! let settings = TrainSettings { epochs: 1, ..TrainSettings::default() };
+//! let settings = TrainSettings::default().with_epochs(1.0);
 //!
 //! let mut run = Run::new(model.clone(), Arc::new(data), settings)?;
 //! while let Some(event) = run.next().await? {
@@ -71,17 +88,15 @@
 //! # }
 //! ```
 
-pub mod adapter;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod bench;
-#[cfg(all(feature = "c", not(target_arch = "wasm32")))]
-pub mod c;
+#![warn(unreachable_pub)]
+
+#[cfg(any(feature = "c", feature = "web"))]
+pub mod bindings;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "compare")]
 pub mod compare;
-pub mod counting;
-pub mod data;
 pub mod demo;
 pub mod device;
 pub mod doctor;
@@ -89,20 +104,26 @@ pub mod error;
 pub mod eval;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod files;
+pub(crate) mod gguf;
 #[cfg(all(feature = "hub", not(target_arch = "wasm32")))]
 pub mod hub;
-pub mod matrix_product;
+pub(crate) mod kernels;
 pub mod model;
-pub mod objective;
-mod reading;
-pub mod report;
-pub mod shader;
+pub(crate) mod quantization;
+pub mod text;
 pub mod train;
-mod vector;
-#[cfg(feature = "web")]
-pub mod web;
-
-// Only burn and criterion use it; see Cargo.toml.
-use ciborium as _;
 
 pub use error::{Error, Result};
+pub use kernels::distillation::{
+    DEFAULT_ALPHA, DEFAULT_TAU, Method, Objective, Scope, Target, TargetOptions, TargetStrength,
+};
+
+/// Items for the project's own tests, benchmarks and fuzz targets. Exempt from semantic versioning.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::kernels::{
+        Impl, attention, distillation, launch, matmul, packed, rms_norm, rotary, shaders, silu_gate,
+    };
+    pub use crate::model::internals::{Decoder, KeyValueCache, Weights};
+    pub use crate::quantization::WeightType;
+}

@@ -1,10 +1,10 @@
-//! The `minift` program; see the library for what it does.
+//! The `minift` program.
 
 use std::process::ExitCode;
 
-use minift::counting::CountingAllocator;
+use minift::cli::allocator::CountingAllocator;
 
-/// `minift bench` says what trainings take.
+/// Counts memory for `minift bench`.
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 

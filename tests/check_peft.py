@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Whether Python's PEFT computes with an adapter that minift wrote what minift computes.
+"""Compares minift's adapters with Python's PEFT.
 
-Trains one adapter of each kind with the program, and compares perplexities, parameter counts, and the
-merged model's perplexity by transformers. Needs torch, transformers and peft, so it is no part of the
-test command:
+Trains one adapter of each kind with the program, and compares parameter counts, the perplexity with PEFT,
+and the perplexity of the merged model with transformers. Requires torch, transformers and peft, so test.sh
+does not run it:
 
     python3 tests/check_peft.py target/release/minift [MODEL]
 """
@@ -27,7 +27,7 @@ SAMPLES, LENGTH = 40, 256
 
 
 def minift(*arguments):
-    """The last JSON object that the program prints."""
+    """Runs the program and returns the last JSON object that it prints."""
     command = [sys.argv[1], "--json", *map(str, arguments), "--device", "cpu"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -57,6 +57,9 @@ def main():
         "rslora": ["--adapter", "lora", "--rslora", "--rank", 3, "--target-modules", SOME_MODULES],
         "dora": ["--adapter", "dora"],
         "ia3": ["--adapter", "ia3"],
+        "embed": ["--adapter", "dora", "--target-modules", "embed_tokens,q_proj"],
+        "head": ["--adapter", "lora", "--target-modules", "lm_head,embed_tokens,v_proj"],
+        "all": ["--adapter", "ia3", "--target-modules", "all-linear"],
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in kinds.items():

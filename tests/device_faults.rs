@@ -1,5 +1,5 @@
-//! Devices that an application has opened: used if they can be, and given up with a typed error and a good
-//! last checkpoint when they fail in the middle.
+//! Devices opened by an application: sharing, rejection, and failure in the middle of a run with a typed
+//! error and a valid last checkpoint.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,7 +18,7 @@ fn run(device: &Device) -> Run {
 }
 
 #[test]
-fn a_device_that_is_lost_ends_the_run_and_another_goes_on_from_its_checkpoint() {
+fn a_run_on_a_lost_device_fails_and_resumes_on_another_device() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints {
         every: 3,
@@ -40,7 +40,7 @@ fn a_device_that_is_lost_ends_the_run_and_another_goes_on_from_its_checkpoint() 
     assert!(matches!(ended, Err(Error::Device { .. })), "{ended:?}");
     assert!(!ended.unwrap_err().to_string().contains("Backtrace"));
     assert_eq!(lost.steps_done(), 4);
-    // Whatever else is asked of it is an error, too.
+    // Later calls fail, too.
     assert!(matches!(block_on(lost.next()), Err(Error::Device { .. })));
     assert!(block_on(lost.checkpoint()).is_err());
     drop(lost);
@@ -61,11 +61,11 @@ fn a_device_that_is_lost_ends_the_run_and_another_goes_on_from_its_checkpoint() 
 }
 
 #[test]
-fn a_device_that_was_opened_with_less_is_refused() {
+fn a_device_without_the_required_features_is_rejected() {
     let application = Application::new();
     let setup = application.open(wgpu::Features::empty(), wgpu::Limits::default());
-    let refused = Device::from_wgpu(setup).unwrap_err().to_string();
-    let most = application
+    let error = Device::from_wgpu(setup).unwrap_err().to_string();
+    let supported = application
         .adapter
         .limits()
         .max_compute_invocations_per_workgroup;
@@ -74,13 +74,13 @@ fn a_device_that_was_opened_with_less_is_refused() {
         "Device::required_features",
         "Device::required_limits",
     ] {
-        assert!(refused.contains(part), "{refused}");
+        assert!(error.contains(part), "{error}");
     }
-    let limit = format!("max_compute_invocations_per_workgroup {most} (it has 256)");
-    assert!(refused.contains(&limit), "{refused}");
+    let limit = format!("max_compute_invocations_per_workgroup {supported} (it has 256)");
+    assert!(error.contains(&limit), "{error}");
 }
 
-/// The device of an application is used by one run after another, and by two at once.
+/// Runs share the device of an application, one after another and concurrently.
 #[test]
 fn runs_share_the_device_of_an_application() {
     let device = Device::from_wgpu(Application::new().open_as_required()).unwrap();
@@ -100,12 +100,15 @@ fn runs_share_the_device_of_an_application() {
     }
 }
 
-/// An application's frames wait for no more than a slice of a training's work.
+/// Time that a launch, which is never split, may exceed a slice by on a software adapter.
+const LONGEST_LAUNCH: Duration = Duration::from_millis(10);
+
+/// Frames of an application wait for at most one time slice of a training.
 #[test]
-fn work_in_slices_lets_frames_in_between_and_changes_no_result() {
+fn time_slices_let_frames_through_and_do_not_change_results() {
     let setup = Application::new().open_as_required();
     let (device, queue) = (setup.device.clone(), setup.queue.clone());
-    // Whoever draws: frames without anything in them, each waited for, for as long as a run goes on.
+    // The application submits empty frames and waits for each, during the whole run.
     let frames_while = |minift: &Device| {
         let minift = minift.clone();
         let training = std::thread::spawn(move || {
@@ -113,7 +116,7 @@ fn work_in_slices_lets_frames_in_between_and_changes_no_result() {
             while block_on(run.next()).unwrap().is_some() {}
             run.losses().to_vec()
         });
-        let (mut frames, mut longest) = (0, Duration::ZERO);
+        let mut waits = Vec::new();
         while !training.is_finished() {
             let frame = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let drawn = queue.submit([frame.finish()]);
@@ -123,45 +126,49 @@ fn work_in_slices_lets_frames_in_between_and_changes_no_result() {
             };
             let began = Instant::now();
             device.poll(wait).unwrap();
-            longest = longest.max(began.elapsed());
-            frames += 1;
+            waits.push(began.elapsed());
             std::thread::sleep(Duration::from_millis(1));
         }
-        println!("{frames} frames, the longest waited for {longest:?}");
-        (training.join().unwrap(), frames)
+        waits.sort_unstable();
+        let wait = waits[waits.len() * 9 / 10];
+        let (frames, longest) = (waits.len(), waits.last());
+        println!(
+            "{frames} frames, nine in ten waited for {wait:?} at most, the longest {longest:?}"
+        );
+        (training.join().unwrap(), wait)
     };
     let minift = Device::from_wgpu(setup).unwrap();
     assert_eq!(minift.time_slice(), None);
-    // Kernels are compiled in the first run.
+    // The first run compiles the kernels.
     frames_while(&minift);
-    let (losses, frames) = frames_while(&minift);
+    let (losses, wait) = frames_while(&minift);
     let slice = Duration::from_millis(2);
     let sliced = minift.clone().with_time_slice(slice);
     assert_eq!(sliced.time_slice(), Some(slice));
-    let (losses_in_slices, frames_between_slices) = frames_while(&sliced);
+    let (losses_in_slices, wait_for_slices) = frames_while(&sliced);
     assert_eq!(losses_in_slices, losses);
     assert!(
-        frames_between_slices > 2 * frames,
-        "{frames_between_slices} {frames}"
+        wait_for_slices <= slice + LONGEST_LAUNCH,
+        "frames waited for {wait_for_slices:?}, without slices for {wait:?}"
     );
-    // It is over with the device that it was asked of.
+    // Dropping the device ends it.
     drop(sliced);
-    let (_, frames_again) = frames_while(&minift);
+    let (_, wait_again) = frames_while(&minift);
     assert!(
-        frames_between_slices > 2 * frames_again,
-        "{frames_between_slices} {frames_again}"
+        wait_again > wait_for_slices && wait > wait_for_slices,
+        "frames waited for {wait:?} and {wait_again:?}, with slices for {wait_for_slices:?}"
     );
     assert_eq!(Device::cpu().with_time_slice(slice).time_slice(), None);
 }
 
 #[test]
-fn what_the_device_reports_to_nobody_ends_the_run() {
+fn an_uncaptured_device_error_ends_the_run() {
     let setup = Application::new().open_as_required();
     let device = setup.device.clone();
-    let mut refused = run(&Device::from_wgpu(setup).unwrap());
+    let mut failing = run(&Device::from_wgpu(setup).unwrap());
     let too_large = device.limits().max_buffer_size + 4;
     let ended = loop {
-        match block_on(refused.next()) {
+        match block_on(failing.next()) {
             Ok(Some(Event::Step { step: 2, .. })) => {
                 drop(device.create_buffer(&wgpu::BufferDescriptor {
                     label: None,
@@ -178,5 +185,5 @@ fn what_the_device_reports_to_nobody_ends_the_run() {
         panic!("{ended:?}");
     };
     assert!(message.contains("size"), "{message}");
-    assert_eq!(refused.steps_done(), 2);
+    assert_eq!(failing.steps_done(), 2);
 }

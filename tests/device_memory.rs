@@ -1,6 +1,6 @@
-//! Memory that runs out on the device: the run ends with a typed error and a good last checkpoint.
+//! Out of memory on the device: the run ends with a typed error and a valid last checkpoint.
 //!
-//! Alone in its file, since the limit that makes memory run out is the whole process's.
+//! In a file of its own, since the memory limit applies to the whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use minift::device::Device;
 use minift::train::{Cancel, Checkpoints, Ending, Event, drive};
 use pollster::block_on;
 
-/// Lets the process have no more memory than it has and `more` bytes, or as much as it likes.
+/// Limits the address space of the process to `more` bytes beyond its current size; `None` lifts the limit.
 fn limit(more: Option<u64>) {
     let limit = match more {
         None => "unlimited".to_string(),
@@ -34,7 +34,7 @@ fn limit(more: Option<u64>) {
 }
 
 #[test]
-fn memory_that_runs_out_ends_the_run_and_another_device_goes_on() {
+fn out_of_memory_ends_the_run_and_another_device_resumes() {
     let setup = Application::new().open_as_required();
     let device = setup.device.clone();
     let size = device.limits().max_buffer_size.min(1 << 30);
@@ -50,7 +50,7 @@ fn memory_that_runs_out_ends_the_run_and_another_device_goes_on() {
         &Cancel::default(),
         |event| {
             if matches!(event, Event::Step { step: 4, .. }) {
-                // Less than the application now asks its device for.
+                // Less than the following allocation.
                 limit(Some(size / 2));
                 drop(device.create_buffer(&wgpu::BufferDescriptor {
                     label: None,
@@ -65,7 +65,7 @@ fn memory_that_runs_out_ends_the_run_and_another_device_goes_on() {
     let Err(Error::Device { message }) = ended else {
         panic!("{ended:?}");
     };
-    assert!(message.contains("its memory is full"), "{message}");
+    assert!(message.contains("out of memory"), "{message}");
     drop(full);
 
     let mut other = short_run(&Device::cpu(), 24);

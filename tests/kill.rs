@@ -1,5 +1,4 @@
-//! A training that is killed at any moment goes on as if nothing had happened, and a write that cannot
-//! be finished loses nothing.
+//! A training that is killed at any moment resumes with the same result, and a failed write loses nothing.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -18,14 +17,14 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-/// How often a case's trainings are killed at least. `MINIFT_KILLS` asks for another number.
-const KILLS: usize = 50;
-/// Ends a process that nothing can hold up.
+/// Min number of kills per case; `MINIFT_KILLS` overrides it.
+const KILLS: usize = 12;
+/// Kills a process; it cannot be caught.
 const SIGKILL: i32 = 9;
-/// Ends a process that writes more to a file than it may.
+/// Sent to a process that exceeds its file size limit.
 const SIGXFSZ: i32 = 25;
 
-/// A folder with texts in which the program trains.
+/// A working folder with texts.
 struct Scratch {
     folder: tempfile::TempDir,
     arguments: Vec<&'static str>,
@@ -45,13 +44,13 @@ impl Scratch {
         self.folder.path().join(name)
     }
 
-    /// The program's arguments, to go on if there is something to go on from.
+    /// Returns the arguments of the program, with --resume if there is a checkpoint.
     fn all_arguments(&self) -> Vec<&'static str> {
-        let usual = "train --device cpu --data train.txt --held-out held.txt --general general.txt \
+        let defaults = "train --device cpu --data train.txt --held-out held.txt --general general.txt \
                      --max-length 24 --batch-size 4 --checkpoint-every 1 --out out";
         let resume = self.has_checkpoint().then_some("--resume");
-        let usual = usual.split_whitespace();
-        usual
+        let defaults = defaults.split_whitespace();
+        defaults
             .chain(self.arguments.iter().copied())
             .chain(resume)
             .collect()
@@ -67,7 +66,7 @@ impl Scratch {
             .unwrap()
     }
 
-    /// Starts it and waits until it ends well; how long that takes.
+    /// Runs the program until it succeeds and returns its duration.
     fn finish(&self) -> Duration {
         let began = Instant::now();
         let output = self.start().wait_with_output().unwrap();
@@ -76,7 +75,7 @@ impl Scratch {
         began.elapsed()
     }
 
-    /// What came out: the weights' bytes, losses and perplexities.
+    /// Returns the bytes of the weights, the losses and the perplexities.
     fn result(&self) -> (Vec<u8>, Value, Vec<Value>) {
         let out = self.path("out");
         let weights = ["model.safetensors", "adapter_model.safetensors"]
@@ -103,7 +102,7 @@ impl Scratch {
         )
     }
 
-    /// Whether the result is there; if it is, it is whole.
+    /// Returns whether there is a result, and checks that it is complete.
     fn is_done(&self) -> bool {
         let done = self.path("out").exists();
         if done {
@@ -112,7 +111,7 @@ impl Scratch {
         done
     }
 
-    /// Names of what is there beside the texts.
+    /// Returns the names of all files and folders except the texts.
     fn names(&self) -> Vec<String> {
         let mut names = names(self.folder.path());
         names.retain(|name| !name.ends_with(".txt"));
@@ -138,29 +137,29 @@ impl Scratch {
     }
 }
 
-/// Kills trainings of those arguments at random moments until they end, again and again.
+/// Kills a training at random moments until it completes, repeatedly.
 fn killed(arguments: &[&'static str], seed: u64) {
     let scratch = Scratch::new(arguments);
-    let whole = scratch.finish();
+    let duration = scratch.finish();
     let expected = scratch.result();
     let undisturbed = scratch.names();
-    let wanted = std::env::var("MINIFT_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let requested = std::env::var("MINIFT_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
 
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut kills, mut resumed) = (0, 0);
-    while kills < wanted {
+    while kills < requested {
         scratch.clear();
         loop {
             resumed += usize::from(scratch.has_checkpoint());
             let mut child = scratch.start();
-            sleep(whole.mul_f64(random.random_range(0.0..1.2)));
-            // It may have ended by itself.
+            sleep(duration.mul_f64(random.random_range(0.0..1.2)));
+            // It may have exited already.
             let _ = child.kill();
             let output = child.wait_with_output().unwrap();
             if output.status.signal() == Some(SIGKILL) {
                 kills += 1;
                 if scratch.is_done() {
-                    // It was killed after the result stood in its place.
+                    // Killed after the result was in place.
                     break;
                 }
             } else {
@@ -173,44 +172,43 @@ fn killed(arguments: &[&'static str], seed: u64) {
         assert!(scratch.result() == expected, "after {kills} kills");
     }
     assert!(
-        resumed > wanted / 10,
-        "{resumed} of {kills} had a checkpoint to go on from"
+        resumed > requested / 10,
+        "{resumed} of {kills} had a checkpoint to resume"
     );
 }
 
 #[test]
-fn full_finetuning_survives_being_killed() {
+fn full_finetuning_survives_kills() {
     killed(&[], 1);
 }
 
 #[test]
-fn an_adapter_with_float16_states_survives_being_killed() {
+fn an_adapter_with_float16_states_survives_kills() {
     let arguments = "--adapter lora --dropout 0.1 --teacher-states float16 --schedule cosine";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 2);
 }
 
 #[test]
-fn accumulation_with_states_in_files_survives_being_killed() {
+fn accumulation_with_a_teacher_cache_survives_kills() {
     let arguments = "--grad-accumulation 2 --teacher-cache states --schedule linear --seed 3";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 3);
 }
 
 #[test]
-fn replay_with_consolidation_survives_being_killed() {
+fn replay_with_consolidation_survives_kills() {
     let arguments = "--replay general.txt --ewc 1 --ewc-text general.txt";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 4);
 }
 
 #[test]
-fn checkpoints_that_stay_survive_being_killed() {
+fn kept_checkpoints_survive_kills() {
     let arguments = "--keep-checkpoints 3 --evaluate-every 2 --best --lr 0.02";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 5);
 }
 
-/// Runs the program where no file may be longer than so many KiB. It is killed in the middle of the
-/// write that goes beyond, or, if `told`, the write fails.
-fn limited(scratch: &Scratch, kibibytes: u64, told: bool) -> std::process::Output {
-    let trap = if told { "trap '' XFSZ; " } else { "" };
+/// Runs the program with a file size limit in KiB. A write beyond it kills the program or, if `fails`, fails.
+fn limited(scratch: &Scratch, kibibytes: u64, fails: bool) -> std::process::Output {
+    let trap = if fails { "trap '' XFSZ; " } else { "" };
     Command::new("bash")
         .arg("-c")
         .arg(format!("{trap}ulimit -f {kibibytes}; exec \"$@\""))
@@ -222,11 +220,11 @@ fn limited(scratch: &Scratch, kibibytes: u64, told: bool) -> std::process::Outpu
         .unwrap()
 }
 
-/// KiB within the parts of a checkpoint, and within those of a model.
+/// Limits in KiB within the parts of a checkpoint and of a model.
 const LIMITS: [u64; 9] = [0, 1, 5, 300, 1000, 1450, 3000, 4200, 4240];
 
 #[test]
-fn a_training_that_is_killed_in_the_middle_of_a_write_goes_on() {
+fn a_training_killed_in_the_middle_of_a_write_resumes() {
     let scratch = Scratch::new(&["--teacher-cache", "states"]);
     scratch.finish();
     let expected = scratch.result();
@@ -246,9 +244,9 @@ fn a_training_that_is_killed_in_the_middle_of_a_write_goes_on() {
     }
 }
 
-/// As on a disk that is full: an error that says which file, and what was there still is.
+/// As on a full disk: the error names the file, and existing files are kept.
 #[test]
-fn a_write_that_fails_is_said_and_loses_nothing() {
+fn a_failed_write_is_reported_and_loses_nothing() {
     let scratch = Scratch::new(&["--teacher-cache", "states"]);
     scratch.finish();
     let expected = scratch.result();
@@ -273,9 +271,9 @@ fn a_write_that_fails_is_said_and_loses_nothing() {
     assert_eq!(fs::read(scratch.path("out/old.txt")).unwrap(), b"precious");
 }
 
-/// Two programs cannot write to one place; the second says so at once, and harms nothing.
+/// A second program with the same output fails immediately and changes nothing.
 #[test]
-fn one_program_at_a_time_writes_to_a_place() {
+fn only_one_program_writes_to_an_output() {
     let scratch = Scratch::new(&["--epochs", "150"]);
     let mut first = scratch.start();
     let began = Instant::now();
@@ -287,27 +285,27 @@ fn one_program_at_a_time_writes_to_a_place() {
     let errors = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(1), "{errors}");
     assert!(
-        errors.contains("is being written by another minift"),
+        errors.contains("is in use by another minift process"),
         "{errors}"
     );
-    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+    assert!(first.try_wait().unwrap().is_none(), "the first continues");
     first.kill().unwrap();
     first.wait().unwrap();
-    // What it held is free, although it could not tidy up.
+    // The lock is free, although the killed process could not remove its file.
     assert!(scratch.names().contains(&".out.minift-lock".to_string()));
     scratch.finish();
     assert_eq!(scratch.names(), ["out"]);
 }
 
-/// A process that was killed between the two renames that replace a folder had a complete new one.
+/// A process killed between the two renames of a replacement leaves a complete new folder.
 #[test]
-fn a_replacement_that_was_cut_off_is_completed() {
+fn an_interrupted_replacement_is_completed() {
     let scratch = Scratch::new(&["--force"]);
     let put = |folder: &str, text: &str| {
         fs::create_dir(scratch.path(folder)).unwrap();
         fs::write(scratch.path(folder).join("file"), text).unwrap();
     };
-    let writer = |replace| minift::files::FolderWriter::new(&scratch.path("out"), replace);
+    let writer = |replace| minift::files::FolderWriter::new(scratch.path("out"), replace);
     let content = || fs::read_to_string(scratch.path("out/file")).unwrap();
 
     put(".out.minift-old", "old");
@@ -321,7 +319,7 @@ fn a_replacement_that_was_cut_off_is_completed() {
         ("new", &["out".to_string()][..])
     );
 
-    // Before the first rename the new one may not be complete, after the second the old one is no use.
+    // Before the first rename the new folder may be incomplete; after the second the old one is obsolete.
     put(".out.minift-new", "part");
     drop(writer(true).unwrap());
     assert_eq!(content(), "new");
@@ -330,7 +328,7 @@ fn a_replacement_that_was_cut_off_is_completed() {
     assert_eq!(content(), "new");
 
     fs::rename(scratch.path("out"), scratch.path(".out.minift-old")).unwrap();
-    // Somebody makes sure that the folder is there before the next start.
+    // The folder was created again in the meantime.
     fs::create_dir(scratch.path("out")).unwrap();
     drop(writer(true).unwrap());
     assert_eq!(

@@ -1,11 +1,11 @@
-"""Makes data/chat_templates.json: what transformers makes of conversations with chat templates.
+"""Generates data/chat_templates.json: conversations rendered with chat templates by transformers.
 
-The templates are our own, in the formats of well-known models and with the constructs that those
-models' templates use. Run as
+The templates are original, in the formats of well-known models and with the constructs of their templates.
+Run
 
     python tests/render_chat_templates.py
 
-with transformers, tokenizers and jinja2 installed; the file says which version of transformers made it.
+with transformers, tokenizers and jinja2 installed. The file records the version of transformers.
 """
 
 import datetime
@@ -20,11 +20,11 @@ from transformers.utils import chat_template_utils
 
 FILE = pathlib.Path(__file__).parent / "data" / "chat_templates.json"
 
-# The time that `strftime_now` tells.
+# The time that `strftime_now` returns.
 NOW = datetime.datetime(2024, 7, 4, 9, 5, 3)
 
 TEMPLATES = {
-    # ChatML with a system message of its own, as Qwen2.5 and SmolLM2.
+    # ChatML with a default system message, like Qwen2.5 and SmolLM2.
     "chatml": """\
 {%- set default = 'You help.' %}
 {%- set has_system = messages[0]['role'] == 'system' %}
@@ -60,7 +60,7 @@ TEMPLATES = {
     {{- '<|im_start|>assistant\\n' }}
 {%- endif %}
 """,
-    # Header ids and the date, as Llama 3.
+    # Header ids and the date, like Llama 3.
     "llama3": """\
 {%- macro header(role) -%}
 <|start_header_id|>{{ role }}<|end_header_id|>{{ '\\n\\n' }}
@@ -96,7 +96,7 @@ Today is {{ today }}.
 {%- endfor %}
 {{- header('assistant') if add_generation_prompt }}
 """,
-    # [INST] and <<SYS>>, as Llama 2.
+    # [INST] and <<SYS>>, like Llama 2.
     "llama2": """\
 {% set system = messages[0]['content'] if messages[0]['role'] == 'system' else none %}\
 {% for turn in (messages if system is none else messages[1:]) %}\
@@ -106,7 +106,7 @@ Today is {{ today }}.
 {% if loop.index0 % 2 == 0 %}{{ bos_token + '[INST] ' + (before + turn['content']).strip() + ' [/INST]' }}\
 {% else %}{{ ' ' + turn['content'].strip() + ' ' + eos_token }}{% endif %}\
 {% endfor %}""",
-    # Tools before, and the system message in, the last question, as Mistral v0.3.
+    # Tools before the last question, and the system message in it, like Mistral v0.3.
     "mistral": """\
 {%- set ns = namespace(system='', spoken=0, last=-1) %}
 {%- for message in messages %}
@@ -152,7 +152,7 @@ Today is {{ today }}.
     {%- endif %}
 {%- endfor %}
 """,
-    # User and model turns, parts of content, the system message in the first question, as Gemma 3.
+    # User and model turns, parts of content, the system message in the first question, like Gemma 3.
     "gemma": """\
 {%- macro words(content) -%}
     {%- if content is string -%}
@@ -186,7 +186,7 @@ Today is {{ today }}.
     <start_of_turn>model{{ '\\n' }}
 {%- endif -%}
 """,
-    # Lines, with white space left to trim_blocks and lstrip_blocks, as Zephyr.
+    # Lines, with whitespace removed by trim_blocks and lstrip_blocks, like Zephyr.
     "zephyr": """\
 {% for message in messages %}
   {# Other roles have no place here. #}
@@ -199,12 +199,12 @@ Today is {{ today }}.
     {% endif %}
 {% endfor %}
 """,
-    # With the end token after the last message only, as Phi-3.
+    # The end token only after the last message, like Phi-3.
     "phi3": """\
 {% for message in messages %}{% if message['role'] in ['system', 'user', 'assistant'] and message['content'] %}\
 {{ '<|' + message['role'] + '|>' + '\\n' + message['content'] + '<|end|>' + '\\n' }}{% endif %}{% endfor %}\
 {% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}""",
-    # With reasoning only after the last question, as Qwen3.
+    # Reasoning only after the last question, like Qwen3.
     "qwen3": """\
 {%- macro turn(role, text) %}{{ '<|im_start|>' ~ role ~ '\\n' ~ text ~ '<|im_end|>\\n' }}{% endmacro %}
 {%- set ns = namespace(question=-1) %}
@@ -250,7 +250,7 @@ Today is {{ today }}.
     {%- endif %}
 {%- endif %}
 """,
-    # An answer begins after a tag that earlier answers are without, as DeepSeek-R1.
+    # The answer starts after a tag that earlier answers lack, like DeepSeek-R1.
     "deepseek": """\
 {%- set ns = namespace(system='') -%}
 {%- for message in messages %}{% if message['role'] == 'system' %}{% set ns.system = message['content'] %}{% endif %}{% endfor -%}
@@ -262,7 +262,7 @@ Today is {{ today }}.
 {%- endfor -%}
 {% if add_generation_prompt %}{{ '<|Assistant|><think>\\n' }}{% endif %}
 """,
-    # Generation blocks, without a word on white space.
+    # Generation blocks without whitespace control.
     "generation": """\
 {{ bos_token }}
 {% for message in messages %}
@@ -282,7 +282,7 @@ Today is {{ today }}.
 <|assistant|>
 {% endif %}
 """,
-    # Generation blocks that take the white space around them, within a macro's reach and a namespace's.
+    # Generation blocks with whitespace control, next to a macro and a namespace.
     "generation_trimmed": """\
 {%- set ns = namespace(answers=0) -%}
 {%- macro say(text) -%}<b>{{ text }}</b>{%- endmacro -%}
@@ -342,7 +342,7 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 CONVERSATIONS = {
     "question": ([user("Hi, who are you?")], None),
     "turns": ([user(" Hi! "), assistant(" Hello!\n"), user("A < B & 'C'?"), assistant("Ja, größer 😀.")], None),
-    # Every answer is also in what was asked.
+    # Every answer also occurs in the question.
     "same": ([SYSTEM, user("ok?"), assistant("ok"), user("ok ok"), assistant("ok")], None),
     "thoughts": (
         [
@@ -381,7 +381,7 @@ class Clock(datetime.datetime):
 
 
 def tokenizer():
-    """One that makes a token of each character, so that masks of tokens are masks of characters."""
+    """Returns a tokenizer with one token per character, so that token masks are character masks."""
     vocabulary = {"<unk>": 0}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Split(pattern="", behavior="isolated")
@@ -389,7 +389,7 @@ def tokenizer():
 
 
 def parts(text, mask):
-    """The runs of characters that the mask has."""
+    """Returns the runs of characters in the mask."""
     found, run = [], ""
     for character, inside in zip(text, mask, strict=True):
         if inside:
@@ -406,7 +406,7 @@ def render(tokenizer, template, messages, tools, prompt):
             messages, tools=tools, chat_template=template, add_generation_prompt=prompt, tokenize=False
         )
         return {"text": text}
-    except Exception as error:  # noqa: BLE001: whatever is wrong with it
+    except Exception as error:  # noqa: BLE001: any error of a template
         return {"error": str(error)}
 
 
@@ -428,7 +428,7 @@ def marked(tokenizer, template, messages, tools):
 
 
 def between_prefixes(tokenizer, template, messages, tools):
-    """What each message of the assistant adds, or None where it is not only added."""
+    """Returns the text that each assistant message adds, or None if a message changes earlier text."""
     def prefix(count, prompt):
         return render(tokenizer, template, messages[:count], tools, prompt).get("text")
 
@@ -436,7 +436,7 @@ def between_prefixes(tokenizer, template, messages, tools):
     found = []
     for index, message in enumerate(messages):
         if message["role"] == "assistant":
-            # transformers renders no conversation without messages.
+            # transformers rejects conversations without messages.
             before = prefix(index, True) if index else None
             with_it = prefix(index + 1, False)
             if before is None or with_it is None or not (whole.startswith(before) and whole.startswith(with_it)):

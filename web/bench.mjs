@@ -1,7 +1,7 @@
-// How fast the page trains beside the native program, on the same work in one run: on the CPU, and on
-// SwiftShader, the software GPU that Chromium brings and that a native program can use as well.
+// Compares the training speed of the page and of the native program on the same job: on the CPU, and
+// on SwiftShader, the software GPU of Chromium, which a native program can also use.
 //
-//   npm run bench      after build.sh and `cargo build --release`; MINIFT is the program
+//   npm run bench      after build.sh and `cargo build --release`; MINIFT is the native program
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,7 @@ const WORK = { samples: 32, epochs: 3, batchSize: 8, maxLength: 128 };
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const program = process.env.MINIFT ?? "../target/release/minift";
 
-/** Predicted tokens a second of the program. */
+/** Returns the predicted tokens per second of the native program. */
 function native(device, environment) {
   const folder = mkdtempSync(join(tmpdir(), "minift-bench-"));
   try {
@@ -28,14 +28,18 @@ function native(device, environment) {
       ].map(String),
       { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "ignore"] },
     );
-    const events = output.toString().trim().split("\n").map((line) => JSON.parse(line));
+    const events = output
+      .toString()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     return events.find(({ event }) => event === "done").tokens_per_second;
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-/** The same of a page, with the longest task of its main thread while it trained, in milliseconds. */
+/** Returns the page's tokens per second, and the longest task of its main thread in milliseconds. */
 async function inPage(browser, device) {
   const page = await browser.newPage();
   await page.goto(`http://localhost:${PORT}/web/tests/package.html`);
@@ -75,7 +79,11 @@ const rows = [
 const cpu = await inPage(browser, "cpu");
 rows.push(["page, CPU", cpu.speed, cpu.longest]);
 if (existsSync(SWIFTSHADER)) {
-  rows.push(["native, SwiftShader", native("gpu", { VK_ICD_FILENAMES: SWIFTSHADER, VK_DRIVER_FILES: SWIFTSHADER }), null]);
+  rows.push([
+    "native, SwiftShader",
+    native("gpu", { VK_ICD_FILENAMES: SWIFTSHADER, VK_DRIVER_FILES: SWIFTSHADER }),
+    null,
+  ]);
 }
 const gpu = await inPage(browser, "gpu");
 rows.push(["page, WebGPU", gpu.speed, gpu.longest]);

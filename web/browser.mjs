@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 
-/** Debian's browser where it is; else the one that Playwright installed. */
+/** Debian's browser, preferred to the one that Playwright installs. */
 const debian = "/usr/bin/chromium";
 
-/** How tests and benchmark start Chromium: with WebGPU, in software where there is no GPU. */
+/** Launch options of tests and benchmark: Chromium with WebGPU on SwiftShader. */
 export const launchOptions = {
   ...(existsSync(debian) ? { executablePath: debian } : {}),
   args: [

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the page (dist/), a static folder for any file server, and the npm package (package/).
+# Builds the page (dist/), a static folder for any file server, and the npm package (package/).
 #
-#   build.sh           everything
+#   build.sh           page and package
 #   build.sh --tests   also the wasm module of the browser tests (wasm-tests/)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,7 +10,7 @@ tests=""
 for argument in "$@"; do
     case "$argument" in
     --tests) tests=yes ;;
-    *) echo "build.sh [--tests]: $argument is not known" >&2 && exit 1 ;;
+    *) echo "build.sh [--tests]: unknown option $argument" >&2 && exit 1 ;;
     esac
 done
 
@@ -18,18 +18,18 @@ fail() {
     echo "$*" >&2
     exit 1
 }
-need() { command -v "$1" >/dev/null || fail "$1 was not found. $2"; }
+require() { command -v "$1" >/dev/null || fail "$1 not found. $2"; }
 
-need cargo "Install Rust 1.95 or newer: https://rustup.rs"
-need npm "Install Node.js 20 or newer: https://nodejs.org"
+require cargo "Install Rust 1.95 or newer: https://rustup.rs"
+require npm "Install Node.js 20 or newer: https://nodejs.org"
 target=wasm32-unknown-unknown
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/minift"
 cargo=(cargo rustc --locked --profile web --target "$target" --no-default-features --features web)
 
-# SIMD is in every browser that has WebGPU; it is what the CPU device computes with.
+# Every browser with WebGPU supports SIMD, which the CPU device uses.
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-Ctarget-feature=+simd128"
 
-# wasm-bindgen's program has to be of the very version of the crate.
+# The wasm-bindgen CLI must match the version of the crate.
 version="$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' ../Cargo.lock)"
 bindgen="$(command -v wasm-bindgen || true)"
 if [ -z "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]; then
@@ -42,8 +42,7 @@ if [ -z "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]
     fi
 fi
 
-# The standard library for wasm: rustup's where it is (or can be had), else Debian's compiler and the
-# library's source, which it builds.
+# The standard library for wasm: installed by rustup, else built from source by Debian's compiler.
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; }
 if ! has_target && command -v rustup >/dev/null; then
     rustup target add "$target" >/dev/null 2>&1 || true
@@ -52,7 +51,7 @@ if ! has_target; then
     source=/usr/lib/rustlib/src/rust/library
     linker="$(command -v wasm-ld || find "$(rustc --print sysroot)" -name rust-lld | head -n 1)"
     if ! { [ -x /usr/bin/rustc ] && [ -d "$source" ] && [ -n "$linker" ]; }; then
-        fail "Rust's target $target is missing. Type: rustup target add $target" \
+        fail "The Rust target $target is missing. Run: rustup target add $target" \
             "(or, on Debian: apt-get install rustc-web rust-web-src lld)"
     fi
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
@@ -62,23 +61,22 @@ fi
 
 [ -d node_modules ] && [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund
 
-built="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$target/web"
+built="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$target/web/examples"
 
-# bind NAME FOLDER: the built module with its JavaScript and types.
+# bind NAME FOLDER: generates the JavaScript and types of a built module.
 bind() {
     local module="$built/$1.wasm" folder="$2"
-    # A module whose exports run all constructors again each time works, but many times slower.
-    ! grep -q command_export "$module" || fail "$1: its constructors would run on every call"
+    # A module whose exports rerun all constructors works, but many times slower.
+    ! grep -q command_export "$module" || fail "$1: constructors would run on every call"
     rm -rf "$folder"
     "$bindgen" --target web --out-name minift --out-dir "$folder" --remove-name-section --remove-producers-section "$module"
 }
 
 if [ -n "$tests" ]; then
     "${cargo[@]}" --example browser_exports
-    bind examples/browser_exports wasm-tests
+    bind browser_exports wasm-tests
 fi
-"${cargo[@]}" --lib --crate-type cdylib
-bind minift wasm
-npx tsc -p .
-[ -z "$tests" ] || npx tsc -p tsconfig.tests.json
+"${cargo[@]}" --example browser
+bind browser wasm
+node defaults.mjs
 node build.mjs

@@ -4,10 +4,11 @@ import { launchOptions } from "./browser.mjs";
 export default defineConfig({
   testDir: "tests",
   outputDir: "test-results",
-  // A software GPU is a program on the CPU: tests side by side would only slow each other down.
+  testMatch: "*.spec.ts",
+  // A software GPU uses every CPU core: parallel tests would slow each other down.
   workers: 1,
   timeout: 600_000,
-  forbidOnly: Boolean(process.env["CI"]),
+  forbidOnly: Boolean(process.env.CI),
   reporter: [["list"]],
   use: {
     baseURL: "http://localhost:8181",
@@ -15,7 +16,17 @@ export default defineConfig({
     launchOptions,
   },
   webServer: [
-    { command: "node serve.mjs dist", env: { PORT: "8181" }, url: "http://localhost:8181", reuseExistingServer: !process.env["CI"] },
-    { command: "node serve.mjs ..", env: { PORT: "8182" }, url: "http://localhost:8182/web/tests/kernels.html", reuseExistingServer: !process.env["CI"] },
+    {
+      command: "node serve.mjs dist",
+      env: { PORT: "8181" },
+      url: "http://localhost:8181",
+      reuseExistingServer: !process.env.CI,
+    },
+    {
+      command: "node serve.mjs ..",
+      env: { PORT: "8182" },
+      url: "http://localhost:8182/web/tests/kernels.html",
+      reuseExistingServer: !process.env.CI,
+    },
   ],
 });

@@ -1,4 +1,4 @@
-// Serves a folder of static files on this machine: `npm start`, and the tests.
+// Serves a folder of static files on localhost, for `npm start` and the tests.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize, resolve, sep } from "node:path";
@@ -12,7 +12,7 @@ const types = {
   ".webmanifest": "application/manifest+json",
 };
 
-/** A server of the files in a folder. */
+/** Starts a server of the files in a folder. */
 export function serve(folder, port) {
   const root = resolve(folder);
   const server = createServer((request, response) => {
@@ -50,13 +50,13 @@ if (import.meta.main ?? process.argv[1] === import.meta.filename) {
   const folder = process.argv[2] ?? join(import.meta.dirname, "dist");
   const port = Number(process.env.PORT ?? 8080);
   if (!statSync(folder, { throwIfNoEntry: false })) {
-    console.error(`there is no ${folder}: run \`npm run build\` first`);
+    console.error(`${folder} does not exist: run \`npm run build\` first`);
     process.exit(1);
   }
   try {
     await serve(folder, port);
   } catch (error) {
-    console.error(`port ${port} cannot be used (${error.code}): set PORT to another one`);
+    console.error(`cannot listen on port ${port} (${error.code}): set PORT to another port`);
     process.exit(1);
   }
   console.log(`http://localhost:${port}`);

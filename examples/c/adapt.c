@@ -1,12 +1,12 @@
-// Adapts the embedded model to texts, shows what was gained and what it cost, and writes the adapted model:
+// Adapts the embedded model to texts, prints perplexities before and after, and writes the adapted model:
 //
 //     adapt OUT_FOLDER [TEXT_FILE [DEVICE [SETTINGS]]]
 //
-// Without a TEXT_FILE it is the embedded tickets of a bicycle workshop. DEVICE is auto, cpu, gpu or gpu:N,
-// SETTINGS is JSON such as '{"epochs": 1}'. Ctrl-C stops after the step under way and keeps a checkpoint
-// in OUT_FOLDER.checkpoint, from which the same command goes on.
+// TEXT_FILE defaults to the embedded tickets of a bicycle workshop. DEVICE is auto, cpu, gpu or gpu:N,
+// SETTINGS is JSON such as '{"epochs": 1}'. Ctrl-C stops after the current step and writes
+// OUT_FOLDER.checkpoint, from which the same command resumes.
 //
-// README.md says how the library is built and what to link; include/minift.h what the functions do.
+// See README.md for building and linking the library, and include/minift.h for the functions.
 
 #include <math.h>
 #include <signal.h>
@@ -26,7 +26,7 @@ static void on_interrupt(int signal_number) {
     interrupted = 1;
 }
 
-// Everything that is made along the way, so that it can be freed at one place.
+// All resources, freed in one place.
 typedef struct {
     MiniftDevice *device;
     MiniftModel *model;
@@ -50,7 +50,7 @@ static void free_work(Work *work) {
     minift_device_free(work->device);
 }
 
-// Shows an event; anything but 0 stops the run.
+// Prints an event. A nonzero result stops the run.
 static int32_t on_event(const MiniftEvent *event, void *user_data) {
     (void)user_data;
     switch (event->kind) {
@@ -63,7 +63,7 @@ static int32_t on_event(const MiniftEvent *event, void *user_data) {
         fprintf(stderr, "\rstep %llu of %llu: loss %.3f, %.0f s left ", (unsigned long long)event->done,
                 (unsigned long long)event->total, event->loss, event->seconds_left);
         break;
-    default: // of no interest here, or of a later version
+    default: // other kinds, including those of later versions
         break;
     }
     return interrupted != 0;
@@ -94,7 +94,7 @@ static int exists(const char *path) {
     return 1;
 }
 
-// What a model makes of the prompt, on one line.
+// Prints the continuation of the prompt on one line.
 static MiniftStatus show_continuation(const char *title, const MiniftModel *model) {
     char *text = NULL;
     MiniftStatus status = minift_model_generate(model, PROMPT, 32, NULL, NULL, NULL, &text);
@@ -111,13 +111,13 @@ static MiniftStatus show_continuation(const char *title, const MiniftModel *mode
     return MINIFT_STATUS_OK;
 }
 
-// Device, model, texts, and the run that they make.
+// Opens the device, loads model and texts, and creates the run.
 static MiniftStatus prepare(Work *work, const char *file, const char *device, const char *settings) {
     MiniftStatus status = minift_device_open(device, &work->device);
     if (status != MINIFT_STATUS_OK) {
         return status;
     }
-    printf("on %s: %s\n", minift_device_name(work->device), minift_device_reason(work->device));
+    printf("device: %s (%s)\n", minift_device_name(work->device), minift_device_reason(work->device));
     status = minift_model_embedded(work->device, &work->model);
     if (status != MINIFT_STATUS_OK) {
         return status;
@@ -130,7 +130,7 @@ static MiniftStatus prepare(Work *work, const char *file, const char *device, co
     if (status != MINIFT_STATUS_OK) {
         return status;
     }
-    // A tenth is held out, at least one text.
+    // Hold out a tenth of the texts, rounded up.
     size_t texts = minift_samples_count(work->texts);
     status = minift_samples_hold_out(work->texts, (texts + 9) / 10, 0, &work->train, &work->domain);
     if (status != MINIFT_STATUS_OK) {
@@ -150,7 +150,7 @@ static MiniftStatus prepare(Work *work, const char *file, const char *device, co
                           &work->run);
 }
 
-// Trains, shows what came of it, and writes it.
+// Trains the model, prints the results and writes the model.
 static MiniftStatus adapt(Work *work, const char *folder) {
     MiniftStatus status;
     if (exists(work->checkpoint)) {
@@ -162,7 +162,7 @@ static MiniftStatus adapt(Work *work, const char *folder) {
         if (status != MINIFT_STATUS_OK) {
             return status;
         }
-        printf("going on after step %zu of %zu\n", done, total);
+        printf("resuming after step %zu of %zu\n", done, total);
     }
     status = minift_run_drive(work->run, on_event, NULL, work->checkpoint, 100);
     if (status != MINIFT_STATUS_OK) {
@@ -185,7 +185,7 @@ static MiniftStatus adapt(Work *work, const char *folder) {
     }
     status = minift_run_model(work->run, &work->adapted);
     if (status == MINIFT_STATUS_OK) {
-        status = show_continuation("untouched", work->model);
+        status = show_continuation("original", work->model);
     }
     if (status == MINIFT_STATUS_OK) {
         status = show_continuation("adapted", work->adapted);
@@ -210,7 +210,8 @@ int main(int argc, char **argv) {
     const char *device = argc > 3 ? argv[3] : "auto";
     const char *settings = argc > 4 ? argv[4] : NULL;
     if (minift_abi_version() != MINIFT_ABI_VERSION) {
-        fprintf(stderr, "this minift is of another interface than the program was made for\n");
+        fprintf(stderr, "minift has ABI version %u, expected %u\n", (unsigned)minift_abi_version(),
+                (unsigned)MINIFT_ABI_VERSION);
         return EXIT_FAILURE;
     }
     minift_log_to(on_log, NULL, MINIFT_LOG_LEVEL_WARN);
@@ -228,7 +229,7 @@ int main(int argc, char **argv) {
         status = adapt(&work, folder);
     }
     if (status == MINIFT_STATUS_CANCELLED) {
-        fprintf(stderr, "\nstopped; the same command goes on from %s\n", work.checkpoint);
+        fprintf(stderr, "\nstopped; the same command resumes from %s\n", work.checkpoint);
     } else if (status != MINIFT_STATUS_OK) {
         fprintf(stderr, "\nerror %d: %s\n", (int)status, minift_last_error());
     }

@@ -1,4 +1,4 @@
-//! Recipes, and the results of comparisons.
+//! Recipes and results of comparisons.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use minift::compare::{Identity, Plan, Recipe, Record, Results};
 use minift::eval::{Metrics, Perplexities};
 use minift::train::{Evaluated, Strength, TrainSettings};
 
-use super::is_told;
+use super::check_error;
 
-/// Reads bytes as a recipe. One that is accepted can be planned, and its trainings can be counted.
+/// Reads a recipe. An accepted recipe can be planned, and its runs can be counted.
 pub fn recipe(data: &[u8]) -> bool {
     let path = Path::new("recipe.toml");
     let Ok(text) = std::str::from_utf8(data) else {
@@ -18,11 +18,11 @@ pub fn recipe(data: &[u8]) -> bool {
     let recipe = match Recipe::parse(text, path) {
         Ok(recipe) => recipe,
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             return false;
         }
     };
-    let methods = recipe.methods(path).expect("its methods were checked");
+    let methods = recipe.methods(path).expect("the methods have been checked");
     match Plan::new(&recipe, methods) {
         Ok(plan) => {
             assert!(!plan.cells.is_empty());
@@ -36,13 +36,13 @@ pub fn recipe(data: &[u8]) -> bool {
             true
         }
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             false
         }
     }
 }
 
-/// Reads bytes as `results.jsonl`. When a record is added, no other line is lost, be it a record or not.
+/// Reads `results.jsonl`. Adding a record loses no other line, whether it is a record or not.
 pub fn results(data: &[u8]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("results.jsonl");
@@ -55,8 +55,7 @@ pub fn results(data: &[u8]) -> bool {
     let written = fs::read(&file).unwrap();
     let (before, after) = (lines_of(data), lines_of(&written));
     assert_eq!(after.len(), lines + 1);
-    let kept = after[..unread].iter().all(|line| before.contains(line));
-    assert!(kept, "what is no record stays as it was");
+    assert_eq!(after[..lines], before, "lines are kept as they are");
     let again = Results::open(folder.path()).unwrap();
     assert_eq!(again.unread(), unread, "records stay records");
     assert!(again.find(&record().identity).is_some());
@@ -104,8 +103,8 @@ fn record() -> Record {
     }
 }
 
-/// A record, one that was cut off, and one with a number that is none as float32.
-pub fn seeds_of_results() -> Vec<Vec<u8>> {
+/// A record, a truncated one, and one with a number beyond the range of float32.
+pub fn results_seeds() -> Vec<Vec<u8>> {
     let line = serde_json::to_string(&record()).unwrap();
     let beyond = line.replace(r#""tau":0.25"#, r#""tau":1e99"#);
     let other = line.replace("0123abcd", "00000000");

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use minift::data::chat::ChatTemplate;
+use minift::text::chat::ChatTemplate;
 use serde_json::{Value, json};
 
-use super::is_told;
+use super::check_error;
 
 fn messages() -> Vec<Value> {
     vec![
@@ -18,8 +18,8 @@ fn messages() -> Vec<Value> {
     ]
 }
 
-/// Reads bytes as `chat_template.jinja`, and as `tokenizer_config.json`. A template that is accepted
-/// comes to an end, with a text whose parts of the assistant are parts of it.
+/// Reads `chat_template.jinja`, and `tokenizer_config.json`. An accepted template terminates, and
+/// the spans of the assistant lie within its output.
 pub fn template(data: &[u8]) -> bool {
     let special = br#"{"bos_token": "<s>", "eos_token": "</s>"}"#;
     let folder = Path::new("model");
@@ -33,7 +33,7 @@ fn check(template: minift::Result<Option<ChatTemplate>>, data: &[u8]) -> bool {
         Ok(Some(template)) => template,
         Ok(None) => return false,
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             return false;
         }
     };
@@ -42,11 +42,11 @@ fn check(template: minift::Result<Option<ChatTemplate>>, data: &[u8]) -> bool {
         json!([{"type": "function", "function": {"name": "look"}}]),
     );
     if let Err(error) = template.render(&messages, Some(&tools), true) {
-        is_told(&error, data.len());
+        check_error(&error, data.len());
     }
     let text = template.render(&messages, None, false);
     if let Ok(rendered) = template.render_marked(&messages, None) {
-        // A text with the time in it is another one each time.
+        // The output of `strftime_now` changes with time.
         if !data.windows(8).any(|part| part == b"strftime") {
             assert_eq!(rendered.text, text.unwrap());
         }

@@ -1,12 +1,12 @@
-//! What every reader of files is held to, whatever the bytes: for libFuzzer (`fuzz/fuzz_targets`) and
-//! for the short run in the suite (`tests/fuzz_targets.rs`).
+//! The guarantees of the file readers, checked for any bytes: by libFuzzer (`fuzz/fuzz_targets`)
+//! and by a short run in the test suite (`tests/memory/fuzz_targets.rs`).
 //!
-//! Each target says whether it took the bytes for what they should be, and panics where a promise is
-//! broken.
+//! Each target returns whether its input was accepted, and panics if a guarantee is violated.
 
 mod adapter;
 mod comparison;
 mod conversation;
+mod gguf;
 mod model;
 mod page;
 mod records;
@@ -14,22 +14,22 @@ mod small_model;
 mod tokenizer;
 mod training;
 
-/// A reader of bytes.
+/// A fuzz target.
 pub struct Target {
-    /// Its name, and that of the folder of its seeds.
+    /// Name of the target and of its folder of seeds.
     pub name: &'static str,
-    /// Reads bytes; whether they were accepted.
+    /// Runs the target on an input and returns whether it was accepted.
     pub run: fn(&[u8]) -> bool,
-    /// The most memory that reading may take at once, beside [`EACH`] bytes for each of the input.
+    /// Peak memory allowed, in addition to [`MEMORY_PER_BYTE`] for each byte of the input.
     pub memory: usize,
-    /// Changed seeds of a short run.
-    pub changed: usize,
-    /// Seeds that are made rather than kept.
-    pub made: fn() -> Vec<Vec<u8>>,
+    /// Number of mutated seeds in a short run.
+    pub mutations: usize,
+    /// Returns the generated seeds.
+    pub generated: fn() -> Vec<Vec<u8>>,
 }
 
-/// Bytes of memory for each byte of an input.
-pub const EACH: usize = 16;
+/// Memory allowed per byte of an input, in bytes.
+pub const MEMORY_PER_BYTE: usize = 16;
 
 impl Target {
     const fn new(name: &'static str, run: fn(&[u8]) -> bool) -> Self {
@@ -37,58 +37,60 @@ impl Target {
             name,
             run,
             memory: 64 << 20,
-            changed: 5000,
-            made: Vec::new,
+            mutations: 5000,
+            generated: Vec::new,
         }
     }
 
-    /// With seeds that are made.
-    const fn made(self, made: fn() -> Vec<Vec<u8>>) -> Self {
-        Self { made, ..self }
+    /// Sets the generated seeds.
+    const fn generated(self, generated: fn() -> Vec<Vec<u8>>) -> Self {
+        Self { generated, ..self }
     }
 
-    /// With so many MiB of memory.
+    /// Sets the memory limit in MiB.
     const fn memory(self, mib: usize) -> Self {
         let memory = mib << 20;
         Self { memory, ..self }
     }
 
-    /// With fewer changed seeds, where each writes files.
-    const fn changed(self, changed: usize) -> Self {
-        Self { changed, ..self }
+    /// Sets the number of mutated seeds, for targets that write files.
+    const fn mutations(self, mutations: usize) -> Self {
+        Self { mutations, ..self }
     }
 }
 
-/// Every target.
-pub const TARGETS: [Target; 12] = [
+/// All targets.
+pub const TARGETS: [Target; 14] = [
     Target::new("model_config", model::config),
-    Target::new("weights", model::weights).made(model::seeds_of_weights),
+    Target::new("weights", model::weights).generated(model::weights_seeds),
     Target::new("weights_index", model::index),
+    Target::new("gguf", gguf::model).generated(gguf::seeds),
     Target::new("tokenizer", tokenizer::tokenizer),
+    Target::new("tokenizer_files", tokenizer::files),
     Target::new("chat_template", conversation::template).memory(256),
-    Target::new("adapter", adapter::folder).made(adapter::seeds),
-    // Archives and Parquet files may expand to 256 MiB, however small they are.
+    Target::new("adapter", adapter::folder).generated(adapter::seeds),
+    // Archives and Parquet files of any size may expand to 256 MiB.
     Target::new("records", records::file).memory(768),
-    Target::new("checkpoint", training::checkpoint).made(training::seeds_of_checkpoints),
+    Target::new("checkpoint", training::checkpoint).generated(training::checkpoint_seeds),
     Target::new("teacher_states", training::teacher_states)
-        .made(training::seeds_of_states)
-        .changed(1000),
+        .generated(training::states_seeds)
+        .mutations(1000),
     Target::new("recipe", comparison::recipe),
     Target::new("results", comparison::results)
-        .made(comparison::seeds_of_results)
-        .changed(300),
+        .generated(comparison::results_seeds)
+        .mutations(300),
     Target::new("page", page::files)
-        .made(page::seeds)
+        .generated(page::seeds)
         .memory(768),
 ];
 
-/// Looks at an error: it has words, and does not repeat a whole file.
-fn is_told(error: &minift::Error, input: usize) {
-    let text = error.to_string();
-    assert!(!text.is_empty(), "{error:?} says nothing");
+/// Checks an error: it has a message, and the message does not repeat a whole file.
+fn check_error(error: &minift::Error, input: usize) {
+    let text = error.report();
+    assert!(!text.is_empty(), "{error:?} has no message");
     assert!(
         text.len() < 16_384 + 8 * input,
-        "an error of {} bytes",
+        "an error message of {} bytes",
         text.len()
     );
 }

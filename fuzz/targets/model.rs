@@ -1,40 +1,41 @@
-//! A model's configuration, its weights, and the index of weights in parts.
+//! Model configurations, weights, and indexes of sharded weights.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Int, Tensor, TensorData};
-use minift::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles};
+use minift::internals::Decoder;
+use minift::model::{CausalLm, FileBytes, ModelConfig, ModelFiles};
 use pollster::block_on;
 use safetensors::Dtype;
 use serde_json::Value;
 
-use super::is_told;
+use super::check_error;
 use super::small_model::{CONFIG, FOLDER, TOKENIZER, cpu, files, weights as small_weights};
 
-/// Reads bytes as `config.json`. What is accepted is written as it is read, its sizes are small enough
-/// to be multiplied, and a model is made of it only where the weights are of those sizes.
+/// Reads `config.json`. An accepted configuration serializes unchanged, has tensor sizes whose
+/// product does not overflow, and builds a model only if the weights have those sizes.
 pub fn config(data: &[u8]) -> bool {
     let path = Path::new("config.json");
     let config = match ModelConfig::parse(data, path) {
         Ok(config) => config,
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             return false;
         }
     };
     let decoder = &config.decoder;
     let written = serde_json::to_vec(&config.to_json()).unwrap();
-    let again = ModelConfig::parse(&written, path).expect("what is written can be read");
-    assert_eq!(again.decoder, *decoder, "written and read again");
+    let again = ModelConfig::parse(&written, path).expect("serialized output can be read");
+    assert_eq!(again.decoder, *decoder, "round trip");
     for layer in &decoder.layers {
         assert!(layer.attention_scale.is_finite());
-        assert!(layer.heads >= layer.key_heads && layer.window >= 1);
+        assert!(layer.heads >= layer.num_kv_heads && layer.window >= 1);
     }
     let specs = Decoder::new(decoder.clone());
     let specs = specs.parameters();
     let names: BTreeSet<&str> = specs.iter().map(|spec| &*spec.name).collect();
-    assert_eq!(names.len(), specs.len(), "every tensor has its own name");
+    assert_eq!(names.len(), specs.len(), "tensor names are unique");
     for spec in specs {
         let sizes = spec
             .shape
@@ -42,7 +43,7 @@ pub fn config(data: &[u8]) -> bool {
             .try_fold(1_usize, |all, &size| all.checked_mul(size));
         assert!(sizes.is_some_and(|all| all > 0), "{spec:?}");
     }
-    // However large it says that it is, the weights are looked at before anything is made of it.
+    // The weights are checked against the configured sizes before anything is allocated.
     let weights = small_weights(Dtype::F32);
     let found = files(data, TOKENIZER.as_bytes(), &weights);
     match CausalLm::from_files(found.unwrap(), cpu()) {
@@ -51,13 +52,13 @@ pub fn config(data: &[u8]) -> bool {
             let tokens = Tensor::<2, Int>::from_data(tokens, cpu().tensors());
             assert_eq!(model.logits(tokens).dims()[..2], [1, 3]);
         }
-        Err(error) => is_told(&error, data.len()),
+        Err(error) => check_error(&error, data.len()),
     }
     true
 }
 
-/// Reads bytes as `model.safetensors` of the small model. What is accepted is finite, and written as it
-/// is read.
+/// Reads `model.safetensors` of the small model. Accepted weights are finite and serialize
+/// unchanged.
 pub fn weights(data: &[u8]) -> bool {
     let load = |weights: &[u8]| {
         let files = files(CONFIG.as_bytes(), TOKENIZER.as_bytes(), weights);
@@ -66,7 +67,10 @@ pub fn weights(data: &[u8]) -> bool {
     match load(data) {
         Ok(model) => {
             let checked = ModelFiles::check(Path::new(FOLDER), "model.safetensors", data);
-            assert!(checked.is_ok(), "what makes a model is a file of weights");
+            assert!(
+                checked.is_ok(),
+                "accepted weights pass the check of single files"
+            );
             let written = weights_of(&model);
             let values = safetensors::SafeTensors::deserialize(&written).unwrap();
             for (name, view) in values.iter() {
@@ -76,11 +80,11 @@ pub fn weights(data: &[u8]) -> bool {
                 assert!(numbers.all(f32::is_finite), "{name}");
             }
             let again = weights_of(&load(&written).unwrap());
-            assert!(again == written, "written and read again");
+            assert!(again == written, "round trip");
             true
         }
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             false
         }
     }
@@ -94,8 +98,8 @@ fn weights_of(model: &CausalLm) -> Vec<u8> {
     found.unwrap().1
 }
 
-/// Weights in every type, and files that say they are larger than they are.
-pub fn seeds_of_weights() -> Vec<Vec<u8>> {
+/// Weights in every type, and files whose header exceeds their size.
+pub fn weights_seeds() -> Vec<Vec<u8>> {
     let file = |header: &str, data: &[u8]| {
         [
             &(header.len() as u64).to_le_bytes(),
@@ -127,25 +131,25 @@ pub fn seeds_of_weights() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Reads bytes as `model.safetensors.index.json`. Whatever it names, no file is asked for that is not
-/// plainly in the folder, and what is accepted is what it names.
+/// Reads `model.safetensors.index.json`. Only plain file names in the folder are requested, and an
+/// accepted index reads exactly the files that it names.
 pub fn index(data: &[u8]) -> bool {
     const INDEX: &str = "model.safetensors.index.json";
-    let mut asked = Vec::new();
+    let mut requested = Vec::new();
     let found = ModelFiles::collect(PathBuf::from(FOLDER), |name| {
-        asked.push(name.to_string());
+        requested.push(name.to_string());
         let bytes = match name {
             INDEX => data,
-            // Not as a whole, but an index may call a part so.
-            "model.safetensors" if asked.len() < 3 => return Ok(None),
+            // Not the unsharded weights; an index may still name a shard so.
+            "model.safetensors" if requested.len() < 3 => return Ok(None),
             _ => b"{}",
         };
         Ok(Some(FileBytes::InMemory(bytes.to_vec().into())))
     });
-    for name in &asked {
-        let leads_out = |byte: char| matches!(byte, '/' | '\\' | ':' | '\0') || byte.is_control();
+    for name in &requested {
+        let escapes = |byte: char| matches!(byte, '/' | '\\' | ':' | '\0') || byte.is_control();
         assert!(
-            !name.is_empty() && !name.starts_with('.') && !name.contains(leads_out),
+            !name.is_empty() && !name.starts_with('.') && !name.contains(escapes),
             "{name:?}"
         );
     }
@@ -153,24 +157,24 @@ pub fn index(data: &[u8]) -> bool {
     match found {
         Ok(files) => {
             assert!(checked.is_ok());
-            // Strings that nobody looks at may be damaged.
+            // Strings that are not used may be invalid.
             if let Ok(json) = serde_json::from_slice::<Value>(data) {
                 let map = json["weight_map"].as_object().unwrap().values();
                 let named: BTreeSet<&str> = map.map(|name| name.as_str().unwrap()).collect();
                 let read: BTreeSet<&str> = files.weights.iter().map(|(name, _)| &**name).collect();
                 assert_eq!(read, named);
             }
-            // Such parts are no weights, which is told.
+            // These shards are not valid weights.
             let model = CausalLm::from_files(files, cpu());
-            is_told(&model.err().unwrap(), data.len());
+            check_error(&model.err().unwrap(), data.len());
             true
         }
         Err(error) => {
             assert!(
                 checked.is_err(),
-                "all that it names is there, but for what is refused"
+                "every file exists, so only a rejected index fails"
             );
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             false
         }
     }

@@ -1,50 +1,55 @@
-//! The bytes that the page hands over: a dropped folder of a model, texts, settings, a stored
-//! checkpoint. What JavaScript sees of the library adds conversions of values alone.
+//! Files as the page passes them: a dropped model folder, texts, settings, a stored checkpoint. The
+//! JavaScript bindings only add value conversions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use minift::data::{Preparation, ReadOptions, parse_records};
 use minift::model::{CausalLm, FileBytes, ModelFiles};
-use minift::train::{MemoryEstimate, Pace, Run, RunData, TrainSettings, Wanted, budget};
+use minift::text::{Preparation, ReadOptions, parse_records};
+use minift::train::{MemoryEstimate, Pace, Run, RunData, TimeBudget, TrainSettings, budget};
 use pollster::block_on;
 use safetensors::Dtype;
 
 use super::small_model::{CONFIG, TOKENIZER, cpu, model, weights};
-use super::{is_told, training};
+use super::{check_error, training};
 
-/// What comes before the name of each file; its bytes begin after the line.
+/// Precedes the name of each file; its contents start on the next line.
 const BEGIN: &[u8] = b"\n>>> ";
-/// Longest samples, in tokens.
+/// Maximum sample length in tokens.
 const LENGTH: usize = 16;
 
-/// Reads bytes as files, each after a line with its name. The model is checked file by file and then
-/// loaded, texts are made samples of, and with settings a run is set up and goes on from a checkpoint:
-/// each as far as what is before it allows.
+/// Reads files, each after a line with its name. Checks the model file by file and loads it,
+/// tokenizes texts, and, given settings, sets up a run and resumes it from a checkpoint, each as
+/// far as the previous steps succeed.
 pub fn files(data: &[u8]) -> bool {
     let files = split(data);
-    let told = |error: &minift::Error| is_told(error, data.len());
+    let check = |error: &minift::Error| check_error(error, data.len());
     let folder = Path::new("dropped");
-    let mut refused = BTreeSet::new();
+    let mut rejected = BTreeSet::new();
     for (name, bytes) in &files {
         if let Err(error) = ModelFiles::check(folder, name, bytes) {
-            told(&error);
-            refused.insert(name.as_str());
+            check(&error);
+            rejected.insert(name.as_str());
         }
     }
-    let mut asked = BTreeSet::new();
+    let mut requested = BTreeSet::new();
     let found = ModelFiles::collect(folder.to_path_buf(), |name| {
-        asked.insert(name.to_string());
+        requested.insert(name.to_string());
         let bytes = files.get(name);
         Ok(bytes.map(|bytes| FileBytes::InMemory(bytes.to_vec().into())))
     });
     let loaded = found.and_then(|files| CausalLm::from_files(files, cpu()));
     let is_model = loaded.is_ok();
-    let read = asked.iter().find(|name| refused.contains(name.as_str()));
-    assert!(!is_model || read.is_none(), "{read:?} is refused by itself");
+    let read = requested
+        .iter()
+        .find(|name| rejected.contains(name.as_str()));
+    assert!(
+        !is_model || read.is_none(),
+        "{read:?} is rejected on its own"
+    );
     let model = loaded.unwrap_or_else(|error| {
-        told(&error);
+        check(&error);
         model().clone()
     });
     let mut samples = Vec::new();
@@ -58,12 +63,12 @@ pub fn files(data: &[u8]) -> bool {
             Ok(prepared) => {
                 for sample in &prepared.samples {
                     assert!((2..=LENGTH).contains(&sample.len()));
-                    let vocabulary = model.config().decoder.vocabulary;
+                    let vocabulary = model.config().decoder.vocab_size;
                     assert!(sample.tokens().iter().all(|&id| (id as usize) < vocabulary));
                 }
                 samples.extend(prepared.samples);
             }
-            Err(error) => told(&error),
+            Err(error) => check(&error),
         }
     }
     let settings = match files
@@ -85,17 +90,17 @@ pub fn files(data: &[u8]) -> bool {
         match prepared {
             Ok(mut run) => {
                 if let Err(error) = run.restore(bytes, Path::new("the stored checkpoint")) {
-                    told(&error);
+                    check(&error);
                 }
             }
-            Err(error) => told(&error),
+            Err(error) => check(&error),
         }
         training::checkpoint(bytes);
     }
     is_model
 }
 
-/// What the page does between the settings and the first step.
+/// Follows the page from the settings to the first step.
 fn set_up(model: &CausalLm, data: &Arc<RunData>, settings: &TrainSettings) -> minift::Result<Run> {
     settings.validate()?;
     let steps = settings.steps(data.train.len())?;
@@ -106,13 +111,13 @@ fn set_up(model: &CausalLm, data: &Arc<RunData>, settings: &TrainSettings) -> mi
         training_seconds_per_token: 1e-3,
         evaluation_seconds_per_token: 1e-4,
     };
-    let wanted = Wanted {
+    let request = TimeBudget {
         seconds: 60.0,
         trainings: 2,
         epochs: settings.epochs,
         evaluations: 4,
     };
-    let budget = budget(&pace, &wanted, &data.train, &data.domain, &data.general);
+    let budget = budget(&pace, &request, &data.train, &data.domain, &data.general);
     assert!(budget.samples <= data.train.len());
     let run = Run::new(model.clone(), data.clone(), settings.clone())?;
     assert_eq!(run.steps(), steps);
@@ -125,7 +130,7 @@ fn split(data: &[u8]) -> BTreeMap<String, &[u8]> {
         .windows(BEGIN.len())
         .enumerate()
         .filter(|(_, part)| *part == BEGIN);
-    let begins: Vec<usize> = begins.map(|(place, _)| place).collect();
+    let begins: Vec<usize> = begins.map(|(position, _)| position).collect();
     for (number, &begin) in begins.iter().enumerate() {
         let end = begins.get(number + 1).copied().unwrap_or(data.len());
         let file = &data[begin + BEGIN.len()..end];
@@ -139,7 +144,7 @@ fn split(data: &[u8]) -> BTreeMap<String, &[u8]> {
     files
 }
 
-/// A whole folder, one with weights in parts, and texts with settings and a checkpoint.
+/// A complete folder, one with sharded weights, and texts with settings and a checkpoint.
 pub fn seeds() -> Vec<Vec<u8>> {
     let join = |files: &[(&str, &[u8])]| {
         let files = files

@@ -1,29 +1,30 @@
-//! A model of a few hundred weights, to read into and to train.
+//! A model of a few hundred weights, to load files into and to train.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use minift::device::Device;
-use minift::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles};
+use minift::internals::Decoder;
+use minift::model::{CausalLm, FileBytes, ModelConfig, ModelFiles};
 use safetensors::{Dtype, serialize, tensor::TensorView};
 
 pub const CONFIG: &str = include_str!("../seeds/model_config/llama_small.json");
 pub const TOKENIZER: &str = include_str!("../seeds/tokenizer/words_small.json");
 pub const FOLDER: &str = "model";
 
-/// The CPU.
+/// The CPU device, opened once.
 pub fn cpu() -> &'static Device {
     static CPU: OnceLock<Device> = OnceLock::new();
     CPU.get_or_init(Device::cpu)
 }
 
-/// Small numbers, another one at each place.
+/// Returns small distinct values.
 fn numbers(count: usize, salt: usize) -> Vec<f32> {
-    let number = |place: usize| ((place * 37 + salt * 101) % 113) as f32 / 113.0 - 0.5;
+    let number = |index: usize| ((index * 37 + salt * 101) % 113) as f32 / 113.0 - 0.5;
     (0..count).map(number).collect()
 }
 
-/// Its weights, in that type.
+/// Returns its weights in a data type.
 pub fn weights(dtype: Dtype) -> Vec<u8> {
     let config = ModelConfig::parse(CONFIG.as_bytes(), &PathBuf::from("config.json")).unwrap();
     let decoder = Decoder::new(config.decoder);
@@ -49,7 +50,7 @@ pub fn weights(dtype: Dtype) -> Vec<u8> {
     serialize(views, None).unwrap()
 }
 
-/// Files of a model in memory.
+/// Returns model files in memory.
 pub fn files(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> minift::Result<ModelFiles> {
     ModelFiles::collect(PathBuf::from(FOLDER), |name| {
         let bytes = match name {
@@ -62,7 +63,7 @@ pub fn files(config: &[u8], tokenizer: &[u8], weights: &[u8]) -> minift::Result<
     })
 }
 
-/// The model on the CPU.
+/// The model on the CPU, loaded once.
 pub fn model() -> &'static CausalLm {
     static MODEL: OnceLock<CausalLm> = OnceLock::new();
     MODEL.get_or_init(|| {

@@ -1,21 +1,20 @@
-//! What a training goes on from: checkpoints, and the teacher's states.
+//! State that a run resumes from: checkpoints and teacher hidden states.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use minift::Error;
-use minift::data::Sample;
+use minift::text::Sample;
 use minift::train::{Run, RunData, TrainSettings};
 use pollster::block_on;
 use safetensors::SafeTensors;
 use tempfile::TempDir;
 
-use super::is_told;
+use super::check_error;
 use super::small_model::model;
 
-/// A training of two steps.
+/// A run of two steps.
 pub fn run() -> Run {
     static DATA: OnceLock<Arc<RunData>> = OnceLock::new();
     let data = DATA.get_or_init(|| {
@@ -32,28 +31,23 @@ pub fn run() -> Run {
             ..RunData::default()
         })
     });
-    let settings = TrainSettings {
-        epochs: 1,
-        batch_size: 1,
-        ..TrainSettings::default()
-    };
+    let settings = TrainSettings::default().with_epochs(1.0).with_batch_size(1);
     Run::new(model().clone(), data.clone(), settings).unwrap()
 }
 
-/// Trains to the end; a loss that is no number any more is told.
+/// Trains to the end, or to a non-finite loss.
 fn finish(run: &mut Run) {
     loop {
         match block_on(run.next()) {
             Ok(Some(_)) => {}
             Ok(None) => break assert!(run.outcome().is_some()),
-            Err(error @ Error::NonFiniteLoss { .. }) => break is_told(&error, 0),
+            Err(error @ Error::NonFiniteLoss { .. }) => break check_error(&error, 0),
             Err(error) => panic!("{error}"),
         }
     }
 }
 
-/// Reads bytes as a checkpoint. One that is accepted is written as it is read, and the training can go
-/// on from it.
+/// Reads a checkpoint. An accepted checkpoint serializes unchanged, and training resumes from it.
 pub fn checkpoint(data: &[u8]) -> bool {
     let restored = |bytes: &[u8]| {
         let mut run = run();
@@ -63,43 +57,52 @@ pub fn checkpoint(data: &[u8]) -> bool {
     match restored(data) {
         Ok(mut run) => {
             let written = block_on(run.checkpoint()).unwrap();
-            let again = restored(&written).expect("what is written can be read");
+            let again = restored(&written).expect("serialized output can be read");
             assert!(run.steps_done() <= run.steps());
             assert_eq!(again.losses(), run.losses());
             let rewritten = block_on(again.checkpoint()).unwrap();
-            assert!(
-                parts(&rewritten) == parts(&written),
-                "written and read again"
-            );
+            assert!(rewritten == written, "written and read again");
             finish(&mut run);
             true
         }
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             false
         }
     }
 }
 
-/// Metadata and tensors of a checkpoint; the metadata is in no order.
-fn parts(checkpoint: &[u8]) -> (BTreeMap<String, String>, &[u8]) {
-    let (length, header) = SafeTensors::read_metadata(checkpoint).unwrap();
-    let metadata = header.metadata().clone().unwrap().into_iter();
-    (metadata.collect(), &checkpoint[size_of::<u64>() + length..])
+/// Removes the checksum of a checkpoint, as in those of minift 0.1: changes of the others are all refused for
+/// it.
+fn without_checksum(checkpoint: &[u8]) -> Vec<u8> {
+    const CHECKSUM: &str = "crc32";
+    let (length, _) = SafeTensors::read_metadata(checkpoint).unwrap();
+    let (header, values) = checkpoint[size_of::<u64>()..].split_at(length);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    header.as_object_mut().unwrap().remove(CHECKSUM).unwrap();
+    let header = header.to_string().into_bytes();
+    let values = &values[..values.len() - size_of::<u32>()];
+    let length = (header.len() as u64).to_le_bytes();
+    [&length, &*header, values].concat()
 }
 
-/// Checkpoints before, in and after the training.
-pub fn seeds_of_checkpoints() -> Vec<Vec<u8>> {
+/// Checkpoints before, during and after training.
+pub fn checkpoint_seeds() -> Vec<Vec<u8>> {
     let mut run = run();
-    let mut seeds = vec![block_on(run.checkpoint()).unwrap()];
+    let mut checkpoints = vec![block_on(run.checkpoint()).unwrap()];
     while block_on(run.next()).unwrap().is_some() {
-        seeds.push(block_on(run.checkpoint()).unwrap());
+        checkpoints.push(block_on(run.checkpoint()).unwrap());
     }
+    let mut seeds: Vec<Vec<u8>> = checkpoints
+        .iter()
+        .map(|bytes| without_checksum(bytes))
+        .collect();
     seeds.push(beyond_float32(seeds.last().unwrap()));
+    seeds.extend(checkpoints.pop());
     seeds
 }
 
-/// The same with a first loss that is a number in JSON, and none as float32.
+/// Replaces the first loss with a number beyond the range of float32.
 fn beyond_float32(checkpoint: &[u8]) -> Vec<u8> {
     const LOSSES: &[u8] = br#"losses\":["#;
     let mut bytes = checkpoint.to_vec();
@@ -112,7 +115,7 @@ fn beyond_float32(checkpoint: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A folder with the teacher's states of the training, and the file that they are in.
+/// A folder with the teacher hidden states of the run, their file, and its contents.
 fn states() -> &'static (TempDir, PathBuf, Vec<u8>) {
     static STATES: OnceLock<(TempDir, PathBuf, Vec<u8>)> = OnceLock::new();
     STATES.get_or_init(|| {
@@ -131,8 +134,7 @@ fn states() -> &'static (TempDir, PathBuf, Vec<u8>) {
     })
 }
 
-/// Reads bytes as a file of the teacher's states. With one that is accepted the training goes to its
-/// end.
+/// Reads cached teacher hidden states. Training with accepted states completes.
 pub fn teacher_states(data: &[u8]) -> bool {
     let (folder, file, _) = states();
     fs::write(file, data).unwrap();
@@ -144,13 +146,13 @@ pub fn teacher_states(data: &[u8]) -> bool {
             true
         }
         Err(error) => {
-            is_told(&error, data.len());
+            check_error(&error, data.len());
             false
         }
     }
 }
 
-/// The states as they were left.
-pub fn seeds_of_states() -> Vec<Vec<u8>> {
+/// The unmodified states.
+pub fn states_seeds() -> Vec<Vec<u8>> {
     vec![states().2.clone()]
 }

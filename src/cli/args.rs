@@ -1,199 +1,256 @@
-//! The arguments, with their help.
+//! The command-line arguments, with their help.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
-use super::inputs::{ModelArguments, TextArguments};
+use super::bench::BenchArguments;
+use super::chat::ChatArguments;
+use super::export::ExportArguments;
+use super::inputs::TextArguments;
+use super::models::{LoadArguments, ModelArguments};
+use super::sampling::SamplingArguments;
 use super::training::{GeneralText, Percentage, TrainingArguments};
-use crate::bench::Shape;
 use crate::device::DeviceChoice;
-use crate::model::Sampling;
+use crate::model::SaveType;
 
-/// Adapts a small language model to a few hundred texts without making it forget what it knew.
-///
-/// Without a command: adapts the embedded model to the embedded texts by plain finetuning and by
-/// minifinetuning, and compares the two.
+/// Minifinetuning: adapt a small language model to a few hundred texts without forgetting.
 #[derive(Debug, Parser)]
-#[command(name = "minift", version, max_term_width = 100)]
-pub struct Arguments {
+#[command(
+    name = "minift",
+    version,
+    max_term_width = 100,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = "Without a command, minift runs the demo. `minift help <COMMAND>` shows the options of a command."
+)]
+pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Where to compute: auto (a hardware GPU, else the CPU), cpu, gpu or gpu:N
-    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    /// Device: auto (a hardware GPU, otherwise the CPU), cpu, gpu, or gpu:N from `minift devices`
+    #[arg(
+        long,
+        global = true,
+        default_value = "auto",
+        value_name = "DEVICE",
+        help_heading = "Global options"
+    )]
     pub device: DeviceChoice,
-    /// Print JSON objects, one a line, on stdout; text for people goes to stderr
-    #[arg(long, global = true)]
+    /// Print one JSON object per line to stdout, and text to stderr
+    #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
+    /// Print help
+    #[allow(dead_code)] // read by clap
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, help_heading = "Global options")]
+    help: Option<bool>,
+    /// Print version
+    #[allow(dead_code)] // read by clap
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Global options")]
+    version: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Finetune and minifinetune the embedded model on the embedded texts (what runs without a command)
+pub(super) enum Command {
+    /// Compare finetuning and minifinetuning on the embedded model and texts
     Demo(DemoArguments),
-    /// Compare methods, each over its own strength, by a recipe: tables, plots, a report
+    /// Compare methods over their strengths, as described by a recipe
     Compare(CompareArguments),
-    /// Train a model on a text
+    /// Train a model or an adapter on your data
     Train(Box<TrainArguments>),
-    /// Show what a model would see of a text: counts, lengths, samples with what is trained marked
+    /// Inspect how data is tokenized: counts, lengths, samples with the predicted tokens marked
     Data(DataArguments),
-    /// Measure a model's perplexity on a text
+    /// Evaluate the perplexity of a model
     Eval(EvalArguments),
-    /// Let a model continue a prompt
+    /// Generate text from a prompt
     Generate(GenerateArguments),
-    /// Fold an adapter into its model, as a Hugging Face folder of its own
+    /// Talk with a model in the terminal
+    Chat(ChatArguments),
+    /// Merge an adapter into its model
     Merge(MergeArguments),
-    /// List the GPU adapters of this machine
+    /// Export a model or an adapter as a GGUF file, for llama.cpp, Ollama and LM Studio
+    Export(ExportArguments),
+    /// List the available devices
     Devices,
-    /// Check that this machine computes right
+    /// Verify that a device computes correct results
     Doctor(DoctorArguments),
-    /// Measure how fast this machine is: its peak rates, the loss, training steps of three models
+    /// Benchmark a device: peak rates, the loss, and training steps
     Bench(BenchArguments),
 }
 
-#[derive(Clone, Debug, Args)]
-pub struct BenchArguments {
-    /// Model whose steps are measured: 360k (the embedded one), 15m or 135m (random weights); may be
-    /// given several times [default: all]
-    #[arg(long, value_name = "SHAPE")]
-    pub shape: Vec<Shape>,
-    /// Seconds that each figure takes, at least three repetitions whatever that is
-    #[arg(long, value_name = "N", default_value_t = 3.0, value_parser = seconds)]
-    pub seconds: f64,
+impl Command {
+    /// Returns the name on the command line.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "demo",
+            Self::Compare(_) => "compare",
+            Self::Train(_) => "train",
+            Self::Data(_) => "data",
+            Self::Eval(_) => "eval",
+            Self::Generate(_) => "generate",
+            Self::Chat(_) => "chat",
+            Self::Merge(_) => "merge",
+            Self::Export(_) => "export",
+            Self::Devices => "devices",
+            Self::Doctor(_) => "doctor",
+            Self::Bench(_) => "bench",
+        }
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err("expected a whole number from 1 on".to_string()),
-    }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number".to_string())?;
-    match (0.0..=3600.0).contains(&seconds) {
-        true => Ok(seconds),
-        false => Err("expected 0 to 3600".to_string()),
+        _ => Err("expected an integer of at least 1".to_string()),
     }
 }
 
 #[derive(Clone, Debug, Default, Args)]
-pub struct DemoArguments {
-    /// Folder for both models and run.json [default: minift-out, or the first free minift-out-N]
+pub(super) struct DemoArguments {
+    /// Output folder for both models and run.json [default: minift-out, or the next free minift-out-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace the folder if it exists, when the new one is complete
+    /// Replace the output folder if it exists, once the new one is complete
     #[arg(long, requires = "out")]
     pub force: bool,
-    /// Fixes the order of the samples
-    #[arg(long, default_value_t = 0)]
+    /// Random seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,
 }
 
 #[derive(Clone, Debug, Args)]
-pub struct CompareArguments {
-    /// What to compare on what, in TOML [default: recipes/embedded.toml, which is part of the program]
+pub(super) struct CompareArguments {
+    /// Recipe in TOML: models, data, methods and their strengths [default: the built-in
+    /// recipes/embedded.toml]
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
-    /// Folder for results.jsonl, results.csv and report.html; a comparison that was stopped goes on
-    /// where it was
+    /// Output folder for results.jsonl, results.csv and report.html; an interrupted comparison resumes
     #[arg(long, value_name = "DIR", default_value = "minift-comparison")]
     pub out: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that the message names the setting
-pub struct TrainArguments {
+#[command(allow_negative_numbers = true)] // so that the error names the setting
+pub(super) struct TrainArguments {
     #[command(flatten)]
-    pub model: ModelArguments,
-    /// Text of the domain: .txt (samples separated by blank lines), .md, .jsonl, .json, .csv, .tsv
-    /// (each also .gz or .zst), .parquet, a folder of .txt and .md files, or a pattern; several are
-    /// read one after another
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub model: LoadArguments,
+    /// Training data: .txt (texts separated by blank lines), .md, .jsonl, .json, .csv, .tsv, .parquet (each
+    /// also as .gz or .zst), a folder, a glob pattern, - for stdin, or owner/name[:split] on the Hub
+    #[arg(
+        long,
+        value_name = "FILE",
+        required = true,
+        num_args = 1..,
+        help_heading = "Data"
+    )]
     pub data: Vec<PathBuf>,
-    /// Text that measures what the model forgets [default: the embedded tales]
-    #[arg(long, value_name = "FILE")]
-    pub general: Option<PathBuf>,
-    /// Text of the domain that is held out [default: what --samples leaves of --data]
-    #[arg(long, value_name = "FILE")]
-    pub held_out: Option<PathBuf>,
-    /// Folder for the trained model or adapter and run.json
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-    /// Replace the folder if it exists, when the new one is complete, and begin anew where a stopped
-    /// run left a checkpoint
-    #[arg(long)]
-    pub force: bool,
-    /// Train on the first N texts [default: all but a tenth that --seed chooses, or all with
-    /// --held-out]
-    #[arg(long, value_name = "N")]
+    /// Number of training texts, from the start of the data [default: all but a tenth chosen by --seed,
+    /// or all with --held-out]
+    #[arg(long, value_name = "N", help_heading = "Data")]
     pub samples: Option<usize>,
+    /// Held-out data of the domain [default: the texts of --data that are not trained on]
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub held_out: Option<PathBuf>,
+    /// General text to measure forgetting [default: the embedded tales]
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub general: Option<PathBuf>,
     #[command(flatten)]
     pub text: TextArguments,
-    /// Pack several texts into one sample, none of which sees another: less padding
-    #[arg(long)]
+    /// Pack several texts into one sample, without attention between them
+    #[arg(long, help_heading = "Data")]
     pub pack: bool,
     #[command(flatten)]
     pub training: TrainingArguments,
-    /// General text that is mixed into training: a file, or self for text that the untouched model
-    /// writes
-    #[arg(long, value_name = "FILE|self")]
+    /// General text to mix into training: a file, or self for text generated by the base model
+    #[arg(long, value_name = "FILE|self", help_heading = "Method")]
     pub replay: Option<GeneralText>,
-    /// Share of it in every batch [default: 0.25]
-    #[arg(long, value_name = "SHARE", requires = "replay")]
-    pub replay_ratio: Option<f64>,
-    /// Text that says how much each weight matters (with --ewc): a file, or self for text that the
-    /// untouched model writes [default: self]
-    #[arg(long, value_name = "FILE|self", requires = "ewc")]
+    /// General text to estimate the importance of the weights for EWC: a file or self [default: self]
+    #[arg(
+        long,
+        value_name = "FILE|self",
+        requires = "ewc",
+        help_heading = "Method"
+    )]
     pub ewc_text: Option<GeneralText>,
-    /// Find the strongest training that makes the model worse on general text by at most so much:
-    /// the largest tau, or what else sets the method's strength (its own value then does not count,
-    /// but for --lr, which is the largest that is tried)
-    #[arg(long, value_name = "PERCENT")]
+    /// Search for the strongest training that raises the general perplexity by at most PERCENT: the
+    /// largest tau, or the strength of other methods (--lr is then the upper bound)
+    #[arg(long, value_name = "PERCENT", help_heading = "Method")]
     pub max_degeneralization: Option<Percentage>,
-    /// General text by which that is found [default: a fifth of --general, or embedded tales]
-    #[arg(long, value_name = "FILE", requires = "max_degeneralization")]
+    /// General text for that search [default: a fifth of --general, or embedded tales]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "max_degeneralization",
+        help_heading = "Method"
+    )]
     pub validation: Option<PathBuf>,
-    /// Write a checkpoint every N steps; 0 for only at the end and when stopped
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub checkpoint_every: usize,
-    /// Keep the last N checkpoints, OUT.checkpoint and earlier ones as OUT.checkpoint.STEP, also when the
-    /// run is complete [default: the last one until then]
-    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "max_degeneralization")]
-    pub keep_checkpoints: Option<usize>,
-    /// Go on from the checkpoint that a stopped run with the same arguments left, or from another one of
-    /// its checkpoints
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1)]
-    pub resume: Option<Option<PathBuf>>,
-    /// Measure both perplexities every N steps, too; 0 for only before and after
+    /// Evaluate every N steps; 0 evaluates only before and after training
     #[arg(
         long,
         default_value_t = 0,
         value_name = "N",
-        conflicts_with = "max_degeneralization"
+        conflicts_with = "max_degeneralization",
+        help_heading = "Evaluation"
     )]
     pub evaluate_every: usize,
-    /// Write the model as it was when the held-out texts were found easiest, which is also kept as
-    /// OUT.checkpoint.best until then, not as it is at the end
-    #[arg(long, requires = "evaluate_every")]
+    /// Keep the model with the lowest held-out perplexity instead of the last one
+    #[arg(long, requires = "evaluate_every", help_heading = "Evaluation")]
     pub best: bool,
-    /// Give a GPU work for at most so many milliseconds at a time, so that a screen that it draws stays
-    /// responsive
-    #[arg(long, value_name = "MS", value_parser = at_least_one)]
-    pub time_slice: Option<usize>,
-    /// Folder in which the teacher's hidden states are kept from one run to the next, for trainings of
-    /// the same model on the same samples; files in it may be deleted at any time
-    #[arg(long, value_name = "DIR", conflicts_with = "max_degeneralization")]
-    pub teacher_cache: Option<PathBuf>,
-    /// Text to continue before and after training
-    #[arg(long)]
+    /// Prompt to continue before and after training
+    #[arg(long, value_name = "TEXT", help_heading = "Evaluation")]
     pub prompt: Option<String>,
+    /// Output folder for the trained model or adapter and run.json
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out: PathBuf,
+    /// Type of the saved weights [default: that of the model]
+    #[arg(long, value_enum, value_name = "DTYPE", help_heading = "Output")]
+    pub save_type: Option<SaveType>,
+    /// Replace the output folder if it exists, once the new one is complete, and discard checkpoints of
+    /// an interrupted run
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    /// Write a checkpoint every N steps; 0 writes one only at the end and when interrupted
+    #[arg(long, default_value_t = 100, value_name = "N", help_heading = "Output")]
+    pub checkpoint_every: usize,
+    /// Keep the last N checkpoints after training, as OUT.checkpoint and OUT.checkpoint.STEP [default:
+    /// the last one, until training is complete]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        conflicts_with = "max_degeneralization",
+        help_heading = "Output"
+    )]
+    pub keep_checkpoints: Option<usize>,
+    /// Resume an interrupted run with the same arguments, from its last checkpoint or the given one
+    #[arg(
+        long,
+        value_name = "CHECKPOINT",
+        num_args = 0..=1,
+        help_heading = "Output"
+    )]
+    pub resume: Option<Option<PathBuf>>,
+    /// Folder to cache the teacher's hidden states between runs on the same model and samples
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with = "max_degeneralization",
+        help_heading = "Memory and performance"
+    )]
+    pub teacher_cache: Option<PathBuf>,
+    /// Maximum duration of GPU work per submission in milliseconds, to keep the display responsive
+    #[arg(
+        long,
+        value_name = "MS",
+        value_parser = at_least_one,
+        help_heading = "Memory and performance"
+    )]
+    pub time_slice: Option<usize>,
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that the message names the setting
-pub struct DataArguments {
-    /// Text, in any form that train reads
+#[command(allow_negative_numbers = true)] // so that the error names the setting
+pub(super) struct DataArguments {
+    /// Data in any format that `minift train` reads
     #[arg(value_name = "FILE", required = true)]
     pub data: Vec<PathBuf>,
     #[command(flatten)]
@@ -203,83 +260,117 @@ pub struct DataArguments {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that the message names the setting
-pub struct EvalArguments {
+#[command(allow_negative_numbers = true)] // so that the error names the setting
+pub(super) struct EvalArguments {
     #[command(flatten)]
-    pub model: ModelArguments,
-    /// Adapter folder, for that model
-    #[arg(long, value_name = "DIR")]
-    pub adapter: Option<PathBuf>,
-    /// Text, in any form that train reads
-    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    pub model: LoadArguments,
+    /// Adapter folder
+    #[arg(long, alias = "adapter", value_name = "DIR", help_heading = "Model")]
+    pub adapter_dir: Option<PathBuf>,
+    /// Data in any format that `minift train` reads
+    #[arg(
+        long,
+        value_name = "FILE",
+        required = true,
+        num_args = 1..,
+        help_heading = "Data"
+    )]
     pub data: Vec<PathBuf>,
-    /// Use only the first N texts
-    #[arg(long, value_name = "N")]
+    /// Number of texts, from the start of the data [default: all]
+    #[arg(long, value_name = "N", help_heading = "Data")]
     pub samples: Option<usize>,
     #[command(flatten)]
     pub text: TextArguments,
-    /// Samples a batch
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    /// Batch size
+    #[arg(
+        long,
+        default_value_t = 8,
+        value_name = "N",
+        help_heading = "Evaluation"
+    )]
     pub batch_size: usize,
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that the message names the setting
-pub struct GenerateArguments {
+#[command(allow_negative_numbers = true)] // so that the error names the setting
+pub(super) struct GenerateArguments {
     #[command(flatten)]
-    pub model: ModelArguments,
-    /// Adapter folder, for that model
-    #[arg(long, value_name = "DIR")]
-    pub adapter: Option<PathBuf>,
-    /// Text to continue
-    #[arg(long)]
+    pub model: LoadArguments,
+    /// Adapter folder
+    #[arg(long, alias = "adapter", value_name = "DIR", help_heading = "Model")]
+    pub adapter_dir: Option<PathBuf>,
+    /// Prompt
+    #[arg(long, value_name = "TEXT", help_heading = "Generation")]
     pub prompt: String,
-    /// Most tokens to add
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    /// Maximum number of new tokens
+    #[arg(
+        long,
+        default_value_t = 128,
+        value_name = "N",
+        help_heading = "Generation"
+    )]
     pub max_new_tokens: usize,
-    /// Divides the logits; 0 always takes the most likely token
-    #[arg(long, default_value_t = 0.0)]
-    pub temperature: f32,
-    /// Choose among the K most likely tokens; 0 for all
-    #[arg(long, default_value_t = 0, value_name = "K")]
-    pub top_k: usize,
-    /// Choose among the most likely tokens that together reach probability P
-    #[arg(long, default_value_t = 1.0, value_name = "P")]
-    pub top_p: f32,
-    /// Fixes the choices
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Treat the prompt as a message, and answer it by the chat template of the model
+    #[arg(long, help_heading = "Generation")]
+    pub chat: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArguments,
 }
 
 #[derive(Clone, Debug, Args)]
-pub struct MergeArguments {
+pub(super) struct MergeArguments {
     #[command(flatten)]
     pub model: ModelArguments,
-    /// Adapter folder, for that model
-    #[arg(long, value_name = "DIR")]
-    pub adapter: PathBuf,
-    /// Folder for the merged model
-    #[arg(long, value_name = "DIR")]
+    /// Adapter folder
+    #[arg(long, alias = "adapter", value_name = "DIR", help_heading = "Model")]
+    pub adapter_dir: PathBuf,
+    /// Output folder for the merged model
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out: PathBuf,
-    /// Replace the folder if it exists, when the new one is complete
-    #[arg(long)]
+    /// Type of the saved weights [default: that of the model]
+    #[arg(long, value_enum, value_name = "DTYPE", help_heading = "Output")]
+    pub save_type: Option<SaveType>,
+    /// Replace the output folder if it exists, once the new one is complete
+    #[arg(long, help_heading = "Output")]
     pub force: bool,
 }
 
 #[derive(Clone, Debug, Args)]
-pub struct DoctorArguments {
-    /// Check also against the cases of a safetensors file of reference values
+pub(super) struct DoctorArguments {
+    /// Reference values in safetensors format to check in addition
     #[arg(long, value_name = "FILE")]
     pub vectors: Option<PathBuf>,
 }
 
-impl GenerateArguments {
-    pub fn sampling(&self) -> Sampling {
-        Sampling {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            seed: self.seed,
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent_and_old_spellings_parse() {
+        Arguments::command().debug_assert();
+        let line = "minift train --data a.txt --out o --adapter lora --target constant --alpha 0.3 --lora-alpha 8";
+        let Some(Command::Train(train)) =
+            Arguments::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!("{line}");
+        };
+        let options = train.training.options(false).unwrap();
+        assert_eq!(options.target.alpha, Some(0.3));
+        assert_eq!(options.adapter.lora_alpha, Some(8.0));
+        for (line, adapter) in [
+            ("minift eval --data a.txt --adapter-dir a", "a"),
+            ("minift eval --data a.txt --adapter b", "b"),
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            let Some(Command::Eval(eval)) = arguments.command else {
+                panic!("{line}");
+            };
+            assert_eq!(eval.adapter_dir, Some(PathBuf::from(adapter)));
         }
+        let line = "minift train --data a.txt --out o --target constant --alpha 0.2";
+        assert!(Arguments::try_parse_from(line.split(' ')).is_ok());
     }
 }

@@ -1,31 +1,33 @@
-//! `minift data`: what a model would see of a text.
+//! `minift data`: shows how data is tokenized.
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::Ended;
 use super::args::DataArguments;
-use super::output::{Output, thousands};
-use crate::data::{Record, Sample};
+use super::inputs::note_samples;
+use super::output::{Output, counted, thousands};
 use crate::error::Result;
 use crate::model::TextReader;
-use crate::report::DataSummary;
+use crate::text::{EndToken, Record, Sample};
+use crate::train::report::DataSummary;
 
-/// Samples that are shown.
+/// Number of samples shown.
 const SHOWN: usize = 3;
-/// Tokens of each that are shown.
+/// Maximum number of tokens shown per sample.
 const SHOWN_TOKENS: usize = 160;
-/// Bars of the histogram of lengths.
+/// Number of bars of the length histogram.
 const BARS: usize = 10;
-/// Characters of the longest bar.
+/// Width of the longest bar in characters.
 const BAR_WIDTH: usize = 40;
 
-pub fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
+pub(super) fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
     let name = arguments.model.name();
-    let model = TextReader::new(arguments.model.files(output)?)?;
+    let model = arguments.model.reader(output)?;
     let reading = arguments.text.reading(&model)?;
     let (found, origin) = reading.records(&arguments.data, output)?;
     let samples = model.samples(&found.records, &reading.preparation, &origin)?;
+    note_samples(&samples, output);
     let summary = DataSummary::new(&samples, origin);
     let kinds = kinds(&found.records);
     let lengths: Vec<usize> = samples.samples.iter().map(Sample::len).collect();
@@ -38,25 +40,49 @@ pub fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
     line(
         "Samples",
         format!(
-            "{} of up to {} tokens, out of {} texts; {} texts cut, {} with nothing to predict",
+            "{} of up to {} tokens, from {}; {} truncated, {} skipped{}",
             number(summary.samples),
             number(reading.preparation.max_length),
-            number(summary.texts + summary.skipped),
+            counted(summary.texts + summary.skipped, "text"),
             number(summary.truncated),
-            number(summary.skipped)
+            number(summary.skipped),
+            match summary.skipped {
+                0 => String::new(),
+                _ => format!(" ({})", summary.skipped_because()),
+            }
         ),
     );
     line(
         "Tokens",
         format!(
-            "{} in all: {} to predict, {} only given, {} that begin a sample",
+            "{} in total: {} predicted, {} context only, {} at the start of a sample",
             number(tokens),
             number(summary.tokens),
             number(summary.given),
             number(tokens - summary.tokens - summary.given)
         ),
     );
-    output.text("\nTokens a sample");
+    let end = match reading.preparation.end_token {
+        EndToken::Auto => model.end_token(),
+        EndToken::Never => None,
+    };
+    let end_token = end
+        .map(|id| model.tokenizer().decode_all(&[id]))
+        .transpose()?;
+    let is_conversation = |record: &Record| matches!(record, Record::Conversation { .. });
+    if !found.records.iter().all(is_conversation) {
+        line(
+            "End",
+            match (&end_token, reading.preparation.end_token) {
+                (Some(token), _) => format!("{token} after every text that is not truncated"),
+                (None, EndToken::Never) => "no end token after texts, as requested".to_string(),
+                (None, EndToken::Auto) => {
+                    "no end token after texts: the files of the model name none".to_string()
+                }
+            },
+        );
+    }
+    output.text("\nTokens per sample");
     let bars = histogram(&lengths);
     let most = bars.iter().map(|bar| bar.count).max().unwrap_or(1).max(1);
     for bar in &bars {
@@ -72,7 +98,7 @@ pub fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
         .into_iter()
         .map(|index| pieces(&samples.samples[index], &model))
         .collect::<Result<_>>()?;
-    output.text("\nSamples, ⟦what is to be predicted⟧ marked");
+    output.text("\nSamples, with ⟦predicted tokens⟧ marked");
     for pieces in &shown {
         output.text(format!("\n{}", marked(pieces)));
     }
@@ -81,35 +107,38 @@ pub fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
         "text": summary,
         "files": found.files,
         "notes": found.notes,
+        "end_token": end_token,
         "tokens": tokens,
         "lengths": bars,
         "shown": shown,
     }));
-    Ok(Ended::Well)
+    Ok(Ended::Success)
 }
 
-/// How many records there are of each kind.
+/// Counts the records of each kind.
 fn kinds(records: &[Record]) -> String {
     let kind = |record: &Record| match record {
-        Record::Text(_) => "texts",
-        Record::Document(_) => "files, each a text",
-        Record::Completion { .. } => "prompts with completions",
-        Record::Conversation { .. } => "conversations",
+        Record::Text(_) => ("text", "texts"),
+        Record::Document(_) => ("document", "documents"),
+        Record::Completion { .. } => ("prompt with completion", "prompts with completions"),
+        Record::Question { .. } => ("question with answer", "questions with answers"),
+        Record::Conversation { .. } => ("conversation", "conversations"),
     };
-    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let mut counts: Vec<((&str, &str), usize)> = Vec::new();
     for kind in records.iter().map(kind) {
         match counts.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
             None => counts.push((kind, 1)),
         }
     }
-    let counts = counts
-        .iter()
-        .map(|(kind, count)| format!("{} {kind}", thousands(*count as f64)));
+    let counts = counts.iter().map(|((one, many), count)| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{} {many}", thousands(*count as f64)),
+    });
     counts.collect::<Vec<_>>().join(", ")
 }
 
-/// Samples of about the same length.
+/// A bar of the histogram.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Bar {
     least: usize,
@@ -117,7 +146,7 @@ struct Bar {
     count: usize,
 }
 
-/// Lengths in bars of the same width.
+/// Returns a histogram of the lengths.
 fn histogram(lengths: &[usize]) -> Vec<Bar> {
     let least = lengths.iter().min().copied().unwrap_or(0);
     let most = lengths.iter().max().copied().unwrap_or(0);
@@ -136,7 +165,7 @@ fn histogram(lengths: &[usize]) -> Vec<Bar> {
     (least..=most).step_by(width).map(bar).collect()
 }
 
-/// The first of so many, one in the middle, and the last.
+/// Returns the first, the middle and the last index of `count`.
 fn spread(count: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..SHOWN)
         .map(|shown| shown * count.saturating_sub(1) / (SHOWN - 1))
@@ -145,7 +174,7 @@ fn spread(count: usize) -> Vec<usize> {
     places
 }
 
-/// A part of a sample that is predicted as a whole, or only given.
+/// Consecutive tokens of a sample that are either all predicted or all context.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Piece {
     text: String,
@@ -153,10 +182,10 @@ struct Piece {
     tokens: usize,
 }
 
-/// A sample in pieces, or its beginning.
+/// Splits the start of a sample into pieces.
 fn pieces(sample: &Sample, model: &TextReader) -> Result<Vec<Piece>> {
     let shown = sample.len().min(SHOWN_TOKENS);
-    let tokens = sample.tokens()[..shown].iter().zip(sample.predicted());
+    let tokens = sample.tokens()[..shown].iter().zip(sample.loss_mask());
     let tokens: Vec<(u32, bool)> = tokens.map(|(&id, &predicted)| (id, predicted)).collect();
     tokens
         .chunk_by(|a, b| a.1 == b.1)

@@ -1,20 +1,21 @@
-//! The demonstration: the embedded model on the embedded texts, by finetuning and by minifinetuning.
+//! `minift demo`: finetuning and minifinetuning of the embedded model on the embedded texts.
 
 use std::sync::Arc;
 
 use super::args::DemoArguments;
-use super::inputs::{ModelArguments, Reading};
+use super::models::ModelArguments;
 use super::output::Output;
-use super::{Ended, setup, summary};
+use super::{Ended, generate, setup, summary};
 use crate::demo::{DOMAIN_PROMPT, GENERAL_PROMPT, TRAIN_TICKETS};
 use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
-use crate::objective::{DEFAULT_TAU, Objective};
-use crate::report::{DeviceReport, MethodReport, run_json};
+use crate::kernels::distillation::{DEFAULT_TAU, Objective};
+use crate::text::Preparation;
+use crate::train::report::{DeviceReport, MethodReport, run_json};
 use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 
-pub async fn run(
+pub(super) async fn run(
     arguments: &DemoArguments,
     device: DeviceChoice,
     output: &Output,
@@ -27,11 +28,9 @@ pub async fn run(
     let out = folder.place().to_path_buf();
     let device = setup::device(device, output).await?;
     let (model, name) = ModelArguments::default().announced(&device, output)?;
-    let max_length = Reading::to_length(None, model.reader())?
-        .preparation
-        .max_length;
-    let (train, domain) = setup::Set::tickets(&model, max_length)?.split(TRAIN_TICKETS);
-    let (general, _) = setup::Set::tales(&model, max_length)?;
+    let preparation = Preparation::to_length(model.reader().sample_length(None)?);
+    let (train, domain) = setup::Set::tickets(&model, &preparation)?.split(TRAIN_TICKETS);
+    let (general, _) = setup::Set::tales(&model, &preparation)?;
     let sets = setup::Sets {
         pack: false,
         train,
@@ -41,12 +40,12 @@ pub async fn run(
         consolidation: None,
         validation: None,
     };
-    let (data, _, setup) = sets.announce(&model, name, max_length, output);
+    let (data, _, setup) = sets.announce(&model, name, preparation.max_length, output);
     let data = Arc::new(data);
     output.text("");
 
     let prompts = [DOMAIN_PROMPT, GENERAL_PROMPT];
-    let untouched = setup::continuations(&model, &prompts).await?;
+    let base = generate::continuations(&model, &prompts).await?;
     let methods = [
         ("finetuning", "ft", Objective::finetuning()),
         (
@@ -78,21 +77,21 @@ pub async fn run(
         let place = out.join(subfolder).display().to_string();
         let mut report = MethodReport::new(&run, &outcome, place);
         output.object(&report.result);
-        report.continuations = setup::continuations(&trained, &prompts).await?;
+        report.continuations = generate::continuations(&trained, &prompts).await?;
         reports.push(report);
     }
 
-    let json = run_json(&setup, &DeviceReport::new(&device), &untouched, &reports);
+    let json = run_json(&setup, &DeviceReport::new(&device), &base, &reports);
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
     if reports.is_empty() {
-        output.text("stopped before the first method was finished; nothing was written");
+        output.text("interrupted before the first method was finished: nothing was written");
         return Ok(Ended::Cancelled);
     }
     folder.finish()?;
 
     let names = ["FT", "MFT, τ 0.25"];
-    let mut rows: Vec<summary::Row<'_>> = before.into_iter().map(summary::Row::untouched).collect();
-    let mut models = vec![("untouched", untouched.as_slice())];
+    let mut rows: Vec<summary::Row<'_>> = before.into_iter().map(summary::Row::base).collect();
+    let mut models = vec![("base model", base.as_slice())];
     for (name, report) in names.into_iter().zip(&reports) {
         rows.push(summary::Row::trained(name.to_string(), &report.result));
         models.push((name, report.continuations.as_slice()));
@@ -102,13 +101,16 @@ pub async fn run(
         output.text(summary::verdict(&finetuning.result, &minifinetuning.result));
     }
     summary::continuations(output, &models);
-    output.text(format!("\nModels and run.json are in {}", out.display()));
+    output.text(format!(
+        "\nModels and run.json written to {}",
+        out.display()
+    ));
     for (name, report) in names.into_iter().zip(&reports) {
         output.text(format!("{name}: {}", summary::speed(&report.result)));
     }
     Ok(if cancel.is_cancelled() {
         Ended::Cancelled
     } else {
-        Ended::Well
+        Ended::Success
     })
 }

@@ -1,4 +1,4 @@
-//! `minift doctor`: what a person with an unknown GPU runs first, and what a bug report carries.
+//! `minift doctor`: verifies a device; its output belongs into every bug report.
 
 use super::Ended;
 use super::args::DoctorArguments;
@@ -7,7 +7,7 @@ use crate::device::{Device, DeviceChoice};
 use crate::doctor::examine;
 use crate::error::{Error, Result};
 
-pub async fn run(
+pub(super) async fn run(
     arguments: &DoctorArguments,
     choice: DeviceChoice,
     output: &Output,
@@ -24,7 +24,7 @@ pub async fn run(
         let limits = adapter.limits;
         output.text(format!("driver   {}", adapter.driver));
         output.text(format!(
-            "limits   buffer {} B, binding {} B, {} workgroups a dimension, {} invocations and {} B a workgroup",
+            "limits   buffer {} B, binding {} B, {} workgroups per dimension, {} invocations and {} B per workgroup",
             limits.max_buffer_bytes,
             limits.max_binding_bytes,
             limits.max_workgroups,
@@ -53,21 +53,21 @@ pub async fn run(
             check.check,
             check.max_error,
             check.tolerance,
-            if check.ok { "ok" } else { "WRONG" }
+            if check.ok { "ok" } else { "FAILED" }
         ));
     })
     .await?;
-    let wrong = checks.iter().filter(|check| !check.ok).count();
-    if wrong == 0 {
+    let failed = checks.iter().filter(|check| !check.ok).count();
+    if failed == 0 {
         output.text(format!(
-            "\nAll {} checks passed: this device computes right.",
+            "\nAll {} checks passed: this device computes correct results.",
             checks.len()
         ));
-        return Ok(Ended::Well);
+        return Ok(Ended::Success);
     }
     output.text(format!(
-        "\n{wrong} of {} checks did not pass: do not train on this device. Try another driver version \
-         or --device cpu, and report this output.",
+        "\n{failed} of {} checks failed: do not train on this device. Try another driver version or \
+         --device cpu, and report this output.",
         checks.len()
     ));
     Ok(Ended::Failed)

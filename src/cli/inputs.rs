@@ -1,147 +1,94 @@
-//! The arguments that say which model and which text, and what they mean.
+//! The arguments for data, and how it is read.
 
-use std::ops::ControlFlow;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::output::{Output, thousands};
-use crate::data::{
-    LongTexts, Preparation, ReadOptions, Records, TrainOn, paths_in_words, read_all,
-};
-use crate::device::Device;
+use super::downloads;
+use super::output::{Output, counted};
 use crate::error::{Error, Result};
-use crate::hub::{self, HubModel, HubSettings};
-use crate::model::{CausalLm, EMBEDDED_MODEL, ModelFiles, TextReader};
+use crate::hub::HubDataSet;
+use crate::model::TextReader;
+use crate::text::{
+    EndToken, LongTexts, Preparation, ReadOptions, Records, Samples, TrainOn, parse_records,
+    paths_in_words, read_all, read_records, splits_of,
+};
 
-#[derive(Clone, Debug, Default, Args)]
-pub struct ModelArguments {
-    /// Model folder as on the Hugging Face Hub (config.json, model.safetensors, tokenizer.json), or
-    /// the model's name there, owner/name, which fetches it into the Hub's cache [default: the
-    /// embedded model]
-    #[arg(long, value_name = "DIR|NAME")]
-    pub model: Option<PathBuf>,
-    /// Branch, tag or commit of a model that is fetched by its name [default: main]
-    #[arg(long, value_name = "REVISION", requires = "model")]
-    pub revision: Option<String>,
-}
-
-impl ModelArguments {
-    /// The model's files, fetched before if it was named.
-    pub fn files(&self, output: &Output) -> Result<ModelFiles> {
-        match (&self.model, self.named()?) {
-            (None, _) => Ok(ModelFiles::embedded()),
-            (Some(_), Some(named)) => ModelFiles::read(&fetched(&named, output)?),
-            (Some(folder), None) => ModelFiles::read(folder),
-        }
-    }
-
-    /// The model on a device.
-    pub fn load(&self, device: &Device, output: &Output) -> Result<CausalLm> {
-        let model = CausalLm::from_files(self.files(output)?, device)?;
-        Ok(match self.named()? {
-            Some(_) => model.named(&self.name()),
-            None => model,
-        })
-    }
-
-    /// The same, and says which it is: the model and its name for people.
-    pub fn announced(&self, device: &Device, output: &Output) -> Result<(CausalLm, String)> {
-        let model = self.load(device, output)?;
-        let (name, parameters) = (self.name(), thousands(model.parameter_count() as f64));
-        output.text(format!("Model    {name}, {parameters} parameters"));
-        Ok((model, name))
-    }
-
-    /// The model's folder, if it is one.
-    pub fn folder(&self) -> Option<&Path> {
-        self.model.as_deref().filter(|folder| folder.exists())
-    }
-
-    /// The model's name for people.
-    pub fn name(&self) -> String {
-        match &self.model {
-            Some(model) => model.display().to_string(),
-            None => EMBEDDED_MODEL.to_string(),
-        }
-    }
-
-    /// The model on the Hub, where it is one.
-    fn named(&self) -> Result<Option<HubModel>> {
-        match (&self.model, &self.revision) {
-            (Some(model), revision) if HubModel::is_named_by(model) => {
-                HubModel::new(&model.to_string_lossy(), revision.as_deref()).map(Some)
-            }
-            (_, None) => Ok(None),
-            (_, Some(revision)) => {
-                let expected = "none with a model folder";
-                Err(Error::setting("revision", revision, expected))
-            }
-        }
-    }
-}
-
-/// The folder of a model on the Hub, in its cache.
-fn fetched(named: &HubModel, output: &Output) -> Result<PathBuf> {
-    let found = hub::fetch(named, &HubSettings::from_environment()?, |progress| {
-        let title = format!(
-            "fetching {} (file {} of {})",
-            progress.file,
-            progress.files_done + 1,
-            progress.files
-        );
-        let mebibytes = |bytes: u64| (bytes >> 20) as usize;
-        let (done, total) = (mebibytes(progress.bytes), mebibytes(progress.size));
-        output.progress(&title, done, total.max(1), "MiB");
-        ControlFlow::Continue(())
-    })?;
-    output.finish();
-    output.text(format!(
-        "Fetched  {named} at {}, in {}",
-        found.commit,
-        found.folder.display()
-    ));
-    if let Some(reason) = &found.unasked {
-        output.text(format!(
-            "Note     whether there is a newer one is not known: {reason}"
-        ));
-    }
-    Ok(found.folder)
-}
+/// The argument that stands for the standard input.
+const STDIN: &str = "-";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LongTextsArgument {
-    /// Cut, and their rest left out
+pub(super) enum LongTextsArgument {
+    /// Truncate them
     Cut,
-    /// Made several samples
+    /// Split them into several samples
     Windows,
 }
 
 #[derive(Clone, Debug, Args)]
-pub struct TextArguments {
-    /// Column (.csv, .tsv, .parquet) or key (.jsonl, .json) that holds the text [default: text, or
-    /// prompt and completion, or messages, whichever there is]
-    #[arg(long, value_name = "NAME")]
+pub(super) struct TextArguments {
+    /// Column (.csv, .tsv, .parquet) or key (.jsonl, .json) of the text [default: text; without it, the
+    /// columns of a known style, such as messages]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub column: Option<String>,
-    /// Cut samples to N tokens [default: 256, or the model's greatest length if that is less]
-    #[arg(long, value_name = "N")]
+    /// Column or key of the prompts [default: prompt]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "column",
+        help_heading = "Data"
+    )]
+    pub prompt_column: Option<String>,
+    /// Column or key of the completions [default: completion]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "column",
+        help_heading = "Data"
+    )]
+    pub completion_column: Option<String>,
+    /// Column or key of conversations: lists of messages, or such lists as JSON strings
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["column", "prompt_column", "completion_column"],
+        help_heading = "Data"
+    )]
+    pub messages_column: Option<String>,
+    /// Maximum sample length in tokens [default: 256, or the maximum of the model if smaller]
+    #[arg(long, value_name = "N", help_heading = "Data")]
     pub max_length: Option<usize>,
-    /// What becomes of longer texts [default: windows for a .md file and for each file of a folder,
-    /// else cut]
-    #[arg(long, value_enum, value_name = "HOW")]
+    /// Truncate longer texts (cut) or split them into samples (windows) [default: windows for .md files
+    /// and files of a folder, otherwise cut]
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Data")]
     pub long_texts: Option<LongTextsArgument>,
-    /// Tokens that a window repeats of the one before, to be read and not predicted again
-    #[arg(long, value_name = "N")]
+    /// Number of context tokens that a window repeats from the previous one [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
     pub overlap: Option<usize>,
-    /// What counts of prompts with completions and of conversations: answers (completions, and what
-    /// the assistant says) or all
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = TrainOn::Answers)]
+    /// Predicted tokens of prompts with completions and of conversations
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t = TrainOn::Answers,
+        help_heading = "Data"
+    )]
     pub train_on: TrainOn,
+    /// Append the end-of-sequence token to texts and completions that are not truncated
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = EndToken::Auto,
+        help_heading = "Data"
+    )]
+    pub end_token: EndToken,
 }
 
 impl TextArguments {
-    /// How files are read for that model.
-    pub fn reading(&self, model: &TextReader) -> Result<Reading> {
+    /// Returns how files are read for a model.
+    pub(super) fn reading(&self, model: &TextReader) -> Result<TextInput> {
         let long_texts = match (self.long_texts, self.overlap) {
             (None, None) => None,
             (Some(LongTextsArgument::Cut), None) => Some(LongTexts::Cut),
@@ -149,49 +96,81 @@ impl TextArguments {
                 overlap: overlap.unwrap_or(0),
             }),
             (Some(LongTextsArgument::Cut), Some(overlap)) => {
-                let expected = "none with --long-texts cut";
+                let expected = "no value with --long-texts cut";
                 return Err(Error::setting("overlap", overlap, expected));
             }
         };
-        Ok(Reading {
+        Ok(TextInput {
             options: ReadOptions {
                 column: self.column.clone(),
+                prompt_column: self.prompt_column.clone(),
+                completion_column: self.completion_column.clone(),
+                messages_column: self.messages_column.clone(),
+                split: None,
             },
             preparation: Preparation {
                 max_length: model.sample_length(self.max_length)?,
                 long_texts,
                 train_on: self.train_on,
+                end_token: self.end_token,
             },
         })
     }
 }
 
+/// Splits that evaluate a training, in the order of preference.
+pub(super) const HELD_OUT: [&str; 2] = ["validation", "test"];
+
+/// The first of these splits that a folder has.
+pub(super) fn find_split(path: &Path, preferred: &[&str]) -> Result<Option<String>> {
+    let splits = splits_of(path)?;
+    let has = |name: &&&str| splits.iter().any(|split| split == **name);
+    Ok(preferred.iter().find(has).map(ToString::to_string))
+}
+
 /// How files become samples.
-pub struct Reading {
+pub(super) struct TextInput {
     pub options: ReadOptions,
     pub preparation: Preparation,
 }
 
-impl Reading {
-    /// The same for text that is not the domain's: a column that was named is not there.
-    pub fn of_general(&self) -> Self {
+impl TextInput {
+    /// Returns the same for general text, which does not have the named column.
+    pub(super) fn of_general(&self) -> Self {
+        self.with(ReadOptions::default())
+    }
+
+    /// Returns the same with other options for reading.
+    pub(super) fn with(&self, options: ReadOptions) -> Self {
         Self {
-            options: ReadOptions::default(),
+            options,
             preparation: self.preparation,
         }
     }
 
-    /// The usual way.
-    pub fn to_length(length: Option<usize>, model: &TextReader) -> Result<Self> {
+    /// Returns the defaults for a maximum length.
+    pub(super) fn to_length(length: Option<usize>, model: &TextReader) -> Result<Self> {
         Ok(Self {
             options: ReadOptions::default(),
             preparation: Preparation::to_length(model.sample_length(length)?),
         })
     }
 
-    /// Reads files, says what of them is not used, and says where the records came from.
-    pub fn records(&self, paths: &[PathBuf], output: &Output) -> Result<(Records, String)> {
-        let found = read_all(paths, &self.options)?;
+    /// Returns the same for the first of these splits that a folder has, if any.
+    pub(super) fn of_split(&self, path: &Path, preferred: &[&str]) -> Result<Self> {
+        let mut options = self.options.clone();
+        if let Some(split) = find_split(path, preferred)? {
+            options.split = Some(split);
+        }
+        Ok(self.with(options))
+    }
+
+    /// Reads files, prints notes about them, and returns the records with their origin.
+    pub(super) fn records(&self, paths: &[PathBuf], output: &Output) -> Result<(Records, String)> {
+        let mut found = Records::default();
+        for path in paths {
+            found.append(self.read(path, output)?);
+        }
         for note in &found.notes {
             output.text(format!("Note     {note}"));
         }
@@ -202,5 +181,46 @@ impl Reading {
             files => format!(" ({files} files)"),
         };
         Ok((found, format!("{origin}{files}")))
+    }
+
+    /// Reads a path, the standard input, or a data set on the Hub.
+    fn read(&self, path: &Path, output: &Output) -> Result<Records> {
+        if path == Path::new(STDIN) {
+            let name = Path::new("stdin");
+            let mut bytes = Vec::new();
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map_err(Error::io("read", name))?;
+            return parse_records(&bytes, name, &self.options);
+        }
+        match HubDataSet::named_by(path) {
+            Some(named) => read_all(&downloads::data(&named, output)?, &self.options),
+            None => read_records(path, &self.options),
+        }
+    }
+}
+
+/// Notes what a person may not expect of samples: the cost of windows that overlap by more than half,
+/// reasoning that is not trained, and questions that are not rendered as a conversation.
+pub(super) fn note_samples(samples: &Samples, output: &Output) {
+    if samples.without_template > 0 {
+        output.text(format!(
+            "Note     the model has no chat template: {} with answers become plain text",
+            counted(samples.without_template, "question")
+        ));
+    }
+    if samples.without_reasoning > 0 {
+        output.text(format!(
+            "Note     the chat template drops the reasoning of {}: the model does not see it",
+            counted(samples.without_reasoning, "answer")
+        ));
+    }
+    if samples.has_high_repetition() {
+        output.text(format!(
+            "Note     overlapping windows process every token {:.1} times: training and evaluation take \
+             that much longer than with a small --overlap",
+            samples.repetition()
+        ));
     }
 }

@@ -1,20 +1,31 @@
-//! The command line: arguments to a run, events to a terminal.
+//! The command line: from arguments to a run, from events to the terminal.
 
 mod args;
 mod bench;
+mod chat;
 mod compare;
 mod data;
 mod demo;
+mod devices;
 mod doctor;
+mod downloads;
+mod eval;
+mod export;
+mod flags;
+mod generate;
 mod inputs;
 mod memory;
+mod merge;
+mod models;
 mod output;
+mod samples;
+mod sampling;
+mod search;
 mod setup;
-mod small;
 mod summary;
 mod train;
+mod trained;
 mod training;
-mod within;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,46 +35,49 @@ use clap::Parser;
 use crate::error::Result;
 use crate::train::Cancel;
 use args::{Arguments, Command};
+pub use bench::allocator;
 use output::Output;
 
-/// How a command ended, if not by an error.
+/// The default log filter. Most warnings of the library are printed by the commands in their own form.
+const LOG_FILTER: &str = "error,minift::train::checkpoint=warn";
+
+/// How a command ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// All is well.
-    Well,
-    /// A check did not pass.
+    Success,
+    /// A check failed.
     Failed,
-    /// Somebody pressed Ctrl-C.
+    /// Interrupted by Ctrl-C.
     Cancelled,
 }
 
-/// Runs the program on the process's arguments.
+/// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     memory::keep_freed_memory();
     quiet_mesa();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOG_FILTER)).init();
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
+    let command = arguments.command.as_ref().map_or("demo", Command::name);
     let ended = pollster::block_on(run(arguments, &output));
     match ended.and_then(|ended| output.failure().map_or(Ok(ended), Err)) {
-        Ok(Ended::Well) => ExitCode::SUCCESS,
+        Ok(Ended::Success) => ExitCode::SUCCESS,
         Ok(Ended::Failed) => ExitCode::FAILURE,
         // 128 + SIGINT, as shells report it.
         Ok(Ended::Cancelled) => ExitCode::from(130),
         Err(error) => {
-            output.error(&error);
+            output.error(&flags::message(&error, command));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Mesa's layer that orders GPUs asks the desktop which is its own, and complains on stderr where
-/// there is no desktop. There it has nothing to order by and can stay away.
+/// Turns off Mesa's device-select layer where there is no desktop: it would print an error to stderr.
 fn quiet_mesa() {
     const LAYER_OFF: &str = "NODEVICE_SELECT";
     let without = |name: &str| std::env::var_os(name).is_none();
     if cfg!(target_os = "linux") && without("XDG_RUNTIME_DIR") && without(LAYER_OFF) {
-        // SAFETY: the first thing that the program does; no other thread reads the environment yet.
+        // SAFETY: called first, before any other thread exists.
         unsafe { std::env::set_var(LAYER_OFF, "1") };
     }
 }
@@ -76,34 +90,36 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Compare(compare)) => compare::run(&compare, device, output, &cancel()).await,
         Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
         Some(Command::Data(data)) => data::run(&data, output),
-        Some(Command::Eval(eval)) => small::eval(&eval, device, output).await,
-        Some(Command::Generate(generate)) => small::generate(&generate, device, output).await,
-        Some(Command::Merge(merge)) => small::merge(&merge, device, output).await,
-        Some(Command::Devices) => small::devices(output).await,
+        Some(Command::Eval(eval)) => eval::run(&eval, device, output).await,
+        Some(Command::Generate(generate)) => generate::run(&generate, device, output).await,
+        Some(Command::Chat(chat)) => chat::run(&chat, device, output).await,
+        Some(Command::Merge(merge)) => merge::run(&merge, device, output).await,
+        Some(Command::Export(export)) => export::run(&export, device, output).await,
+        Some(Command::Devices) => devices::run(output).await,
         Some(Command::Doctor(doctor)) => doctor::run(&doctor, device, output).await,
         Some(Command::Bench(arguments)) => bench::run(&arguments, device, output).await,
     }
 }
 
-/// Signals within this time are one: `timeout` and schedulers send theirs to a program and to its group.
+/// Signals within this time count as one: `timeout` and schedulers signal both a process and its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// A flag that Ctrl-C sets; a second one ends the program at once.
+/// Returns a flag that is set by Ctrl-C; a second Ctrl-C exits immediately.
 fn cancel() -> Cancel {
     let cancel = Cancel::default();
-    let asked = cancel.clone();
+    let requested = cancel.clone();
     let mut first: Option<Instant> = None;
     let handler = move || match first {
         Some(first) if first.elapsed() < ONE_SIGNAL => {}
         Some(_) => std::process::exit(130),
         None => {
             first = Some(Instant::now());
-            asked.cancel();
-            output::stderr("\nstopping at the next step (Ctrl-C again ends at once)");
+            requested.cancel();
+            output::stderr("\nstopping after this step (press Ctrl-C again to exit immediately)");
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        log::warn!("Ctrl-C will end the program at once: {error}");
+        log::warn!("Ctrl-C will exit immediately: {error}");
     }
     cancel
 }

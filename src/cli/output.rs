@@ -1,4 +1,4 @@
-//! To people or to programs: text and progress bars, or JSON lines.
+//! Terminal output: text and progress bars, or JSON lines.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -12,27 +12,27 @@ use serde_json::json;
 use crate::error::Error;
 use crate::train::{Event, Moment};
 
-/// Where a command's output goes.
-pub struct Output {
+/// The output of a command.
+pub(super) struct Output {
     json: bool,
-    progress: RefCell<Option<Progress>>,
-    /// Why stdout could not be written to, if so.
+    progress: RefCell<Option<ProgressLine>>,
+    /// The first error of writing to stdout.
     failure: RefCell<Option<std::io::Error>>,
 }
 
-/// A piece of long work.
-struct Progress {
+/// A running progress bar.
+struct ProgressLine {
     title: String,
     bar: Option<ProgressBar>,
-    /// Without a terminal: when a line was last printed.
+    /// Without a terminal: the time of the last printed line.
     printed: Option<Instant>,
 }
 
-/// Between lines of progress where there is no terminal.
+/// Interval of progress lines without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Output {
-    pub fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool) -> Self {
         Self {
             json,
             progress: RefCell::new(None),
@@ -40,8 +40,8 @@ impl Output {
         }
     }
 
-    /// The error, if anything could not be written to stdout.
-    pub fn failure(&self) -> Option<Error> {
+    /// Returns the first error of writing to stdout.
+    pub(super) fn failure(&self) -> Option<Error> {
         let source = self.failure.borrow_mut().take()?;
         Some(Error::io("write to", "standard output")(source))
     }
@@ -52,7 +52,7 @@ impl Output {
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
         match written {
-            // A reader that went away, such as `head`, is no reason to fail.
+            // A closed pipe, as with `head`, is not an error.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
                 self.failure.borrow_mut().get_or_insert(error);
             }
@@ -60,8 +60,8 @@ impl Output {
         }
     }
 
-    /// Text for people: on stdout, or on stderr where stdout is for programs.
-    pub fn text(&self, text: impl Display) {
+    /// Prints a line of text: to stdout, or to stderr with `--json`.
+    pub(super) fn text(&self, text: impl Display) {
         if self.json {
             stderr(text);
         } else {
@@ -69,43 +69,43 @@ impl Output {
         }
     }
 
-    /// A piece of a line for people, shown at once.
-    pub fn piece(&self, text: &str) {
+    /// Prints a part of a line immediately, unless with `--json`.
+    pub(super) fn piece(&self, text: &str) {
         if !self.json {
             self.stdout(text);
         }
     }
 
-    /// An object for programs.
-    pub fn object(&self, object: &impl Serialize) {
+    /// Prints a JSON object with `--json`.
+    pub(super) fn object(&self, object: &impl Serialize) {
         if self.json {
             match serde_json::to_string(object) {
                 Ok(line) => self.stdout(&format!("{line}\n")),
-                Err(error) => log::error!("an object could not be written as JSON: {error}"),
+                Err(error) => log::error!("cannot serialize the output as JSON: {error}"),
             }
         }
     }
 
-    pub fn error(&self, error: &Error) {
+    pub(super) fn error(&self, message: &str) {
         self.finish();
-        self.object(&json!({ "event": "error", "message": error.to_string() }));
-        stderr(format_args!("error: {error}"));
+        self.object(&json!({ "event": "error", "message": message }));
+        stderr(format_args!("error: {message}"));
     }
 
-    /// Progress of a run, and its events for programs.
-    pub fn event(&self, method: &str, event: &Event) {
+    /// Prints an event of a run: as progress, and as a JSON object.
+    pub(super) fn event(&self, method: &str, event: &Event) {
         self.object(event);
         self.show(method, event, Self::finish);
     }
 
-    /// Progress of one run among many, on a terminal only: nothing of it stays.
-    pub fn glimpse(&self, method: &str, event: &Event) {
+    /// Shows the progress of one run among many, on a terminal only, and clears it at the end.
+    pub(super) fn glimpse(&self, method: &str, event: &Event) {
         if std::io::stderr().is_terminal() {
             self.show(method, event, Self::clear);
         }
     }
 
-    /// Shows an event; `end` is done with the progress of what it ends.
+    /// Shows an event; `end` is called when it completes the progress.
     fn show(&self, method: &str, event: &Event, end: fn(&Self)) {
         match event {
             Event::Evaluating {
@@ -114,20 +114,20 @@ impl Output {
                 total,
             } => {
                 let title = match moment {
-                    Moment::Before => "measuring the untouched model".to_string(),
-                    Moment::During => format!("measuring in the middle of {method}"),
-                    Moment::After => format!("measuring after {method}"),
+                    Moment::Before => "evaluating before training".to_string(),
+                    Moment::During => format!("evaluating {method}"),
+                    Moment::After => format!("evaluating after {method}"),
                 };
                 self.progress(&title, *done, *total, "");
             }
             Event::Evaluated { .. } => {
-                if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow().as_ref() {
+                if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow().as_ref() {
                     bar.set_position(bar.length().unwrap_or_default());
                 }
                 end(self);
             }
             Event::Consolidating { done, total } => {
-                self.progress("what matters for general text", *done, *total, "");
+                self.progress("estimating EWC importance", *done, *total, "");
                 if done == total {
                     end(self);
                 }
@@ -155,11 +155,11 @@ impl Output {
         }
     }
 
-    /// Progress of a piece of long work.
-    pub fn progress(&self, title: &str, done: usize, total: usize, message: &str) {
+    /// Shows progress.
+    pub(super) fn progress(&self, title: &str, done: usize, total: usize, message: &str) {
         let mut slot = self.progress.borrow_mut();
         if slot.as_ref().is_none_or(|progress| progress.title != title) {
-            *slot = Some(Progress {
+            *slot = Some(ProgressLine {
                 title: title.to_string(),
                 bar: std::io::stderr().is_terminal().then(|| bar(title, total)),
                 printed: None,
@@ -181,23 +181,23 @@ impl Output {
         }
     }
 
-    /// Ends the progress of what was going on and leaves nothing of it.
-    pub fn clear(&self) {
-        if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
+    /// Ends the current progress and removes it from the terminal.
+    pub(super) fn clear(&self) {
+        if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
             bar.finish_and_clear();
         }
     }
 
-    /// Ends the progress of what was going on.
-    pub fn finish(&self) {
-        if let Some(Progress { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
+    /// Ends the current progress and leaves it on the terminal.
+    pub(super) fn finish(&self) {
+        if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
             bar.abandon();
         }
     }
 }
 
-/// A line on stderr. Nobody who reads it is no reason to end a training.
-pub fn stderr(line: impl Display) {
+/// Prints a line to stderr. A failure is ignored: a closed stderr must not end a training.
+pub(super) fn stderr(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -210,8 +210,8 @@ fn bar(title: &str, total: usize) -> ProgressBar {
     bar
 }
 
-/// A whole number with commas: 12,345.
-pub fn thousands(number: f64) -> String {
+/// Formats an integer with commas: 12,345.
+pub(super) fn thousands(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -227,9 +227,22 @@ pub fn thousands(number: f64) -> String {
     }
 }
 
+/// Formats a count with its noun: 1 sample, 12,345 samples.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(count as f64))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{counted, thousands};
+
+    #[test]
+    fn counts_have_a_plural() {
+        assert_eq!(counted(1, "file"), "1 file");
+        assert_eq!(counted(0, "file"), "0 files");
+        assert_eq!(counted(1200, "file"), "1,200 files");
+    }
 
     #[test]
     fn numbers_get_commas() {

@@ -1,46 +1,39 @@
-//! What several commands begin with: model, lengths, samples, output folder.
+//! Setup shared by several commands: device, data sets, memory estimate, output folder.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::inputs::Reading;
-use super::output::{Output, thousands};
-use crate::data::{Sample, Samples, packed};
+use super::inputs::{TextInput, note_samples};
+use super::output::{Output, counted, thousands};
 use crate::demo;
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::files::FolderWriter;
-use crate::model::{CausalLm, Sampling};
-use crate::report::{Continuation, DataSummary, Setup};
-use crate::train::{MemoryEstimate, RunData, TrainSettings};
+use crate::model::CausalLm;
+use crate::text::{Preparation, Sample, Samples, packed};
+use crate::train::report::{DataSummary, Setup};
+use crate::train::{MemoryEstimate, MemorySaving, RunData, TrainSettings, common};
 
-/// Tokens of a continuation that is shown after a run.
-const CONTINUATION_TOKENS: usize = 40;
-
-/// Opens the device and says which and why.
-pub async fn device(choice: DeviceChoice, output: &Output) -> Result<Device> {
+/// Opens the device and prints it.
+pub(super) async fn device(choice: DeviceChoice, output: &Output) -> Result<Device> {
     let device = Device::open(choice).await?;
     output.text(format!("Device   {}: {}", device.name(), device.reason()));
     Ok(device)
 }
 
-/// The model with an adapter, if one is given.
-pub fn adapted(model: CausalLm, folder: Option<&Path>) -> Result<CausalLm> {
-    match folder {
-        Some(folder) => model.load_adapter(folder),
-        None => Ok(model),
-    }
-}
-
-/// Samples with where they came from.
-pub struct Set {
+/// Samples and their origin.
+pub(super) struct Set {
     pub samples: Samples,
     pub origin: String,
 }
 
 impl Set {
-    /// The samples of a file, a folder or a pattern.
-    pub fn read(path: &Path, model: &CausalLm, reading: &Reading, output: &Output) -> Result<Self> {
+    /// Reads the samples of a file, folder or pattern.
+    pub(super) fn read(
+        path: &Path,
+        model: &CausalLm,
+        reading: &TextInput,
+        output: &Output,
+    ) -> Result<Self> {
         Self::read_all(
             std::slice::from_ref(&path.to_path_buf()),
             model,
@@ -49,72 +42,73 @@ impl Set {
         )
     }
 
-    /// The samples of several of them.
-    pub fn read_all(
+    /// Reads the samples of several files, folders or patterns.
+    pub(super) fn read_all(
         paths: &[PathBuf],
         model: &CausalLm,
-        reading: &Reading,
+        reading: &TextInput,
         output: &Output,
     ) -> Result<Self> {
         let (found, origin) = reading.records(paths, output)?;
-        Ok(Self {
-            samples: model
-                .reader()
-                .samples(&found.records, &reading.preparation, &origin)?,
-            origin,
-        })
-    }
-
-    /// The samples of texts.
-    pub fn new(
-        texts: &[String],
-        model: &CausalLm,
-        max_length: usize,
-        origin: String,
-    ) -> Result<Self> {
-        let samples = Samples::tokenize(texts, model.tokenizer(), max_length, &origin)?;
+        let samples = model
+            .reader()
+            .samples(&found.records, &reading.preparation, &origin)?;
+        note_samples(&samples, output);
         Ok(Self { samples, origin })
     }
 
-    /// The embedded tickets.
-    pub fn tickets(model: &CausalLm, max_length: usize) -> Result<Self> {
-        let origin = demo::TICKETS_ORIGIN.to_string();
-        Self::new(&demo::tickets()?, model, max_length, origin)
+    /// Tokenizes texts.
+    pub(super) fn new(
+        texts: &[String],
+        model: &CausalLm,
+        preparation: &Preparation,
+        origin: String,
+    ) -> Result<Self> {
+        let samples = model
+            .reader()
+            .samples_of_texts(texts, preparation, &origin)?;
+        Ok(Self { samples, origin })
     }
 
-    /// The embedded tales that measure what is forgotten, and those that are for choosing.
-    pub fn tales(model: &CausalLm, max_length: usize) -> Result<(Self, Self)> {
+    /// Returns the embedded tickets.
+    pub(super) fn tickets(model: &CausalLm, preparation: &Preparation) -> Result<Self> {
+        let origin = demo::TICKETS_ORIGIN.to_string();
+        Self::new(&demo::tickets()?, model, preparation, origin)
+    }
+
+    /// Returns the embedded tales for evaluation and those for validation.
+    pub(super) fn tales(model: &CausalLm, preparation: &Preparation) -> Result<(Self, Self)> {
         let origin = demo::TALES_ORIGIN.to_string();
-        let tales = Self::new(&demo::tales()?, model, max_length, origin)?;
+        let tales = Self::new(&demo::tales()?, model, preparation, origin)?;
         Ok(tales.split(demo::GENERAL_TALES))
     }
 
-    /// Texts that the model writes by itself.
-    pub async fn written(
+    /// Generates texts with the model.
+    pub(super) async fn written(
         model: &CausalLm,
         count: usize,
         max_length: usize,
         seed: u64,
         output: &Output,
     ) -> Result<Self> {
-        let progress = |done| output.progress("the untouched model writes", done, count, "");
+        let progress = |done| output.progress("generating text", done, count, "");
         let samples = model
             .sample_texts(count, max_length, seed, progress)
             .await?;
         output.finish();
         Ok(Self {
             samples: Samples::whole(samples),
-            origin: "written by the untouched model".to_string(),
+            origin: "generated by the base model".to_string(),
         })
     }
 
-    /// Texts that it has.
-    pub fn len(&self) -> usize {
+    /// Returns the number of texts.
+    pub(super) fn len(&self) -> usize {
         self.samples.texts.len()
     }
 
-    /// So many texts that a seed chooses as a set of their own, after the others.
-    pub fn draw(mut self, count: usize, seed: u64) -> (Self, Self) {
+    /// Splits off `count` random texts, returned second.
+    pub(super) fn draw(mut self, count: usize, seed: u64) -> (Self, Self) {
         let drawn = Self {
             samples: self.samples.draw(count, seed),
             origin: self.origin.clone(),
@@ -122,8 +116,8 @@ impl Set {
         (self, drawn)
     }
 
-    /// The first `count` texts, and the others as a set of their own.
-    pub fn split(mut self, count: usize) -> (Self, Self) {
+    /// Splits after the first `count` texts.
+    pub(super) fn split(mut self, count: usize) -> (Self, Self) {
         let rest = Self {
             samples: self.samples.split_off(count),
             origin: self.origin.clone(),
@@ -131,14 +125,14 @@ impl Set {
         (self, rest)
     }
 
-    pub fn summary(&self) -> DataSummary {
+    pub(super) fn summary(&self) -> DataSummary {
         DataSummary::new(&self.samples, self.origin.clone())
     }
 }
 
-/// The sets of a run.
-pub struct Sets {
-    /// Whether what is trained on is packed.
+/// The data sets of a run.
+pub(super) struct Sets {
+    /// Whether training samples are packed.
     pub pack: bool,
     pub train: Set,
     pub domain: Set,
@@ -149,8 +143,8 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Says what they are, and makes them a run's data, the validation set, and a description.
-    pub fn announce(
+    /// Prints the sets and returns them as the data of a run, the validation set and a description.
+    pub(super) fn announce(
         self,
         model: &CausalLm,
         name: String,
@@ -167,7 +161,7 @@ impl Sets {
             validation,
         } = self;
         let optional = |set: &Option<Set>| set.as_ref().map(Set::summary);
-        let setup = Setup {
+        let mut setup = Setup {
             model: name,
             parameters: model.parameter_count(),
             max_length,
@@ -177,6 +171,7 @@ impl Sets {
             replay: optional(&replay),
             consolidation: optional(&consolidation),
             validation: optional(&validation),
+            general_in_training: 0,
         };
         let described = [
             ("Train", Some(&setup.train)),
@@ -184,7 +179,7 @@ impl Sets {
             ("General", Some(&setup.general)),
             ("Replay", setup.replay.as_ref()),
             ("EWC", setup.consolidation.as_ref()),
-            ("Choosing", setup.validation.as_ref()),
+            ("Validate", setup.validation.as_ref()),
         ];
         for (title, summary) in described {
             if let Some(summary) = summary {
@@ -199,84 +194,96 @@ impl Sets {
             replay: samples(replay),
             consolidation: samples(consolidation),
         };
+        setup.general_in_training = data.general_in_training();
         let validation = samples(validation);
-        for (a, b, what) in [
+        for (a, b, names) in [
             (
                 &data.replay,
                 &data.general,
-                "measure what is forgotten and are replayed",
+                ["general set", "replayed text"],
             ),
             (
                 &data.consolidation,
                 &data.general,
-                "measure what is forgotten and are used by EWC",
+                ["general set", "text of EWC"],
             ),
             (
                 &data.replay,
                 &validation,
-                "are for choosing and are replayed",
+                ["validation set", "replayed text"],
             ),
             (
                 &validation,
                 &data.general,
-                "are for choosing and measure what is forgotten",
+                ["validation set", "general set"],
             ),
-            (&data.train, &data.domain, "are trained on and held out"),
+            (&data.train, &data.domain, ["training set", "held-out set"]),
         ] {
-            let known: HashSet<&Sample> = a.iter().collect();
-            let both = b.iter().filter(|sample| known.contains(sample)).count();
+            let both = common(a, b);
             if both > 0 {
+                let [first, second] = names;
                 output.text(format!(
-                    "Note     {both} samples {what}: what comes out will look better than it is"
+                    "Warning  the {first} and the {second} have {} in common: the results will look \
+                     better than they are",
+                    counted(both, "sample")
                 ));
             }
+        }
+        if setup.general_in_training > 0 {
+            output.text(format!(
+                "Warning  the training set and the general set have {} in common: nothing can be said about \
+                 forgetting",
+                counted(setup.general_in_training, "sample")
+            ));
         }
         if pack {
             for samples in [&mut data.train, &mut data.replay] {
                 *samples = packed(samples, max_length);
             }
             output.text(format!(
-                "Packed   into {} samples of up to {max_length} tokens",
-                thousands(data.train.len() as f64)
+                "Packed   into {} of up to {max_length} tokens",
+                counted(data.train.len(), "sample")
             ));
         }
         (data, validation, setup)
     }
 }
 
-/// A line about a set of samples.
-pub fn describe(output: &Output, title: &str, summary: &DataSummary) {
+/// Prints a line about a data set.
+pub(super) fn describe(output: &Output, title: &str, summary: &DataSummary) {
     let number = |number: usize| thousands(number as f64);
     let mut line = format!(
-        "{title:<8} {} samples, {} tokens to predict: {}",
-        number(summary.samples),
-        number(summary.tokens),
+        "{title:<8} {}, {}: {}",
+        counted(summary.samples, "sample"),
+        counted(summary.tokens, "predicted token"),
         summary.origin
     );
-    let more = [
-        (summary.given, "tokens only given"),
-        (
-            if summary.samples > summary.texts {
-                summary.texts
-            } else {
-                0
-            },
-            "texts in windows",
-        ),
-        (
-            summary.truncated,
-            "cut to length (--long-texts windows keeps their rest)",
-        ),
-        (summary.skipped, "with nothing to predict, skipped"),
-    ];
-    for (count, what) in more.into_iter().filter(|&(count, _)| count > 0) {
-        line.push_str(&format!("; {} {what}", number(count)));
+    if summary.given > 0 {
+        line.push_str(&format!("; {}", counted(summary.given, "context token")));
+    }
+    if summary.samples > summary.texts {
+        let texts = counted(summary.texts, "text");
+        line.push_str(&format!("; {texts} split into windows"));
+    }
+    if summary.truncated > 0 {
+        let (count, hint) = (
+            number(summary.truncated),
+            "--long-texts windows keeps the rest",
+        );
+        line.push_str(&format!("; {count} truncated ({hint})"));
+    }
+    if summary.skipped > 0 {
+        let count = number(summary.skipped);
+        line.push_str(&format!(
+            "; {count} skipped ({})",
+            summary.skipped_because()
+        ));
     }
     output.text(line);
 }
 
-/// Says how much memory a training takes, and what would take less where it does not fit.
-pub fn memory(
+/// Prints the memory estimate, and how to reduce it if it exceeds the device.
+pub(super) fn memory(
     estimate: &MemoryEstimate,
     model: &CausalLm,
     data: &RunData,
@@ -289,71 +296,79 @@ pub fn memory(
         .map(|part| format!("{} {}", mebibytes(part.bytes), part.name))
         .collect();
     output.text(format!(
-        "Memory   about {} MiB: {}",
+        "Memory   {} MiB (estimate): {}",
         mebibytes(estimate.total),
         parts.join("; ")
     ));
     let Some(excess) = estimate.excess(model.device()) else {
         return Ok(());
     };
-    output.text(format!("Note     {excess}"));
+    output.text(format!("Warning  {excess}"));
     for (change, bytes) in MemoryEstimate::savings(model, data, settings)? {
         output.text(format!(
-            "         {change} would take {} MiB",
+            "         {}: {} MiB",
+            flag(change),
             mebibytes(bytes)
         ));
     }
     Ok(())
 }
 
-/// Refuses a folder to write that is, or holds, one of the paths that are needed.
-pub fn apart<'a>(out: &Path, needed: impl Iterator<Item = &'a Path>) -> Result<()> {
-    // A place without a name is refused for that.
+/// Warns where the warmup is longer than the run, which then never reaches its learning rate.
+pub(super) fn warn_of_warmup(settings: &TrainSettings, steps: usize, output: &Output) {
+    if let Some(reached) = settings.unfinished_warmup(steps) {
+        output.text(format!(
+            "Warning  {} of warmup exceed the {} of this run: the learning rate only reaches \
+             {reached:.1e} of {:e}",
+            counted(settings.warmup_steps, "step"),
+            counted(steps, "step"),
+            settings.learning_rate
+        ));
+    }
+}
+
+/// Returns the flag of a change that takes less memory.
+fn flag(saving: MemorySaving) -> String {
+    match saving {
+        MemorySaving::Lora => "--adapter lora".to_string(),
+        MemorySaving::GradientCheckpointing => "--gradient-checkpointing".to_string(),
+        MemorySaving::BatchSize(size) => format!("--batch-size {size}"),
+        MemorySaving::MaxLength(length) => format!("--max-length {length}"),
+    }
+}
+
+/// Rejects an output folder that is or contains one of the inputs.
+pub(super) fn apart<'a>(out: &Path, inputs: impl Iterator<Item = &'a Path>) -> Result<()> {
+    // A path without a name is rejected later.
     if out.file_name().is_none() {
         return Ok(());
     }
     let place = real(out);
-    for path in needed {
+    for path in inputs {
         if real(path).starts_with(&place) {
-            let expected = format!("a folder that does not hold {}", path.display());
+            let expected = format!("a folder that does not contain {}", path.display());
             return Err(Error::setting("out", out.display(), expected));
         }
     }
     Ok(())
 }
 
-/// Where a path leads, as far as there is something.
+/// Resolves the existing part of a path.
 fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    for there in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+    for existing in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (existing.canonicalize(), path.strip_prefix(existing)) {
             return real.join(rest);
         }
     }
     path
 }
 
-/// Begins the first of DIR, DIR-2, DIR-3 … that is free.
-pub fn free_folder(name: &str) -> Result<FolderWriter> {
+/// Opens the first free output folder of NAME, NAME-2, NAME-3, …
+pub(super) fn free_folder(name: &str) -> Result<FolderWriter> {
     std::iter::once(name.to_string())
         .chain((2..).map(|number| format!("{name}-{number}")))
         .map(|place| FolderWriter::new(Path::new(&place), false))
         .find(|begun| !matches!(begun, Err(Error::OutputExists { .. } | Error::InUse { .. })))
-        .unwrap_or_else(|| unreachable!("numbers do not end"))
-}
-
-/// What a model makes of prompts, greedily.
-pub async fn continuations(model: &CausalLm, prompts: &[&str]) -> Result<Vec<Continuation>> {
-    let mut continuations = Vec::new();
-    for &prompt in prompts {
-        let sampling = Sampling::default();
-        let text = model
-            .generate(prompt, CONTINUATION_TOKENS, &sampling, |_| ())
-            .await?;
-        continuations.push(Continuation {
-            prompt: prompt.to_string(),
-            text,
-        });
-    }
-    Ok(continuations)
+        .unwrap_or_else(|| unreachable!("the numbers are unbounded"))
 }

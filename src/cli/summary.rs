@@ -1,28 +1,31 @@
-//! What people read when a run is done: the table, what it says, and the continuations.
+//! The summary of a run: table, verdict and continuations.
 
-use super::output::{Output, thousands};
+use super::output::{Output, counted, thousands};
 use crate::compare::{self, Cell, Plan, Ratio, Record};
 use crate::eval::{Metrics, Perplexities};
-use crate::report::{Continuation, Done};
 use crate::train::TeacherCache;
+use crate::train::report::{Continuation, Done};
 
-/// A model and what is known of it.
-pub struct Row<'a> {
+/// A row of the table.
+pub(super) struct Row<'a> {
     pub name: String,
     pub perplexities: Perplexities,
     pub done: Option<&'a Done>,
+    /// Whether the general text is also trained on, and so does not measure forgetting.
+    pub trained_on_general: bool,
 }
 
 impl<'a> Row<'a> {
-    pub fn untouched(perplexities: Perplexities) -> Self {
+    pub(super) fn base(perplexities: Perplexities) -> Self {
         Self {
-            name: "untouched".to_string(),
+            name: "base model".to_string(),
             perplexities,
             done: None,
+            trained_on_general: false,
         }
     }
 
-    pub fn trained(name: String, done: &'a Done) -> Self {
+    pub(super) fn trained(name: String, done: &'a Done) -> Self {
         Self {
             name,
             perplexities: Perplexities {
@@ -30,12 +33,13 @@ impl<'a> Row<'a> {
                 general: done.general_perplexity_after,
             },
             done: Some(done),
+            trained_on_general: false,
         }
     }
 }
 
-/// Perplexities, gain and cost, a line a model.
-pub fn table(output: &Output, rows: &[Row<'_>]) {
+/// Prints perplexities, gain and cost, one line per model.
+pub(super) fn table(output: &Output, rows: &[Row<'_>]) {
     let width = rows
         .iter()
         .map(|row| row.name.chars().count())
@@ -47,15 +51,23 @@ pub fn table(output: &Output, rows: &[Row<'_>]) {
     ));
     for row in rows {
         let Perplexities { domain, general } = row.perplexities;
-        let mut line = format!("{:width$}  {domain:>8.2}  {general:>8.2}", row.name);
+        let mut line = format!(
+            "{:width$}  {:>8}  {:>8}",
+            row.name,
+            perplexity(domain),
+            perplexity(general)
+        );
         if let Some(done) = row.done {
-            // Where a domain is foreign, S is nearly the same for all: nats a token tell them apart.
+            // In a foreign domain S is nearly the same for all; nats per token tell them apart.
             let nats = |after: f64, before: f64| (after / before).ln();
             line.push_str(&format!(
-                "  {:>8.2}  {:>8.2}  {:>18}  {:>+8.2}  {:>+8.2}",
-                done.specialization,
-                done.degeneralization,
-                metrics(done).ratio_in_words(),
+                "  {:>8}  {:>8}  {:>18}  {:>+8.2}  {:>+8.2}",
+                perplexity(done.specialization),
+                perplexity(done.degeneralization),
+                match row.trained_on_general {
+                    true => "not measured".to_string(),
+                    false => metrics(done).ratio_in_words(),
+                },
                 nats(domain, done.domain_perplexity_before),
                 nats(general, done.general_perplexity_before),
             ));
@@ -63,34 +75,41 @@ pub fn table(output: &Output, rows: &[Row<'_>]) {
         output.text(line);
     }
     output.text(
-        "S: domain perplexity gained; DG: general perplexity lost; Δ: change of the loss, nats a token",
+        "S: decrease of domain perplexity; DG: increase of general perplexity; Δ: change of the loss in nats per token",
     );
 }
 
-/// How minifinetuning compares with finetuning, in a sentence.
-pub fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
+/// Formats a perplexity or a difference of two; those of a diverged model have hundreds of digits.
+fn perplexity(value: f64) -> String {
+    match value.abs() {
+        large if large.is_finite() && large >= 1e5 => format!("{value:.1e}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Compares minifinetuning with finetuning in a sentence.
+pub(super) fn verdict(finetuning: &Done, minifinetuning: &Done) -> String {
     let share = 100.0 * minifinetuning.specialization / finetuning.specialization;
     match (finetuning.ratio, minifinetuning.ratio) {
         _ if finetuning.specialization <= 0.0 => {
-            "Finetuning did not help on this text, so there is nothing to compare.".to_string()
+            "Finetuning did not improve on this text: nothing to compare.".to_string()
         }
         (_, None) => format!(
             "Minifinetuning gained {share:.0} % of what finetuning gained and forgot nothing."
         ),
         (None, Some(_)) => {
-            "Finetuning forgot nothing here; minifinetuning is not needed.".to_string()
+            "Finetuning forgot nothing here: minifinetuning is not needed.".to_string()
         }
         (Some(finetuning), Some(minifinetuning)) => format!(
             "Minifinetuning gained {share:.0} % of what finetuning gained, and {:.1} times as much \
-             for each point forgotten.",
+             per point forgotten.",
             minifinetuning / finetuning
         ),
     }
 }
 
-/// Every method of a comparison by what stands for it, on the largest budget of each domain, and what
-/// the figures say.
-pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
+/// Prints the main setting of each method on the largest budget of each domain, and the verdict.
+pub(super) fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
     for summary in compare::summarize(plan, records) {
         let Some((budget, groups)) = summary.budgets.iter().next_back() else {
             continue;
@@ -103,7 +122,7 @@ pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
             .max()
             .unwrap_or(0)
             .max(summary.domain.chars().count() + 14);
-        let heading = format!("{}, {} samples", summary.domain, thousands(*budget as f64));
+        let heading = format!("{}, {}", summary.domain, counted(*budget, "sample"));
         output.text(format!(
             "\n{heading:width$}  {:>8}  {:>8}  {:>18}  {:>8}  {:>9}",
             "S", "DG", "S/DG", "Δ domain", "Δ general"
@@ -111,7 +130,7 @@ pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
         for group in shown {
             let ratio = match group.ratio {
                 Ratio::NothingForgotten => "nothing forgotten".to_string(),
-                ratio => compare::figures(ratio.rank()),
+                ratio => compare::format_number(ratio.rank()),
             };
             output.text(format!(
                 "{:width$}  {:>8.2}  {:>8.2}  {ratio:>18}  {:>+8.2}  {:>+9.2}",
@@ -128,8 +147,8 @@ pub fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Record)]) {
     }
 }
 
-/// What models made of the same prompts.
-pub fn continuations(output: &Output, models: &[(&str, &[Continuation])]) {
+/// Prints the continuations of the same prompts.
+pub(super) fn continuations(output: &Output, models: &[(&str, &[Continuation])]) {
     let count = models
         .first()
         .map_or(0, |(_, continuations)| continuations.len());
@@ -154,25 +173,25 @@ pub fn continuations(output: &Output, models: &[(&str, &[Continuation])]) {
     }
 }
 
-/// Speed of a run, for a line under the table.
-pub fn speed(done: &Done) -> String {
+/// Describes the speed of a run.
+pub(super) fn speed(done: &Done) -> String {
     format!(
-        "{} steps in {:.0} s, {} tokens/s",
-        thousands(done.steps as f64),
+        "{} in {:.0} s, {} tokens/s",
+        counted(done.steps, "step"),
         done.seconds,
         thousands(done.tokens_per_second)
     )
 }
 
-/// What keeping the teacher's states saved.
-pub fn teacher_cache(cache: &TeacherCache) -> String {
+/// Describes the teacher cache.
+pub(super) fn teacher_cache(cache: &TeacherCache) -> String {
     let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     let on_host = match cache.host_bytes {
         0 => String::new(),
-        bytes => format!(", {:.1} MiB in the computer's memory", mebibytes(bytes)),
+        bytes => format!(", {:.1} MiB of it in host memory", mebibytes(bytes)),
     };
     format!(
-        "the teacher's states were at hand for {:.0} % of the tokens; {:.1} MiB of them are kept{on_host}",
+        "teacher cache: {:.0} % hits, {:.1} MiB{on_host}",
         100.0 * cache.hit_rate(),
         mebibytes(cache.device_bytes)
     )
@@ -210,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_never_hold_a_meaningless_number() {
+    fn the_verdict_has_no_ratio_without_a_gain_or_forgetting() {
         let finetuned = done([14.0, 87.0]);
         assert!(verdict(&finetuned, &done([25.0, 28.0])).contains("58.6 times"));
         assert!(verdict(&finetuned, &done([25.0, 26.0])).contains("forgot nothing"));

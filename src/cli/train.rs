@@ -1,45 +1,27 @@
-//! `minift train`: a person's own model on a person's own text.
+//! `minift train`: trains a model on user data.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::TrainArguments;
-use super::inputs::Reading;
-use super::output::{Output, thousands};
-use super::setup::{self, Set, Sets};
+use super::output::{Output, counted};
+use super::setup;
+use super::trained::Trained;
 use super::training::GeneralText;
-use super::{Ended, summary, within};
-use crate::data::Sample;
+use super::{Ended, generate, samples, search, summary};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::eval::Perplexities;
 use crate::files::FolderWriter;
-use crate::model::CausalLm;
-use crate::report::{DeviceReport, Done, Method, MethodReport, run_json};
+use crate::train::report::{DeviceReport, Done, MethodReport, run_json};
 use crate::train::{
-    CONSOLIDATION_TEXTS, Cancel, Checkpoints, Ending, Evaluated, MemoryEstimate, Outcome, Run,
-    RunData, TrainSettings, drive,
+    Cancel, Checkpoints, Ending, MemoryEstimate, Run, TrainOptions, TrainSettings, drive,
 };
 
-/// Share of a batch that is replayed text where nobody says otherwise.
-const DEFAULT_REPLAY_RATIO: f64 = 0.25;
-/// Texts that the model writes at least where the share of replay is looked for.
-const SEARCHED_REPLAY_TEXTS: usize = 1024;
-
-/// A model that came out of training.
-pub(super) struct Trained {
-    pub settings: TrainSettings,
-    pub outcome: Outcome,
-    pub model: CausalLm,
-    pub losses: Vec<f32>,
-    pub evaluations: Vec<Evaluated>,
-    /// What `run.json` says of a search.
-    pub search: Option<Value>,
-}
-
-pub async fn run(
+pub(super) async fn run(
     arguments: &TrainArguments,
     device: DeviceChoice,
     output: &Output,
@@ -47,20 +29,20 @@ pub async fn run(
 ) -> Result<Ended> {
     let settings = settings(arguments)?;
     apart(arguments)?;
-    // A place that cannot be written to is better known before the training than after it, and nobody
-    // else may write there, nor to its checkpoint.
+    // Fail before the training if the output is not writable, and lock it together with its checkpoint.
     let folder = FolderWriter::new(&arguments.out, arguments.force)?;
     let mut device = setup::device(device, output).await?;
     if let Some(milliseconds) = arguments.time_slice {
         device = device.with_time_slice(Duration::from_millis(milliseconds as u64));
     }
-    let (model, name) = arguments.model.announced(&device, output)?;
+    let (model, name) = arguments.model.model().announced(&device, output)?;
+    let model = model.with_save_type(arguments.save_type);
     let reading = arguments.text.reading(model.reader())?;
     let max_length = reading.preparation.max_length;
-    // What does not fit the model is better known before any text is written or read.
+    // Fail before any text is read or generated if the settings do not fit the model.
     let trainable = settings.trainable_count(&model)?;
-    let mut sets = samples(arguments, &model, &reading, output)?;
-    general_texts(
+    let mut sets = samples::read(arguments, &model, &reading, output)?;
+    samples::add_general_text(
         &mut sets,
         arguments,
         &settings,
@@ -73,21 +55,23 @@ pub async fn run(
     let data = Arc::new(data);
     if let Some(adapter) = &settings.adapter {
         output.text(format!(
-            "Adapter  {}, {} trainable parameters",
+            "Adapter  {}, {}",
             adapter.name(),
-            thousands(trainable as f64)
+            counted(trainable, "trainable parameter")
         ));
     }
 
     let memory = MemoryEstimate::new(&model, &data, &settings)?;
     setup::memory(&memory, &model, &data, &settings, output)?;
     let checkpoints = checkpoints(arguments)?;
+    let steps = settings.steps(data.train.len())?;
+    setup::warn_of_warmup(&settings, steps, output);
     let mut started = json!({
         "event": "started",
-        "method": Method::of(&settings.objective),
+        "method": settings.objective.target.method(),
         "trainable_parameters": trainable,
         "settings": settings,
-        "steps": settings.steps(data.train.len())?,
+        "steps": steps,
         "steps_done": 0,
         "setup": setup,
         "memory": memory,
@@ -106,7 +90,7 @@ pub async fn run(
                     checkpoints.take_best(from.as_deref(), &run)?;
                 }
                 let (done, steps) = (run.steps_done(), run.steps());
-                output.text(format!("Resume   after step {done} of {steps}"));
+                output.text(format!("Resuming after step {done} of {steps}"));
             }
             started["steps_done"] = run.steps_done().into();
             let cache = arguments.teacher_cache.as_deref();
@@ -115,20 +99,22 @@ pub async fn run(
             }
             output.object(&started);
             output.text("");
-            let untouched = setup::continuations(&model, &prompts).await?;
+            let base = generate::continuations(&model, &prompts).await?;
+            // The run frees its weights as soon as it can.
+            drop(model);
             let trained = train(&mut run, settings, &checkpoints, output, cancel).await?;
             if let Some(folder) = cache {
                 write_teacher_states(&run, folder, output).await;
             }
-            trained.map(|trained| (trained, untouched))
+            trained.map(|trained| (trained, base))
         }
         Some(bound) => {
             output.object(&started);
             output.text("");
-            let untouched = setup::continuations(&model, &prompts).await?;
+            let base = generate::continuations(&model, &prompts).await?;
             let sets = (data, validation);
-            let found = within::search(
-                arguments.training.strength(arguments.replay.is_some()),
+            let found = search::search(
+                options(arguments)?.strength(),
                 bound.0,
                 &model,
                 sets,
@@ -137,10 +123,10 @@ pub async fn run(
                 cancel,
             )
             .await?;
-            found.map(|trained| (trained, untouched))
+            found.map(|trained| (trained, base))
         }
     };
-    let Some((trained, untouched)) = trained else {
+    let Some((trained, base)) = trained else {
         return Ok(Ended::Cancelled);
     };
 
@@ -159,14 +145,14 @@ pub async fn run(
         trainable_parameters: trainable,
         losses,
         evaluations,
-        continuations: setup::continuations(&trained, &prompts).await?,
+        continuations: generate::continuations(&trained, &prompts).await?,
         search,
     };
     trained.write(&folder, "").await?;
     let json = run_json(
         &setup,
         &DeviceReport::new(&device),
-        &untouched,
+        &base,
         std::slice::from_ref(&report),
     );
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
@@ -176,17 +162,20 @@ pub async fn run(
     }
 
     let rows = [
-        summary::Row::untouched(outcome.before),
-        summary::Row::trained(title.clone(), &report.result),
+        summary::Row::base(outcome.before),
+        summary::Row {
+            trained_on_general: setup.general_in_training > 0,
+            ..summary::Row::trained(title.clone(), &report.result)
+        },
     ];
     summary::table(output, &rows);
     let models = [
-        ("untouched", untouched.as_slice()),
+        ("base model", base.as_slice()),
         (title.as_str(), report.continuations.as_slice()),
     ];
     summary::continuations(output, &models);
     output.text(format!(
-        "\n{} and run.json are in {}",
+        "\n{} and run.json written to {}",
         if trained.adapter().is_some() {
             "Adapter"
         } else {
@@ -196,32 +185,42 @@ pub async fn run(
     ));
     output.text(summary::speed(&report.result));
     output.object(&report.result);
-    Ok(Ended::Well)
+    let Perplexities { domain, general } = outcome.after;
+    if !(domain.is_finite() && general.is_finite()) {
+        output.text(
+            "Failed   the training diverged: a perplexity of the trained model is not finite. Use a lower \
+             learning rate (--lr)",
+        );
+        return Ok(Ended::Failed);
+    }
+    Ok(Ended::Success)
 }
 
-/// The settings that the arguments mean together.
+fn options(arguments: &TrainArguments) -> Result<TrainOptions> {
+    arguments.training.options(arguments.replay.is_some())
+}
+
+/// Returns the settings of the arguments.
 fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
-    let replays = arguments.replay.is_some();
-    let usual = if replays { DEFAULT_REPLAY_RATIO } else { 0.0 };
-    let settings = TrainSettings {
-        replay_ratio: arguments.replay_ratio.unwrap_or(usual),
-        evaluate_every: arguments.evaluate_every,
-        ..arguments.training.settings()?
-    };
-    settings.validate()?;
-    if arguments.teacher_cache.is_some() && !settings.objective.needs_teacher() {
-        let expected = "none with --method ft, which has no teacher";
-        return Err(Error::setting("teacher-cache", "given", expected));
+    let settings = options(arguments)?
+        .settings()?
+        .with_seed(arguments.training.seed)
+        .with_evaluate_every(arguments.evaluate_every);
+    if let Some(cache) = &arguments.teacher_cache
+        && !settings.objective.needs_teacher()
+    {
+        let expected = "no value with --method ft, which has no teacher";
+        return Err(Error::setting("teacher_cache", cache.display(), expected));
     }
     if arguments.max_degeneralization.is_some() && arguments.resume.is_some() {
-        let expected = "none with --max-degeneralization, which tries several trainings";
-        return Err(Error::setting("resume", "given", expected));
+        let expected = "no value with --max-degeneralization, which runs several trainings";
+        return Err(Error::setting("resume", "true", expected));
     }
     Ok(settings)
 }
 
-/// Refuses an output in whose place something stands that the run needs: with `--force` it would be lost,
-/// and what is written there meanwhile is in its way without.
+/// Rejects an output folder that contains an input of the run: `--force` would delete it, and anything
+/// written there in the meantime would block the output.
 fn apart(arguments: &TrainArguments) -> Result<()> {
     let texts = [&arguments.replay, &arguments.ewc_text];
     let texts = texts.into_iter().flatten().filter_map(GeneralText::path);
@@ -231,34 +230,36 @@ fn apart(arguments: &TrainArguments) -> Result<()> {
         &arguments.validation,
         &arguments.teacher_cache,
     ];
-    let needed = arguments.data.iter().map(PathBuf::as_path).chain(texts);
-    let needed = needed.chain(single.into_iter().flatten().map(PathBuf::as_path));
-    setup::apart(&arguments.out, needed.chain(arguments.model.folder()))
+    let model = arguments.model.model();
+    let inputs = arguments.data.iter().map(PathBuf::as_path).chain(texts);
+    let inputs = inputs.chain(single.into_iter().flatten().map(PathBuf::as_path));
+    setup::apart(&arguments.out, inputs.chain(model.folder()))
 }
 
-/// Begins with the teacher's states that another run left in a folder, where that can be done.
+/// Reads the teacher hidden states of an earlier run, if they match.
 fn read_teacher_states(run: &mut Run, folder: &Path, output: &Output) -> Result<()> {
-    // A place that cannot be written to is better known before the training than after it.
+    // Fail before the training if the folder is not writable.
     std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     match run.read_teacher_states(folder) {
-        Ok(true) => output.text("Teacher  its states are at hand from another run"),
+        Ok(true) => output.text("Teacher  hidden states loaded from the cache"),
         Ok(false) => {}
-        Err(error) => output.text(format!("warning: {error}; they are computed anew")),
+        Err(error) => output.text(format!("Warning  {}; computing them again", error.report())),
     }
     Ok(())
 }
 
-/// Leaves the teacher's states for other runs. What was trained is worth more than they are, so that
-/// nothing ends if they cannot be written.
+/// Writes the teacher hidden states for later runs. A failure is only a warning: the trained model matters
+/// more.
 async fn write_teacher_states(run: &Run, folder: &Path, output: &Output) {
     if let Err(error) = run.write_teacher_states(folder).await {
         output.text(format!(
-            "warning: {error}; the teacher's states are not kept"
+            "Warning  {}; the teacher hidden states are not cached",
+            error.report()
         ));
     }
 }
 
-/// Trains from where the run is; `None` if cancelled.
+/// Trains to the end of the run; `None` if cancelled.
 async fn train(
     run: &mut Run,
     settings: TrainSettings,
@@ -279,7 +280,7 @@ async fn train(
             "checkpoint": checkpoints.path.display().to_string(),
         }));
         output.text(format!(
-            "stopped after step {} of {}; the same command with --resume goes on from {}",
+            "interrupted after step {} of {}: run the same command with --resume to resume from {}",
             run.steps_done(),
             run.steps(),
             checkpoints.path.display()
@@ -298,7 +299,7 @@ async fn train(
     let outcome = match run.best_step().filter(|_| checkpoints.best) {
         Some(best) if best < run.steps() => {
             output.text(format!(
-                "Best     step {best} of {}: the model as it was then is taken",
+                "Best     step {best} of {}: using this model",
                 run.steps()
             ));
             checkpoints.restore_best(run)?;
@@ -306,8 +307,8 @@ async fn train(
                 return Err(Error::Checkpoint {
                     path: checkpoints.best_path(),
                     message: format!(
-                        "of step {}, where the best model is of step {best}: --resume without --best gives \
-                         the last one",
+                        "is of step {}, expected the best model of step {best}: --resume without --best \
+                         gives the last model",
                         run.steps_done()
                     ),
                 });
@@ -326,7 +327,7 @@ async fn train(
     }))
 }
 
-/// Where checkpoints go, if no stopped run would lose its own by that.
+/// Returns where checkpoints are written, unless an interrupted run would lose its own.
 fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
     let checkpoints = Checkpoints {
         every: arguments.checkpoint_every,
@@ -343,7 +344,7 @@ fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
         return Err(Error::Checkpoint {
             path,
             message:
-                "a stopped run left this checkpoint: go on from it with --resume, or begin anew \
+                "this checkpoint is from an interrupted run: continue it with --resume, or discard it \
                       with --force"
                     .to_string(),
         });
@@ -351,142 +352,9 @@ fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
     Ok(checkpoints)
 }
 
-/// `OUT.checkpoint`, beside the folder that it becomes.
+/// Returns `OUT.checkpoint`, next to the output folder.
 fn checkpoint_path(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_os_string();
     name.push(".checkpoint");
     out.with_file_name(name)
 }
-
-/// Training, held-out and general samples, as the arguments share them out.
-fn samples(
-    arguments: &TrainArguments,
-    model: &CausalLm,
-    reading: &Reading,
-    output: &Output,
-) -> Result<Sets> {
-    let general_reading = reading.of_general();
-    let read = |path: &Path| Set::read(path, model, &general_reading, output);
-    let max_length = reading.preparation.max_length;
-    let all = Set::read_all(&arguments.data, model, reading, output)?;
-    let available = all.len();
-    // Without a file of their own, the held-out samples come out of the same one: a tenth at least.
-    let most = match arguments.held_out {
-        Some(_) => available,
-        None => available - 1,
-    };
-    let count = match (arguments.samples, &arguments.held_out) {
-        (Some(count), _) => count,
-        (None, Some(_)) => available,
-        (None, None) => available - available.div_ceil(10),
-    };
-    if count == 0 {
-        return Err(Error::setting(
-            "samples",
-            count,
-            "1 or more to train, and 1 to hold out",
-        ));
-    }
-    if count > most {
-        let origin = match arguments.held_out {
-            Some(_) => all.origin,
-            None => format!("{}, of which one at least is held out,", all.origin),
-        };
-        return Err(Error::TooFewSamples {
-            origin,
-            requested: count,
-            available: most,
-        });
-    }
-    let (train, rest) = match arguments.samples {
-        Some(_) => all.split(count),
-        None => all.draw(available - count, arguments.training.seed),
-    };
-    let domain = match &arguments.held_out {
-        Some(path) => Set::read(path, model, reading, output)?,
-        None => rest,
-    };
-    let (general, validation) = match &arguments.general {
-        Some(path) => (read(path)?, None),
-        None => {
-            let (general, validation) = Set::tales(model, max_length)?;
-            (general, Some(validation))
-        }
-    };
-    let searches = arguments.max_degeneralization.is_some();
-    let (general, validation) = match (&arguments.validation, validation) {
-        _ if !searches => (general, None),
-        (Some(path), _) => (general, Some(read(path)?)),
-        (None, Some(validation)) => (general, Some(validation)),
-        (None, None) => {
-            let count = general.len();
-            if count < 2 {
-                return Err(Error::TooFewSamples {
-                    origin: format!("{}, of which a fifth is for choosing,", general.origin),
-                    requested: 2,
-                    available: count,
-                });
-            }
-            let (general, validation) = general.split(count - count.div_ceil(5));
-            (general, Some(validation))
-        }
-    };
-    Ok(Sets {
-        pack: arguments.pack,
-        train,
-        domain,
-        general,
-        replay: None,
-        consolidation: None,
-        validation,
-    })
-}
-
-/// Adds the general text that the method trains with: read, or written by the untouched model.
-async fn general_texts(
-    sets: &mut Sets,
-    arguments: &TrainArguments,
-    settings: &TrainSettings,
-    model: &CausalLm,
-    reading: &Reading,
-    output: &Output,
-) -> Result<()> {
-    if let Some(text) = &arguments.replay {
-        let mut count = settings.replayed(sets.train.len())?.max(1);
-        if arguments.max_degeneralization.is_some() {
-            // Larger shares than the one that was given are tried.
-            count = count.max(SEARCHED_REPLAY_TEXTS);
-        }
-        sets.replay = Some(general_text(text, count, settings.seed, model, reading, output).await?);
-    }
-    if settings.ewc > 0.0 {
-        let text = arguments.ewc_text.as_ref().unwrap_or(&GeneralText::Model);
-        let count = CONSOLIDATION_TEXTS;
-        // Another text than what is replayed.
-        let seed = settings.seed ^ (1 << 32);
-        let set = general_text(text, count, seed, model, reading, output).await?;
-        let count = count.min(set.len());
-        sets.consolidation = Some(set.split(count).0);
-    }
-    Ok(())
-}
-
-async fn general_text(
-    text: &GeneralText,
-    count: usize,
-    seed: u64,
-    model: &CausalLm,
-    reading: &Reading,
-    output: &Output,
-) -> Result<Set> {
-    match text {
-        GeneralText::File(path) => Set::read(path, model, reading, output),
-        GeneralText::Model => {
-            let max_length = reading.preparation.max_length;
-            Set::written(model, count, max_length, seed, output).await
-        }
-    }
-}
-
-/// A run's data and the validation set.
-pub(super) type DataAndValidation = (Arc<RunData>, Vec<Sample>);

@@ -1,4 +1,4 @@
-//! The cells of a comparison: every training that a recipe asks for.
+//! The cells of a comparison: one training per method, strength, domain, budget and seed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,77 +8,77 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::recipe::{Method, Recipe};
-use crate::data::Sample;
 use crate::error::{Error, Result};
-use crate::train::{CONSOLIDATION_TEXTS, RunData, TrainSettings};
+use crate::text::Sample;
+use crate::train::{EWC_TEXTS, RunData, TrainSettings};
 
-/// Looks at a training whose course is shown.
+/// Number of evaluations of a training whose progress is plotted.
 const LOOKS: usize = 6;
-/// Trainings of a comparison: years of them, and still a short list.
+/// Max number of trainings of a comparison: years of training, but a short list.
 const MOST_CELLS: usize = 100_000;
 
-/// A domain's samples.
+/// The samples of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Texts {
-    /// What the report calls it.
+    /// Name of the domain in the report.
     pub domain: String,
-    /// To draw from.
+    /// Training samples to draw from.
     pub pool: Vec<Sample>,
-    /// Measures what is learnt.
+    /// Held-out samples of the domain, for specialization.
     pub held_out: Vec<Sample>,
-    /// Measures what is forgotten.
+    /// General samples, for degeneralization.
     pub general: Arc<Vec<Sample>>,
-    /// For replay and elastic weight consolidation.
+    /// General samples for replay and elastic weight consolidation.
     pub replay: Arc<Vec<Sample>>,
 }
 
-/// A training of the comparison.
+/// One training of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// The method's number in the recipe.
+    /// Index of the method in the recipe.
     pub method: usize,
-    /// The domain's number in the recipe.
+    /// Index of the domain in the recipe.
     pub domain: usize,
-    /// Value of the method's strength.
+    /// Strength of the method.
     pub value: f64,
-    /// Whether that is the one that stands for the method.
+    /// Whether this is the method's main strength, not one of its sweep.
     pub main: bool,
-    /// Samples to train on.
+    /// Number of training samples.
     pub budget: usize,
-    /// Draws them.
+    /// Seed of the draw and of the training.
     pub seed: u64,
-    /// All settings.
+    /// Training settings.
     pub settings: TrainSettings,
 }
 
-/// Every training that a recipe asks for, in the order in which they are done: what stands for the
-/// methods first, so that an early report already compares.
+/// The trainings of a recipe in the order in which they run: main strengths first, so that an early report
+/// already compares the methods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The methods.
+    /// Methods with their settings.
     pub methods: Vec<Method>,
     /// Names of the domains.
     pub domains: Vec<String>,
-    /// The trainings, each once.
+    /// The trainings, without duplicates.
     pub cells: Vec<Cell>,
 }
 
 impl Plan {
-    /// Of a recipe's methods.
+    /// Plans the trainings of a recipe.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted, and for more of them than
-    /// anybody waits for.
+    /// [`Error::InvalidSetting`] for trainings whose steps cannot be counted, and for more than 100,000
+    /// trainings.
     pub fn new(recipe: &Recipe, methods: Vec<Method>) -> Result<Self> {
         let everywhere = (&recipe.budgets, &recipe.seeds);
         let swept = recipe
             .sweep
             .as_ref()
             .map_or(everywhere, |sweep| (&sweep.budgets, &sweep.seeds));
-        // The course of a training is shown for one seed, where it is longest.
+        // Progress is plotted for one seed and the largest budget.
         let longest = recipe.budgets.iter().max().copied();
-        let shows_course = |budget, seed| Some(budget) == longest && seed == recipe.seeds[0];
+        let plots_progress = |budget, seed| Some(budget) == longest && seed == recipe.seeds[0];
         let mut plan = Self {
             domains: recipe.domain.iter().map(|d| d.name.clone()).collect(),
             cells: Vec::new(),
@@ -90,24 +90,25 @@ impl Plan {
                 for &seed in seeds {
                     for &budget in budgets {
                         for (number, method) in plan.methods.iter().enumerate() {
-                            let usual = method.strength.value(&method.settings);
+                            let main_value = method.strength.value(&method.settings);
                             let others: &[f64] = if sweeps { &method.sweep } else { &[] };
-                            for &value in [usual].iter().chain(others) {
+                            for &value in [main_value].iter().chain(others) {
                                 let key = (domain, seed, budget, number, value.to_bits());
                                 if !planned.insert(key) {
                                     continue;
                                 }
                                 if plan.cells.len() == MOST_CELLS {
                                     let expected = format!(
-                                        "so few domains, methods, budgets and seeds that there are at \
-                                         most {MOST_CELLS} trainings"
+                                        "at most {MOST_CELLS}: use fewer domains, methods, budgets, \
+                                         seeds or sweep values"
                                     );
-                                    return Err(Error::setting("recipe", "too much", expected));
+                                    let found = "more trainings";
+                                    return Err(Error::setting("recipe", found, expected));
                                 }
                                 let mut settings = method.strength.with(&method.settings, value);
                                 settings.seed = seed;
-                                let main = value == usual;
-                                if main && shows_course(budget, seed) {
+                                let main = value == main_value;
+                                if main && plots_progress(budget, seed) {
                                     settings.evaluate_every =
                                         settings.steps(budget)?.div_ceil(LOOKS);
                                 }
@@ -131,26 +132,27 @@ impl Plan {
 }
 
 impl Cell {
-    /// Samples that it sees over all epochs: what its time is proportional to.
+    /// Returns the number of samples over all epochs, to which the training time is proportional.
     pub fn cost(&self) -> f64 {
         let Self {
             settings, budget, ..
         } = self;
         let shared = 1.0 - settings.replay_ratio;
-        *budget as f64 * settings.epochs as f64 / shared
+        let epochs = settings.epochs_of(*budget).unwrap_or(settings.epochs);
+        *budget as f64 * epochs / shared
     }
 
-    /// Its samples: as many of the pool as the budget says, drawn by the seed; larger budgets hold the
-    /// smaller ones.
+    /// Returns the cell's samples: `budget` of the pool, drawn by the seed. Larger budgets contain the
+    /// samples of smaller ones.
     ///
     /// # Errors
     ///
-    /// [`Error::TooFewSamples`] for a budget beyond the pool.
+    /// [`Error::TooFewSamples`] for a budget larger than the pool.
     pub fn data(&self, texts: &Texts) -> Result<RunData> {
         let available = texts.pool.len();
         if self.budget > available {
             return Err(Error::TooFewSamples {
-                origin: format!("domain {:?}, without what is held out,", texts.domain),
+                origin: format!("domain {:?} without its held-out samples", texts.domain),
                 requested: self.budget,
                 available,
             });
@@ -158,8 +160,8 @@ impl Cell {
         let mut order: Vec<usize> = (0..available).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed));
         order.truncate(self.budget);
-        let wanted = |wanted: bool, most: usize| {
-            let count = if wanted {
+        let general = |used: bool, most: usize| {
+            let count = if used {
                 most.min(texts.replay.len())
             } else {
                 0
@@ -170,8 +172,8 @@ impl Cell {
             train: order.iter().map(|&i| texts.pool[i].clone()).collect(),
             domain: texts.held_out.clone(),
             general: (*texts.general).clone(),
-            replay: wanted(self.settings.replay_ratio > 0.0, usize::MAX),
-            consolidation: wanted(self.settings.ewc > 0.0, CONSOLIDATION_TEXTS),
+            replay: general(self.settings.replay_ratio > 0.0, usize::MAX),
+            consolidation: general(self.settings.ewc > 0.0, EWC_TEXTS),
         })
     }
 }

@@ -1,11 +1,12 @@
-//! Comparisons: methods, each over its own strength, on the same data with the same number of steps a
-//! sample, by a recipe that people write and read.
+//! Comparisons of methods over their strengths, on the same data with the same number of steps per sample,
+//! as described by a recipe.
 //!
 //! ```text
 //! recipe → cells → records (results.jsonl) → statistics → results.csv, report.html
 //! ```
 
 mod cells;
+mod options;
 mod plots;
 mod recipe;
 mod report;
@@ -16,4 +17,6 @@ pub use cells::{Cell, Plan, Texts};
 pub use recipe::{Method, Recipe, Source};
 pub use report::report_html;
 pub use results::{Identity, Record, Results, write_csv};
-pub use statistics::{Best, Group, Ratio, Spread, Summary, figures, summarize, title, verdict};
+pub use statistics::{
+    Best, Group, Ratio, Spread, Summary, format_number, summarize, title, verdict,
+};

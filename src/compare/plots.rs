@@ -1,4 +1,4 @@
-//! The plots of a report, as SVG. All methods share a plot's axes; colours and marks are a method's in
+//! The plots of a report as SVG. All methods of a plot share its axes, and a method has the same colour in
 //! every plot.
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
@@ -7,10 +7,10 @@ use plotters::prelude::*;
 use super::cells::{Cell, Plan};
 use super::results::Record;
 use super::statistics::{Group, Ratio, Summary, main_of};
+use crate::error::counted;
 
 const SIZE: (u32, u32) = (560, 380);
-/// Colours that people with any colour vision can tell apart (Okabe and Ito, 2008), in an order in
-/// which neighbours differ.
+/// A colour-blind safe palette (Okabe and Ito, 2008), ordered so that neighbours differ.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 114, 178),
@@ -20,29 +20,29 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(128, 128, 128),
 ];
-/// Stands for the page's own text colour, whatever that is.
+/// Placeholder for the text colour of the page.
 const TEXT: RGBColor = RGBColor(1, 2, 3);
 
-/// A method's line through a plot.
+/// The line of a method.
 struct Line {
     method: usize,
     points: Vec<(f64, f64)>,
-    /// Points that stand out.
+    /// Highlighted points.
     marked: Vec<(f64, f64)>,
 }
 
-/// Values beyond this are of a training that went wrong. They would squeeze everything else into a
-/// point, and axes cannot be drawn over arbitrary ranges.
+/// Larger values are from diverged trainings. They would squash all other points, and axes cannot be drawn
+/// over arbitrary ranges.
 const LARGEST: f64 = 1e6;
 
 impl Line {
-    /// The line through those points that can be shown; `None` if there is none.
+    /// Returns the line through the points in range; `None` if there are none.
     fn new(
         method: usize,
         points: impl IntoIterator<Item = (f64, f64)>,
         marked: impl IntoIterator<Item = (f64, f64)>,
     ) -> Option<Self> {
-        // A comparison that is false for NaN.
+        // False for NaN.
         let shown = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST;
         let points: Vec<_> = points.into_iter().filter(shown).collect();
         (!points.is_empty()).then(|| Self {
@@ -57,46 +57,46 @@ struct Plot<'a> {
     x_label: &'a str,
     y_label: &'a str,
     lines: Vec<Line>,
-    /// The untouched model.
+    /// The base model.
     origin: Option<(f64, f64)>,
 }
 
-/// A plot with what people need to read it.
-pub struct Figure {
-    /// What it shows.
+/// A plot with title and caption.
+pub(super) struct Figure {
+    /// The title.
     pub title: &'static str,
-    /// How to read it.
+    /// The caption, with how to read the plot.
     pub caption: String,
-    /// The picture.
+    /// The plot.
     pub svg: String,
 }
 
-/// A method's colour, as CSS.
-pub fn colour(method: usize) -> String {
+/// Returns the colour of a method in CSS.
+pub(super) fn colour(method: usize) -> String {
     let RGBColor(r, g, b) = COLOURS[method % COLOURS.len()];
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Whether a method's line is broken, where there are more methods than colours.
-pub fn is_broken(method: usize) -> bool {
+/// Returns whether the line of a method is dashed, for methods beyond the palette.
+pub(super) fn is_broken(method: usize) -> bool {
     method >= COLOURS.len()
 }
 
-/// The plots of a domain, those that there are figures for.
-pub fn figures(
+/// Returns the plots of a domain that have data.
+pub(super) fn figures(
     summary: &Summary<'_>,
     plan: &Plan,
     swept: usize,
-    courses: &[(&Cell, &Record)],
+    histories: &[(&Cell, &Record)],
 ) -> Vec<Figure> {
     let mut figures = Vec::new();
     figures.extend(fronts(summary, plan, swept));
     figures.extend(by_budget(summary, plan));
-    figures.extend(over_steps(courses));
+    figures.extend(over_steps(histories));
     figures
 }
 
-/// Gain against cost on the budget on which strengths were swept.
+/// Plots gain against cost for all strengths of the swept budget.
 fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
     let Some(groups) = summary.budgets.get(&budget) else {
         return Vec::new();
@@ -116,25 +116,25 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
     };
     let caption = |unit: &str| {
         format!(
-            "{budget} samples, in {unit}. Each line is a method over its own strength; the ringed \
-             point stands for it in the other plots. Up and left is better; the cross is the \
-             untouched model."
+            "{}, in {unit}. Each line is a method over its strength; the other plots show its ringed \
+             point. Up and left is better; the cross is the base model.",
+            counted(budget, "sample")
         )
     };
     [
         (
             "Gain against forgetting",
             lines(&|group| (group.forgotten.mean, group.gained.mean)),
-            "forgotten: general loss, nats a token",
-            "gained: domain loss, nats a token",
-            "nats a token",
+            "forgotten: general loss, nats per token",
+            "gained: domain loss, nats per token",
+            "nats per token",
         ),
         (
             "S against DG",
             lines(&|group| (group.degeneralization.mean, group.specialization.mean)),
             "DG: general perplexity lost",
             "S: domain perplexity gained",
-            "points of perplexity",
+            "perplexity",
         ),
     ]
     .into_iter()
@@ -155,7 +155,7 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
     .collect()
 }
 
-/// S/DG of what stands for each method over the budgets.
+/// Plots S/DG of the main setting of each method over the budgets.
 fn by_budget(summary: &Summary<'_>, plan: &Plan) -> Option<Figure> {
     if summary.budgets.len() < 2 {
         return None;
@@ -189,23 +189,23 @@ fn by_budget(summary: &Summary<'_>, plan: &Plan) -> Option<Figure> {
     }
     let (x, y) = (plot.range(|p| p.0, false), plot.range(|p| p.1, true));
     let missing = match nothing_forgotten {
-        true => " Points are missing where nothing was forgotten.",
+        true => " Points where nothing was forgotten are omitted.",
         false => "",
     };
     Some(Figure {
-        title: "Gain for each point forgotten, by budget",
+        title: "Gain per point forgotten, by budget",
         caption: format!("S/DG on a logarithmic axis; up is better.{missing}"),
         svg: plot.draw(x.0..x.1, (y.0..y.1).log_scale()),
     })
 }
 
-/// Domain and general perplexity in the course of trainings.
-fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
-    if courses.is_empty() {
+/// Plots domain and general perplexity over the steps.
+fn over_steps(histories: &[(&Cell, &Record)]) -> Vec<Figure> {
+    if histories.is_empty() {
         return Vec::new();
     }
     let lines = |value: fn(&crate::eval::Perplexities) -> f64| -> Vec<Line> {
-        courses
+        histories
             .iter()
             .filter_map(|(cell, record)| {
                 let points = record.evaluations.iter();
@@ -230,8 +230,8 @@ fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
         };
         let x = plot.range(|p| p.0, false);
         let logarithmic = plot.range(|p| p.1, true);
-        let (cell, _) = courses[0];
-        // Within a decade a logarithmic axis has too few ticks to read.
+        let (cell, _) = histories[0];
+        // A logarithmic axis has too few ticks within a decade.
         let (axis, svg) = if logarithmic.1 > 10.0 * logarithmic.0 {
             let y = logarithmic.0..logarithmic.1;
             (
@@ -244,7 +244,10 @@ fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
         };
         Figure {
             title,
-            caption: format!("{} samples, one seed{axis}; down is better.", cell.budget),
+            caption: format!(
+                "{}, one seed{axis}; down is better.",
+                counted(cell.budget, "sample")
+            ),
             svg,
         }
     })
@@ -252,7 +255,7 @@ fn over_steps(courses: &[(&Cell, &Record)]) -> Vec<Figure> {
 }
 
 impl Plot<'_> {
-    /// What an axis shows, with a margin.
+    /// Returns the range of an axis, with a margin.
     fn range(&self, value: impl Fn(&(f64, f64)) -> f64, logarithmic: bool) -> (f64, f64) {
         let points = self.lines.iter().flat_map(|line| &line.points);
         let values = points.chain(&self.origin).map(value);
@@ -275,9 +278,9 @@ impl Plot<'_> {
     {
         let mut svg = String::new();
         let drawn = self.draw_into(&mut svg, x, y);
-        // Drawing into a string cannot fail; a range that cannot be drawn gives an empty plot.
+        // Writing to a string cannot fail; an unsupported range gives an empty plot.
         if let Err(error) = drawn {
-            log::warn!("a plot could not be drawn: {error}");
+            log::warn!("cannot draw a plot: {error}");
         }
         svg.replace("#010203", "currentColor")
     }

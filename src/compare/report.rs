@@ -1,4 +1,4 @@
-//! The report: one HTML file with everything in it, for people.
+//! The report: a self-contained HTML file.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -6,13 +6,13 @@ use super::cells::{Cell, Plan};
 use super::plots;
 use super::results::Record;
 use super::statistics::{
-    BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, figures, summarize, title,
+    BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, format_number, summarize, title,
     verdict,
 };
 
 const STYLE: &str = include_str!("report.css");
 
-/// The report of what is done so far.
+/// Renders the report of the completed trainings.
 pub fn report_html(plan: &Plan, model: &str, device: &str, records: &[(&Cell, &Record)]) -> String {
     let summaries = summarize(plan, records);
     let (done, all) = (records.len(), plan.cells.len());
@@ -29,7 +29,7 @@ pub fn report_html(plan: &Plan, model: &str, device: &str, records: &[(&Cell, &R
                 h1 { "Methods compared" }
                 p {
                     "Model " strong { (model) } " on " (device) ". "
-                    (done) " of " (all) " trainings are done. minift " (env!("CARGO_PKG_VERSION")) "."
+                    (done) " of " (all) " trainings completed. minift " (env!("CARGO_PKG_VERSION")) "."
                 }
                 @if summaries.len() > 1 {
                     nav { @for summary in &summaries {
@@ -48,7 +48,7 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
     let of_domain = records
         .iter()
         .filter(|(cell, _)| cell.domain == summary.number);
-    let courses: Vec<(&Cell, &Record)> = of_domain
+    let histories: Vec<(&Cell, &Record)> = of_domain
         .filter(|(cell, record)| cell.settings.evaluate_every > 0 && record.evaluations.len() > 2)
         .copied()
         .collect();
@@ -63,15 +63,15 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
         section id=(anchor(summary.domain)) {
             h2 { (summary.domain) }
             @if let Some(before) = before {
-                p { "The untouched model's perplexity is " (figures(before.domain))
-                    " on the held-out domain and " (figures(before.general)) " on general text." }
+                p { "The perplexity of the base model is " (format_number(before.domain))
+                    " on the held-out domain and " (format_number(before.general)) " on general text." }
             }
             ul.verdict { @for sentence in verdict(summary, plan) { li { (sentence) } } }
             (legend(plan))
-            div.figures { @for figure in plots::figures(summary, plan, swept, &courses) {
+            div.figures { @for figure in plots::figures(summary, plan, swept, &histories) {
                 figure {
                     h3 { (figure.title) }
-                    div role="img" aria-label=(format!("{}. The table has the figures.", figure.title)) {
+                    div role="img" aria-label=(format!("{}. The table has the values.", figure.title)) {
                         (PreEscaped(figure.svg))
                     }
                     figcaption { (figure.caption) }
@@ -102,7 +102,7 @@ fn table(summary: &Summary<'_>) -> Markup {
                 th scope="col" { "Method" } th scope="col" { "S" } th scope="col" { "DG" }
                 th scope="col" { "S/DG" } th scope="col" { "gained, nats" }
                 th scope="col" { "forgotten, nats" } th scope="col" { "steps" }
-                th scope="col" { "trained values" } th scope="col" { "seeds" }
+                th scope="col" { "trained parameters" } th scope="col" { "seeds" }
             } }
             @for (budget, groups) in &summary.budgets {
                 @let best = Best::of(groups);
@@ -131,21 +131,21 @@ fn within_bound(summary: &Summary<'_>, budget: usize) -> Markup {
     let groups = summary.budgets.get(&budget).map_or(&[][..], Vec::as_slice);
     let best = best_within_bound(groups);
     html! { @if !best.is_empty() {
-        h3 { "Each method at its best, where general text may get " (BOUND * 100.0) " % harder" }
+        h3 { "Best setting of each method with at most " (BOUND * 100.0) " % higher general perplexity" }
         div.scroll { table {
             thead { tr {
                 th scope="col" { "Method" } th scope="col" { "S" } th scope="col" { "gained, nats" }
-                th scope="col" { "general text harder by" }
+                th scope="col" { "general perplexity" }
             } }
             tbody { @for (place, group) in best.iter().enumerate() { tr {
                 th scope="row" { (title(group)) }
                 (cell(spread(group.specialization), false))
                 (cell(spread(group.gained), place == 0))
-                td { (format!("{:.1} %", 100.0 * group.degeneralization_share())) }
+                td { (format!("{:+.1} %", 100.0 * group.degeneralization_share())) }
             } } }
         } }
-        p.note { "With " (budget) " samples. Methods that are missing went beyond that with every \
-            strength that was tried so far." }
+        p.note { "With " (budget) " samples. Methods without a row exceeded the bound with every strength \
+            tried so far." }
     } }
 }
 
@@ -155,8 +155,12 @@ fn cell(text: String, best: bool) -> Markup {
 
 fn spread(spread: Spread) -> String {
     match spread.deviation {
-        Some(deviation) => format!("{} ± {}", figures(spread.mean), figures(deviation)),
-        None => figures(spread.mean),
+        Some(deviation) => format!(
+            "{} ± {}",
+            format_number(spread.mean),
+            format_number(deviation)
+        ),
+        None => format_number(spread.mean),
     }
 }
 
@@ -168,7 +172,7 @@ fn ratio(group: &Group<'_>) -> String {
             nothing_forgotten,
         } => format!(
             "{} ({nothing_forgotten} of {} forgot nothing)",
-            figures(ratio),
+            format_number(ratio),
             group.seeds
         ),
         Ratio::NothingForgotten => "nothing forgotten".to_string(),
@@ -179,20 +183,20 @@ fn explanation() -> Markup {
     html! {
         section {
             h2 { "How to read this" }
-            p { "S is the perplexity gained on held-out text of the domain, DG the perplexity lost on \
-                general text, S/DG the gain for each point lost; where DG is 0 or less nothing was \
-                forgotten, and there is no ratio. The same in nats a token (changes of the loss) tells \
-                methods apart also where a domain is so foreign that S is nearly the same for all." }
-            p { "Figures are means ± sample standard deviations over seeds; a seed draws the samples of \
-                a budget, their order and an adapter's first values. All methods of a budget see the \
-                same samples as often; replayed text comes on top and takes steps of its own. Bold is \
-                the best of its budget: the greatest S, and among settings that learnt at least half \
-                (in nats) of what the best learnt, the least DG and the greatest S/DG." }
+            p { "S is the decrease of perplexity on held-out text of the domain, DG the increase of \
+                perplexity on general text, and S/DG the gain per point lost; where DG is 0 or less, \
+                nothing was forgotten and there is no ratio. Changes of the loss in nats per token \
+                separate methods even in a foreign domain, where S is nearly the same for all." }
+            p { "Values are means ± sample standard deviations over seeds; the seed determines the \
+                samples of a budget, their order and the initialization of adapters. All methods of a \
+                budget see the same samples equally often; replayed text takes additional steps. Bold \
+                marks the best of a budget: the highest S, and among settings with at least half of the \
+                best gain (in nats) the lowest DG and the highest S/DG." }
         }
     }
 }
 
-/// A name as part of an address.
+/// Converts a name to an anchor.
 fn anchor(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_alphanumeric() { c } else { '-' })

@@ -1,4 +1,4 @@
-//! What came out, a line a training: a finished training is never run again.
+//! The results of a comparison, one line per training: completed trainings are not run again.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -12,17 +12,17 @@ use crate::eval::{Metrics, Perplexities};
 use crate::files::{PART, beside, write_file};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
-/// What makes a training the same as another: everything that its result depends on.
+/// The identity of a training: everything that its result depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Model and samples, in a few digits.
+    /// Fingerprint of model and samples.
     pub fingerprint: String,
-    /// All settings but how often it is looked at on the way.
+    /// All settings except how often it is evaluated.
     pub settings: TrainSettings,
 }
 
 impl Identity {
-    /// Of a cell on a model and samples that have this fingerprint.
+    /// Returns the identity of a cell, given the fingerprint of model and samples.
     pub fn new(cell: &Cell, fingerprint: String) -> Self {
         Self {
             fingerprint,
@@ -34,90 +34,91 @@ impl Identity {
     }
 }
 
-/// What came out of a training: a line of `results.jsonl`.
+/// The result of a training: a line of `results.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Name of the domain when it was trained.
+    /// Name of the domain at the time.
     pub domain: String,
-    /// Name of the method when it was trained.
+    /// Name of the method at the time.
     pub method: String,
-    /// What people call the settings.
+    /// Readable title of the settings.
     pub title: String,
-    /// What the method's strength is.
+    /// The setting that is the strength of the method.
     pub strength: Strength,
-    /// Its value.
+    /// The value of the strength.
     pub value: f64,
-    /// Samples trained on.
+    /// Number of training samples.
     pub budget: usize,
-    /// What drew them.
+    /// The random seed.
     pub seed: u64,
-    /// Of the untouched model.
+    /// Perplexities of the base model.
     pub before: Perplexities,
-    /// Of the trained model.
+    /// Perplexities of the trained model.
     pub after: Perplexities,
     /// S, DG, S/DG.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Steps taken.
+    /// Number of steps.
     pub steps: usize,
-    /// Seconds of training.
+    /// Training time in seconds.
     pub seconds: f64,
-    /// Predicted tokens trained on, a second.
+    /// Predicted tokens per second in training.
     pub tokens_per_second: f64,
-    /// Values that were trained.
+    /// Number of trained parameters.
     pub trainable_parameters: usize,
-    /// Every evaluation, the untouched model's first.
+    /// All evaluations, starting with the base model.
     pub evaluations: Vec<Evaluated>,
-    /// What makes it the same as another.
+    /// The identity of the training.
     pub identity: Identity,
 }
 
 impl Record {
-    /// Loss gained on the domain, nats a token.
+    /// Returns the decrease of the domain loss in nats per token.
     pub fn gained(&self) -> f64 {
         (self.before.domain / self.after.domain).ln()
     }
 
-    /// Loss lost on general text, nats a token.
+    /// Returns the increase of the general loss in nats per token.
     pub fn forgotten(&self) -> f64 {
         (self.after.general / self.before.general).ln()
     }
 }
 
-/// The records of a folder.
+/// The records of an output folder.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    /// Held as long as records may be written.
+    /// Held while records may be written.
     lock: Option<File>,
     records: Vec<Record>,
-    /// Lines that could not be read, and are kept as they are.
-    others: Vec<Vec<u8>>,
+    /// All lines as they are stored, unreadable ones among them: what is read is never rewritten.
+    lines: Vec<Vec<u8>>,
 }
 
 /// The file of the records.
 const RECORDS: &str = "results.jsonl";
-/// The file that whoever writes them holds.
+/// The lock file of the writing process.
 const LOCK: &str = "results.lock";
 
 impl Results {
-    /// Those in a folder; none where there is no such folder. A line that was cut off is no record.
+    /// Reads the records of a folder; none if it does not exist. Truncated lines are skipped.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a folder with other things and no records, [`Error::Io`] for one
-    /// that cannot be read.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// [`Error::InvalidSetting`] for a folder with other files and no records, [`Error::Io`] if it cannot
+    /// be read.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
         let path = folder.join(RECORDS);
         let mut results = Self {
             path,
             lock: None,
             records: Vec::new(),
-            others: Vec::new(),
+            lines: Vec::new(),
         };
         if !results.path.exists() {
-            if holds_other_things(folder, &results.path) {
-                let expected = "a new folder, or one with the results.jsonl of a comparison";
+            if has_other_files(folder, &results.path) {
+                let expected = "a new folder, or one with results.jsonl of a comparison";
                 return Err(Error::setting("out", folder.display(), expected));
             }
             return Ok(results);
@@ -128,19 +129,19 @@ impl Results {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            match serde_json::from_slice(line) {
-                Ok(record) => results.records.push(record),
-                Err(_) => results.others.push(line.to_vec()),
-            }
+            results
+                .records
+                .extend(serde_json::from_slice::<Record>(line));
+            results.lines.push(line.to_vec());
         }
         Ok(results)
     }
 
-    /// Makes the folder, if it is not there, and keeps others from writing to it.
+    /// Creates the folder if necessary and locks it.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if another comparison is writing to it, [`Error::Io`].
+    /// [`Error::InvalidSetting`] if another comparison writes to it, [`Error::Io`] if it cannot be written.
     pub fn begin(&mut self) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
@@ -157,46 +158,44 @@ impl Results {
         self.save()
     }
 
-    /// Lines that are no records.
+    /// Returns the number of unreadable lines.
     pub fn unread(&self) -> usize {
-        self.others.len()
+        self.lines.len() - self.records.len()
     }
 
-    /// The record of a training, if it was done.
+    /// Returns the record of a training, if completed.
     pub fn find(&self, identity: &Identity) -> Option<&Record> {
         self.records
             .iter()
             .find(|record| record.identity == *identity)
     }
 
-    /// Adds a record, on disk too.
+    /// Adds a record and writes it to disk.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
+    /// [`Error::Io`] if it cannot be written.
     pub fn add(&mut self, record: Record) -> Result<()> {
+        let line = serde_json::to_vec(&record)
+            .unwrap_or_else(|error| unreachable!("records always serialize to JSON: {error}"));
+        self.lines.push(line);
         self.records.push(record);
         self.save()
     }
 
     fn save(&self) -> Result<()> {
         let mut bytes = Vec::new();
-        let records = self.records.iter().map(|record| {
-            serde_json::to_vec(record).unwrap_or_else(|error| {
-                unreachable!("figures can always be written as JSON: {error}")
-            })
-        });
-        for line in self.others.iter().cloned().chain(records) {
-            bytes.extend_from_slice(&line);
+        for line in &self.lines {
+            bytes.extend_from_slice(line);
             bytes.push(b'\n');
         }
         write_file(&self.path, &bytes)
     }
 }
 
-/// Whether a folder without records holds anything but what a comparison that was killed at its very
-/// beginning left.
-fn holds_other_things(folder: &Path, records: &Path) -> bool {
+/// Returns whether a folder without records has files other than those of a comparison that was killed at
+/// its start.
+fn has_other_files(folder: &Path, records: &Path) -> bool {
     let part = beside(records, PART);
     let is_ours = |name: &OsStr| name == LOCK || Some(name) == part.file_name();
     match std::fs::read_dir(folder) {
@@ -205,12 +204,13 @@ fn holds_other_things(folder: &Path, records: &Path) -> bool {
     }
 }
 
-/// Records as a table, a line each, by the names that domains and methods have now.
+/// Writes the records as CSV, one line each, with the current names of domains and methods.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if it cannot be written; what was there is then kept.
-pub fn write_csv(path: &Path, plan: &Plan, records: &[(&Cell, &Record)]) -> Result<()> {
+/// [`Error::Io`] if it cannot be written; an existing file is then kept.
+pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record)]) -> Result<()> {
+    let path = path.as_ref();
     #[derive(Serialize)]
     struct Row<'a> {
         domain: &'a str,

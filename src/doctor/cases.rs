@@ -1,5 +1,5 @@
-//! Inputs for the kernels, random and extreme, and what the twin, the device and the tensor operations
-//! make of them.
+//! Random and extreme inputs of the loss, and its results from the CPU kernel, the device and tensor
+//! operations.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -7,15 +7,15 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::objective::twin::{self, MASKED};
-use crate::objective::{self, Objective, Scope, reference};
+use crate::kernels::distillation::cpu::{self, MASKED};
+use crate::kernels::distillation::{self, Objective, Scope, Target, reference};
 
-/// Inputs of the loss: logits \[rows, vocabulary\], a label a row.
+/// Inputs of the loss: logits \[rows, vocab_size\] and one label per row.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub name: String,
     pub objective: Objective,
-    pub vocabulary: usize,
+    pub vocab_size: usize,
     pub student: Vec<f32>,
     pub teacher: Vec<f32>,
     pub labels: Vec<i32>,
@@ -37,13 +37,13 @@ impl Case {
         1.0 / self.rows() as f32
     }
 
-    pub fn on_twin(&self) -> Results {
+    pub(super) fn on_cpu(&self) -> Results {
         let mut target = self.teacher.clone();
-        twin::corrected_target(&mut target, &self.labels, &self.objective);
+        cpu::corrected_target(&mut target, &self.labels, &self.objective);
         let mut gradient = self.student.clone();
         let mut losses = vec![0.0; self.rows()];
         let mut teacher = self.teacher.clone();
-        twin::loss_and_gradient(
+        cpu::loss_and_gradient(
             &mut gradient,
             &mut teacher,
             &self.labels,
@@ -59,7 +59,7 @@ impl Case {
     }
 
     fn logits(&self, logits: &[f32], device: &Device) -> Tensor<2> {
-        let data = TensorData::new(logits.to_vec(), [self.rows(), self.vocabulary]);
+        let data = TensorData::new(logits.to_vec(), [self.rows(), self.vocab_size]);
         Tensor::from_data(data, device.tensors())
     }
 
@@ -70,10 +70,11 @@ impl Case {
         )
     }
 
-    pub async fn on_device(&self, device: &Device) -> Result<Results> {
+    pub(super) async fn on_device(&self, device: &Device) -> Result<Results> {
         let (teacher, labels) = (self.logits(&self.teacher, device), self.labels(device));
-        let target = objective::corrected_target(teacher.clone(), labels.clone(), &self.objective);
-        let (losses, gradient) = objective::loss_and_gradient(
+        let target =
+            distillation::corrected_target(teacher.clone(), labels.clone(), &self.objective);
+        let (losses, gradient) = distillation::loss_and_gradient(
             self.logits(&self.student, device),
             Some(teacher),
             labels,
@@ -87,7 +88,7 @@ impl Case {
         })
     }
 
-    pub async fn in_tensor_operations(&self, device: &Device) -> Result<Results> {
+    pub(super) async fn in_tensor_operations(&self, device: &Device) -> Result<Results> {
         let (teacher, labels) = (self.logits(&self.teacher, device), self.labels(device));
         let counts = labels
             .clone()
@@ -99,7 +100,7 @@ impl Case {
             labels.clone().clamp_min(0),
             &self.objective,
         );
-        // Where nothing is to be predicted, the kernels give the teacher's own distribution.
+        // The kernels return the teacher's distribution for masked rows.
         let own =
             burn::tensor::activation::softmax(teacher.clone() / self.objective.temperature, 1);
         let target = target * counts.clone() + own * (-counts + 1.0);
@@ -108,7 +109,7 @@ impl Case {
             reference::distillation_loss(student.clone(), teacher, labels, &self.objective);
         let gradients = (losses.clone().sum_dim(0) * self.scale()).backward();
         let gradient = student.grad(&gradients).ok_or_else(|| Error::Device {
-            message: "autodiff gave no gradient".to_string(),
+            message: "autodiff returned no gradient".to_string(),
         })?;
         Ok(Results {
             target: device::read(target).await?,
@@ -118,7 +119,7 @@ impl Case {
     }
 }
 
-/// Random and extreme inputs.
+/// Returns random and extreme inputs.
 pub(super) fn cases() -> Vec<Case> {
     let mut random = ChaCha8Rng::seed_from_u64(20_250_615);
     let mft = Objective::minifinetuning;
@@ -126,10 +127,10 @@ pub(super) fn cases() -> Vec<Case> {
         temperature: 2.0,
         ..mft(0.25)
     };
-    let incorrect = Objective {
+    let incorrect = Objective::from(Target::Corrected {
+        tau: 0.25,
         scope: Scope::Incorrect,
-        ..mft(0.25)
-    };
+    });
     let mut cases = vec![
         case("random, V = 2", mft(0.25), [37, 2], 3.0, &mut random),
         case(
@@ -222,19 +223,19 @@ pub(super) fn cases() -> Vec<Case> {
     );
     flat.labels[0] = 0;
     let mut certain = case(
-        "certain: the teacher is sure",
+        "certain: the teacher is confident",
         mft(0.25),
         [64, 512],
         3.0,
         &mut random,
     );
     for (row, &label) in certain.labels.clone().iter().enumerate() {
-        let sure_of = if row % 2 == 0 {
+        let favored = if row % 2 == 0 {
             label as usize
         } else {
             511 - label as usize
         };
-        certain.teacher[row * 512 + sure_of] = 80.0;
+        certain.teacher[row * 512 + favored] = 80.0;
     }
     let mut masked = case(
         "masked: every third row",
@@ -250,28 +251,28 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Logits spread evenly over ±`spread`, more or less, and random labels.
+/// Returns a case with random logits within ±2 `spread` and random labels.
 fn case(
     name: &str,
     objective: Objective,
-    [rows, vocabulary]: [usize; 2],
+    [rows, vocab_size]: [usize; 2],
     spread: f32,
     random: &mut ChaCha8Rng,
 ) -> Case {
     let mut logits = || -> Vec<f32> {
         let uniform = |random: &mut ChaCha8Rng| random.random_range(-1.0_f32..1.0);
-        (0..rows * vocabulary)
+        (0..rows * vocab_size)
             .map(|_| (uniform(random) + uniform(random)) * spread)
             .collect()
     };
     let (student, teacher) = (logits(), logits());
     let labels = (0..rows)
-        .map(|_| random.random_range(0..vocabulary as i32))
+        .map(|_| random.random_range(0..vocab_size as i32))
         .collect();
     Case {
         name: name.to_string(),
         objective,
-        vocabulary,
+        vocab_size,
         student,
         teacher,
         labels,

@@ -1,8 +1,10 @@
-//! Is this machine right? Every kernel on the device against its twin in plain Rust, on random and
-//! extreme inputs, and against reference values from a file.
+//! Verifies that a device computes correct results: compares its loss kernels with the CPU kernel on random
+//! and extreme inputs and with reference values from a file, and its products with packed weights with those
+//! of unpacked ones.
 
 mod cases;
-#[cfg(not(target_arch = "wasm32"))]
+mod packed;
+#[cfg(all(feature = "shader-validation", not(target_arch = "wasm32")))]
 mod shaders;
 mod vectors;
 
@@ -15,37 +17,36 @@ use serde::Serialize;
 
 use crate::device::{self, Device};
 use crate::error::{Error, Result};
-use crate::objective::{self, Objective, Predictions};
+use crate::kernels::distillation::{self, Objective, Predictions};
 use cases::{Results, cases};
 use vectors::read_vectors;
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "shader-validation", not(target_arch = "wasm32")))]
 pub use shaders::check_shaders;
 
-/// Errors on a device that are still right: WGSL allows `exp` a few units in the last place more at
-/// large arguments.
+/// Tolerance for a device: WGSL lets `exp` err by a few units in the last place for large arguments.
 pub const TOLERANCE: f64 = 2e-5;
 
-/// A comparison and how it came out.
+/// A comparison and its result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Check {
-    /// What was compared.
+    /// The compared quantity.
     pub check: String,
-    /// On which device.
+    /// The device.
     pub device: String,
-    /// The largest error: absolute for targets, relative to the larger of 1 and the loss for losses,
-    /// relative to the largest entry for gradients. Infinite where there was a NaN.
+    /// The largest error: absolute for targets, relative to max(1, loss) for losses, relative to the
+    /// largest entry for gradients. Infinite for NaN.
     #[serde(serialize_with = "finite_or_largest")]
     pub max_error: f64,
-    /// The largest error that is right.
+    /// The largest acceptable error.
     pub tolerance: f64,
-    /// Whether it is.
+    /// Whether the error is within the tolerance.
     pub ok: bool,
 }
 
 impl Check {
-    /// A comparison of values on a device.
+    /// Returns the check of an error against [`TOLERANCE`].
     fn of(check: String, device: &Device, max_error: f64) -> Self {
         Self {
             check,
@@ -57,7 +58,7 @@ impl Check {
     }
 }
 
-/// JSON has no infinity.
+/// Serializes an error, limited to the largest finite number since JSON has no infinity.
 fn finite_or_largest<S: serde::Serializer>(
     error: &f64,
     serializer: S,
@@ -65,13 +66,13 @@ fn finite_or_largest<S: serde::Serializer>(
     serializer.serialize_f64(error.min(f64::MAX))
 }
 
-/// Checks a device; `on_check` gets each result as it comes. `vectors` are path (for
-/// messages) and bytes of a file in the format of `tests/data/mft_loss.safetensors`. The translation of
-/// the shaders for other graphics APIs is checked too, but not in a browser, which has its own.
+/// Checks a device and passes each result to `on_check`. `vectors` are the path (for messages) and bytes of a
+/// file in the format of `tests/data/mft_loss.safetensors`. Outside browsers, also translates the shaders for
+/// all graphics APIs.
 ///
 /// # Errors
 ///
-/// [`Error::Device`] if the device fails, [`Error::Weights`] for the file.
+/// [`Error::Device`] if the device fails, [`Error::Parse`] or [`Error::Weights`] if the file is invalid.
 pub async fn examine(
     device: &Device,
     vectors: Option<(&Path, &[u8])>,
@@ -85,7 +86,7 @@ pub async fn examine(
     let vectors = vectors
         .map(|(path, bytes)| read_vectors(path, bytes))
         .transpose()?;
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "shader-validation", not(target_arch = "wasm32")))]
     for (name, problem) in check_shaders() {
         report(Check {
             check: format!(
@@ -103,11 +104,11 @@ pub async fn examine(
         });
     }
     for case in cases() {
-        let expected = case.on_twin();
+        let expected = case.on_cpu();
         let found = case.on_device(device).await?;
         compare(&case.name, device, &found, &expected, &mut report);
-        // Beyond some length it is burn's own sums that lose digits, not what is checked here.
-        if case.vocabulary <= 32_000 {
+        // For larger vocabularies the sums of tensor operations lose precision.
+        if case.vocab_size <= 32_000 {
             let found = case.in_tensor_operations(device).await?;
             compare(
                 &format!("{}, tensor operations", case.name),
@@ -119,6 +120,7 @@ pub async fn examine(
         }
     }
     tiled(device, &mut report).await?;
+    packed::check(device, &mut report).await?;
     for (case, expected) in vectors.into_iter().flatten() {
         let found = case.on_device(device).await?;
         compare(&case.name, device, &found, &expected, &mut report);
@@ -142,7 +144,7 @@ fn compare(
     }
 }
 
-/// The largest absolute value, never 0.
+/// Returns the largest absolute value, at least the smallest positive number.
 fn largest_entry(values: &[f32]) -> f32 {
     values
         .iter()
@@ -163,18 +165,18 @@ fn largest_error(found: &[f32], expected: &[f32], scale: impl Fn(f32) -> f32) ->
         .fold(0.0, f64::max)
 }
 
-/// The loss from hidden states in tiles, with both gradients, against the same on the CPU at once.
+/// Checks the tiled loss from hidden states, with both gradients, against the untiled one on the CPU.
 async fn tiled(device: &Device, report: &mut impl FnMut(Check)) -> Result<()> {
-    let [rows, width, vocabulary] = [301, 24, 1000];
+    let [rows, width, vocab_size] = [301, 24, 1000];
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let mut values = |length: usize| -> Vec<f32> {
         (0..length)
             .map(|_| random.random_range(-1.0_f32..1.0))
             .collect()
     };
-    let inputs = [rows, vocabulary, rows, vocabulary].map(|rows| (rows, values(rows * width)));
+    let inputs = [rows, vocab_size, rows, vocab_size].map(|rows| (rows, values(rows * width)));
     let labels: Vec<i32> = (0..rows as i32).map(|row| (row * 37) % 1000 - 3).collect();
-    let positions = labels.iter().filter(|&&label| label >= 0).count();
+    let predicted = labels.iter().filter(|&&label| label >= 0).count();
 
     let mut results = Vec::new();
     for (device, tile) in [(&Device::cpu(), rows), (device, 100)] {
@@ -186,23 +188,23 @@ async fn tiled(device: &Device, report: &mut impl FnMut(Check)) -> Result<()> {
             hidden.autodiff().require_grad(),
             head.autodiff().require_grad(),
         );
-        let loss = objective::distillation_loss(
+        let loss = distillation::distillation_loss(
             Predictions {
                 hidden: hidden.clone(),
-                head: head.clone(),
+                head: head.clone().into(),
             },
             Some(Predictions {
                 hidden: teacher_hidden,
-                head: teacher_head,
+                head: teacher_head.into(),
             }),
             Tensor::from_data(TensorData::new(labels.clone(), [rows]), tensors),
             &Objective::default(),
-            positions,
-            tile * vocabulary * size_of::<f32>(),
+            predicted,
+            tile * vocab_size * size_of::<f32>(),
         );
         let gradients = loss.backward();
         let missing = || Error::Device {
-            message: "autodiff gave no gradient".to_string(),
+            message: "autodiff returned no gradient".to_string(),
         };
         results.push([
             device::read(loss.inner()).await?,

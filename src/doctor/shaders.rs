@@ -1,23 +1,22 @@
-//! The shaders before any device sees them.
+//! Validation of the shaders without a device.
 
-use crate::shader::{self, Shader};
+use crate::kernels::launch::Shader;
 
-/// Whether every shader is valid with nothing but WebGPU's baseline, and what every graphics API
-/// accepts: its name, and what is wrong with it.
+/// Validates every shader for WebGPU's baseline and all graphics APIs. Returns their names and errors.
 pub fn check_shaders() -> Vec<(&'static str, Option<String>)> {
-    shader::shaders()
+    crate::kernels::shaders()
         .into_iter()
         .map(|shader| (shader.name, translate(&shader).err()))
         .collect()
 }
 
-/// Parses, validates, and translates to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12).
+/// Parses and validates a shader, and translates it to SPIR-V (Vulkan), MSL (Metal) and HLSL (DX12).
 fn translate(shader: &Shader) -> std::result::Result<(), String> {
     use naga::back::{hlsl, msl, spv};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
 
     let source = &shader.source;
-    // Every WebGPU device packs and unpacks float16; only older APIs lack that.
+    // Packing float16 is part of WebGPU; naga makes it optional for older APIs.
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(Capabilities::SUBGROUP, shader.needs_subgroups);
     let module =

@@ -1,4 +1,4 @@
-//! Reference values from a file.
+//! Reference values in safetensors format.
 
 use std::path::Path;
 
@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use super::cases::{Case, Results};
 use crate::error::{Error, Result};
-use crate::objective::{Objective, Scope};
+use crate::kernels::distillation::{Objective, Scope, Target};
+use crate::model::weights;
 
-/// Settings of a case in a file of reference values.
+/// The settings of a case.
 #[derive(Deserialize)]
 struct VectorSettings {
     tau: f32,
@@ -17,19 +18,18 @@ struct VectorSettings {
     scope: Scope,
 }
 
-/// The cases of a file of reference values: `CASE.student_logits`, `.teacher_logits`, `.labels`,
-/// `.target`, `.loss_per_token`, `.grad_student_logits` (of the mean), settings in the metadata.
+/// Reads the cases of a file. Each consists of the tensors `CASE.student_logits`, `.teacher_logits`,
+/// `.labels`, `.target`, `.loss_per_token` and `.grad_student_logits` (of the mean), and of settings in the
+/// metadata.
 pub(super) fn read_vectors(path: &Path, bytes: &[u8]) -> Result<Vec<(Case, Results)>> {
     let fault = |message: String| Error::Weights {
         path: path.to_path_buf(),
         message,
     };
-    let damaged = |error: safetensors::SafeTensorError| {
-        fault(format!("not a whole safetensors file: {error}"))
-    };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    // Settings are JSON objects; other entries, such as the format of a model file, are no cases.
+    let file = weights::open(bytes, path)?;
+    let (_, header) =
+        SafeTensors::read_metadata(bytes).map_err(Error::parse(path, weights::SAFETENSORS))?;
+    // The settings of a case are a JSON object. Other entries are, for example, the format of a model file.
     let mut names: Vec<(String, String)> = header
         .metadata()
         .clone()
@@ -39,7 +39,7 @@ pub(super) fn read_vectors(path: &Path, bytes: &[u8]) -> Result<Vec<(Case, Resul
         .collect();
     names.sort();
     if names.is_empty() {
-        return Err(fault("its metadata names no case".to_string()));
+        return Err(fault("no test case in the metadata".to_string()));
     }
     names
         .into_iter()
@@ -50,45 +50,52 @@ pub(super) fn read_vectors(path: &Path, bytes: &[u8]) -> Result<Vec<(Case, Resul
                 let view = file
                     .tensor(&format!("{name}.{kind}"))
                     .map_err(|error| fault(format!("{name}.{kind}: {error}")))?;
-                let values = numbers(view.dtype(), view.data())
-                    .ok_or_else(|| fault(format!("{name}.{kind} is of type {:?}", view.dtype())))?;
+                let values = numbers(view.dtype(), view.data()).ok_or_else(|| {
+                    fault(format!(
+                        "{name}.{kind} has unsupported dtype {:?}",
+                        view.dtype()
+                    ))
+                })?;
                 Ok((view.shape().to_vec(), values))
             };
             let floats = |kind: &str, length: usize| -> Result<Vec<f32>> {
                 let (shape, values) = tensor(kind)?;
                 if values.len() != length {
-                    return Err(fault(format!("{name}.{kind} has shape {shape:?}")));
+                    return Err(fault(format!(
+                        "{name}.{kind} has shape {shape:?}, expected {length} elements"
+                    )));
                 }
                 Ok(values.into_iter().map(|value| value as f32).collect())
             };
             let (shape, labels) = tensor("labels")?;
             let (logits_shape, _) = tensor("student_logits")?;
-            let &[rows, vocabulary] = &logits_shape[..] else {
+            let &[rows, vocab_size] = &logits_shape[..] else {
                 return Err(fault(format!(
-                    "{name}.student_logits has shape {logits_shape:?}"
+                    "{name}.student_logits has shape {logits_shape:?}, expected two dimensions"
                 )));
             };
-            let fits = |label: &f64| label.fract() == 0.0 && *label < vocabulary as f64;
-            if rows == 0 || vocabulary < 2 || shape != [rows] || !labels.iter().all(fits) {
-                return Err(fault(format!("{name}.labels do not fit its logits")));
+            let fits = |label: &f64| label.fract() == 0.0 && *label < vocab_size as f64;
+            if rows == 0 || vocab_size < 2 || shape != [rows] || !labels.iter().all(fits) {
+                return Err(fault(format!("{name}.labels do not match the logits")));
             }
             let objective = Objective {
-                alpha: None,
-                tau: settings.tau,
+                target: Target::Corrected {
+                    tau: settings.tau,
+                    scope: settings.scope,
+                },
                 temperature: settings.temperature,
-                scope: settings.scope,
             };
             objective.validate()?;
             let results = Results {
-                target: floats("target", rows * vocabulary)?,
+                target: floats("target", rows * vocab_size)?,
                 losses: floats("loss_per_token", rows)?,
-                gradient: floats("grad_student_logits", rows * vocabulary)?,
+                gradient: floats("grad_student_logits", rows * vocab_size)?,
             };
             let case = Case {
                 objective,
-                vocabulary,
-                student: floats("student_logits", rows * vocabulary)?,
-                teacher: floats("teacher_logits", rows * vocabulary)?,
+                vocab_size,
+                student: floats("student_logits", rows * vocab_size)?,
+                teacher: floats("teacher_logits", rows * vocab_size)?,
                 labels: labels.into_iter().map(|label| label as i32).collect(),
                 name,
             };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Perplexities of one model on the domain and, where there is one, the general set.
+/// Perplexities of a model on the held-out domain set and the general set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Perplexities {
@@ -14,32 +14,32 @@ pub struct Perplexities {
     pub general: f64,
 }
 
-/// JSON has no number for the perplexity of a model that is beyond all measure.
+/// JSON has no infinity: null stands for the perplexity of a diverged model.
 fn infinite_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))
 }
 
-/// Nor for the difference of two such.
+/// JSON has no NaN: null stands for the difference of two infinities.
 fn unknown_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
-/// What an adaptation gained and cost (Belcak et al., arXiv:2506.15702, section 5).
+/// Gain and cost of a finetuning (Belcak et al., arXiv:2506.15702, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Metrics {
     /// S = domain perplexity before − after; higher is better.
     #[serde(deserialize_with = "unknown_where_null")]
     pub specialization: f64,
-    /// DG = general perplexity after − before; lower is better, 0 or less means nothing forgotten.
+    /// DG = general perplexity after − before; lower is better, 0 or less means that nothing is forgotten.
     #[serde(deserialize_with = "unknown_where_null")]
     pub degeneralization: f64,
-    /// S / DG; `None` where DG ≤ 0, where a ratio says nothing.
+    /// S / DG; `None` if DG ≤ 0, where the ratio has no meaning.
     pub ratio: Option<f64>,
 }
 
 impl Metrics {
-    /// From perplexities before and after.
+    /// Computes the metrics from the perplexities before and after.
     pub fn new(before: Perplexities, after: Perplexities) -> Self {
         let specialization = before.domain - after.domain;
         let degeneralization = after.general - before.general;
@@ -51,13 +51,13 @@ impl Metrics {
         }
     }
 
-    /// The ratio in words: a number, or that nothing was forgotten, or that perplexities are no longer
-    /// numbers.
+    /// Returns the ratio for display: a number, or a note that nothing was forgotten or that a perplexity
+    /// is not finite.
     pub fn ratio_in_words(&self) -> String {
         match self.ratio {
             Some(ratio) => format!("{ratio:.1}"),
             None if self.degeneralization <= 0.0 => "nothing forgotten".to_string(),
-            None => "went wrong".to_string(),
+            None => "diverged".to_string(),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn gain_over_cost() {
+    fn metrics_are_differences_and_their_ratio() {
         let metrics = metrics([534.0, 27.4], [14.4, 89.8]);
         assert!((metrics.specialization - 519.6).abs() < 1e-9);
         assert!((metrics.degeneralization - 62.4).abs() < 1e-9);
@@ -80,19 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn no_ratio_where_nothing_is_forgotten() {
+    fn the_ratio_is_none_if_nothing_is_forgotten() {
         for after in [27.4, 20.0] {
             let metrics = metrics([534.0, 27.4], [14.4, after]);
             assert_eq!(metrics.ratio, None);
             assert_eq!(metrics.ratio_in_words(), "nothing forgotten");
         }
         let diverged = metrics([534.0, 27.4], [f64::INFINITY, f64::INFINITY]);
-        assert_eq!(diverged.ratio_in_words(), "went wrong");
+        assert_eq!(diverged.ratio_in_words(), "diverged");
     }
 
-    /// A checkpoint of a model that is beyond all measure can be gone on from.
+    /// A checkpoint of a diverged model can be resumed.
     #[test]
-    fn what_is_no_number_in_json_comes_back() {
+    fn infinity_and_nan_survive_json() {
         let before = [f64::INFINITY, 2.0];
         let found = metrics(before, [f64::INFINITY, f64::INFINITY]);
         assert!(found.specialization.is_nan() && found.degeneralization == f64::INFINITY);

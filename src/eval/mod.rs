@@ -1,4 +1,4 @@
-//! What a model knows: perplexity, and what an adaptation gained and cost.
+//! Evaluation: perplexity, specialization and degeneralization.
 
 mod metrics;
 mod perplexity;

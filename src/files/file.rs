@@ -1,60 +1,72 @@
-//! A file that is written beside its place.
+//! Atomic writes of single files.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{PART, beside, exclusive, parent, sync_folder};
+use super::{PART, beside, exclusive, parent, sync_folder, target};
 use crate::error::{Error, Result};
 
-/// Writes a whole file in one step: readers see the old bytes or the new, never a part.
+/// Writes a file atomically: readers see either the old or the new bytes.
 ///
 /// # Errors
 ///
-/// As [`FileWriter`]; the old file is then untouched.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Those of [`FileWriter`]; the old file is then unchanged.
+pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
     let mut file = FileWriter::new(path)?;
     file.write(bytes)?;
     file.finish()
 }
 
-/// A file that is filled beside its final place and renamed into it when complete. What a process that
-/// was killed left beside it is written over by the next one.
+/// A file that is written to a temporary file in the same folder and renamed into place when complete. A
+/// temporary file left by a killed process is overwritten by the next one.
 #[derive(Debug)]
 pub struct FileWriter {
     file: File,
     temporary: PathBuf,
+    /// The path as given, for messages.
     place: PathBuf,
+    /// The path that `place` leads to, if it is a link.
+    target: PathBuf,
     finished: bool,
 }
 
 impl FileWriter {
-    /// Begins a file that will stand at `place`.
+    /// Starts writing the file `place`, or the one that it leads to if it is a link.
     ///
     /// # Errors
     ///
-    /// [`Error::InUse`] while another process is writing it, [`Error::Io`] if nothing can be written
-    /// beside it.
-    pub fn new(place: &Path) -> Result<Self> {
-        let temporary = beside(place, PART);
+    /// [`Error::InUse`] while another process is writing it, [`Error::Io`] if its folder is not writable or
+    /// if it is a folder or a device.
+    pub fn new(place: impl AsRef<Path>) -> Result<Self> {
+        let place = place.as_ref();
+        let target = target(place).map_err(Error::io("write", place))?;
+        if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+            let message = "a folder, a pipe or a device: expected a regular file or a new path";
+            let fault = std::io::Error::new(std::io::ErrorKind::InvalidInput, message);
+            return Err(Error::io("write", place)(fault));
+        }
+        let temporary = beside(&target, PART);
         let file = exclusive::open(&temporary).map_err(Error::io("write", place))?;
         let Some(file) = file else {
             return Err(Error::InUse {
                 path: place.to_path_buf(),
             });
         };
-        let begun = Self {
+        let writer = Self {
             file,
             temporary,
             place: place.to_path_buf(),
+            target,
             finished: false,
         };
-        let emptied = begun.file.set_len(0);
-        emptied.map_err(Error::io("write", place))?;
-        Ok(begun)
+        let truncated = writer.file.set_len(0);
+        truncated.map_err(Error::io("write", place))?;
+        Ok(writer)
     }
 
-    /// Adds to it.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
@@ -64,20 +76,20 @@ impl FileWriter {
         written.map_err(Error::io("write", &self.place))
     }
 
-    /// Puts it into its place.
+    /// Flushes the file to disk and renames it into place.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`]; what stood there is then still there.
+    /// [`Error::Io`]; the old file is then unchanged.
     pub fn finish(mut self) -> Result<()> {
-        let put = || -> std::io::Result<()> {
+        let rename = || -> std::io::Result<()> {
             self.file.sync_all()?;
-            fs::rename(&self.temporary, &self.place)
+            fs::rename(&self.temporary, &self.target)
         };
-        put().map_err(Error::io("write", &self.place))?;
+        rename().map_err(Error::io("write", &self.place))?;
         self.finished = true;
         // A rename is durable once its folder is.
-        sync_folder(&parent(&self.place)).map_err(Error::io("write", &self.place))
+        sync_folder(&parent(&self.target)).map_err(Error::io("write", &self.place))
     }
 }
 

@@ -1,56 +1,60 @@
-//! A folder that is filled beside its place.
+//! Atomic writes of whole folders.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{beside, exclusive, is_occupied, parent, sync_folder};
+use super::{beside, exclusive, is_occupied, parent, sync_folder, target};
 use crate::error::{Error, Result};
 
-/// A folder that is filled beside its final place and renamed into it when complete. As long as it
-/// exists no other process can begin one for the same place; what a process that was killed left is
-/// put right by the next one.
+/// A folder that is written beside its final path and renamed into place when complete. While it exists,
+/// no other process can start one for the same path; leftovers of a killed process are recovered by the
+/// next one.
 #[derive(Debug)]
 pub struct FolderWriter {
+    /// The path as given.
     place: PathBuf,
+    /// The path that `place` leads to, if it is a link.
+    target: PathBuf,
     replace: bool,
     beside: Beside,
-    /// Free when it is closed, after [`Self::drop`] has removed everything.
+    /// Released when it is closed, after [`Self::drop`] has removed everything else.
     _lock: File,
 }
 
-/// What stands beside a folder's place while it is being written.
+/// The siblings of a folder while it is being written.
 #[derive(Debug)]
 struct Beside {
     lock: PathBuf,
-    /// What will stand in the place.
+    /// The new contents.
     new: PathBuf,
-    /// What stood there before, between two renames.
+    /// The previous contents, between the two renames.
     old: PathBuf,
 }
 
 impl FolderWriter {
-    /// Begins a folder that will stand at `place`.
+    /// Starts writing the folder `place`, or the one that it leads to if it is a link.
     ///
     /// # Errors
     ///
-    /// [`Error::OutputExists`] if something that is not an empty folder stands there and `replace`
-    /// is false; [`Error::InUse`] while another process is writing it; [`Error::InvalidSetting`] for a
-    /// path without a name, or where something stands that is no folder; [`Error::Io`] if nothing can be
-    /// written beside it.
-    pub fn new(place: &Path, replace: bool) -> Result<Self> {
-        // `.`, `..` and `/` have no name of their own that a folder could be renamed to.
-        if place.file_name().is_none() {
-            let expected = "the name of a folder that can be made or replaced";
+    /// [`Error::OutputExists`] if `place` exists, is not an empty folder, and `replace` is false;
+    /// [`Error::InUse`] while another process is writing it; [`Error::InvalidSetting`] for a path without a
+    /// name or a path that is not a folder; [`Error::Io`] if its parent folder is not writable.
+    pub fn new(place: impl AsRef<Path>, replace: bool) -> Result<Self> {
+        let place = place.as_ref();
+        let target = target(place).map_err(Error::io("write", place))?;
+        // `.`, `..` and `/` have no name that a folder could be renamed to.
+        if target.file_name().is_none() {
+            let expected = "the name of a folder that can be created or replaced";
             return Err(Error::setting("out", place.display(), expected));
         }
-        check_place(place, replace)?;
-        let folder = parent(place);
+        check_place(place, &target, replace)?;
+        let folder = parent(&target);
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let beside = Beside {
-            lock: beside(place, "lock"),
-            new: beside(place, "new"),
-            old: beside(place, "old"),
+            lock: beside(&target, "lock"),
+            new: beside(&target, "new"),
+            old: beside(&target, "old"),
         };
         let fault = || Error::io("create a folder in", &folder);
         let Some(lock) = exclusive::open(&beside.lock).map_err(fault())? else {
@@ -60,41 +64,42 @@ impl FolderWriter {
         };
         let writer = Self {
             place: place.to_path_buf(),
+            target,
             replace,
             beside,
             _lock: lock,
         };
-        writer.put_right().map_err(fault())?;
-        check_place(place, replace)?;
+        writer.recover().map_err(fault())?;
+        check_place(place, &writer.target, replace)?;
         fs::create_dir(&writer.beside.new).map_err(fault())?;
         Ok(writer)
     }
 
-    /// Ends what a process that was killed had begun.
-    fn put_right(&self) -> io::Result<()> {
+    /// Completes or rolls back the replacement by a killed process.
+    fn recover(&self) -> io::Result<()> {
         let Beside { new, old, .. } = &self.beside;
-        if fs::symlink_metadata(old).is_ok() && !is_occupied(&self.place) {
-            // It was killed between its two renames, before which the new folder was complete. Somebody may
-            // have made an empty folder there since.
-            remove(&self.place)?;
+        if fs::symlink_metadata(old).is_ok() && !is_occupied(&self.target) {
+            // It was killed between its two renames, so the new folder is complete. An empty folder may have
+            // been created in its place since.
+            remove(&self.target)?;
             let complete = if new.exists() { new } else { old };
-            fs::rename(complete, &self.place)?;
+            fs::rename(complete, &self.target)?;
         }
         remove(new)?;
         remove(old)
     }
 
-    /// Where it will stand.
+    /// The final path, as given.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Where to write until [`Self::finish`].
+    /// The path to write to until [`Self::finish`].
     pub fn path(&self) -> &Path {
         &self.beside.new
     }
 
-    /// Writes a file of the folder; `name` may hold folders.
+    /// Writes a file of the folder; `name` may contain subfolders.
     ///
     /// # Errors
     ///
@@ -105,7 +110,7 @@ impl FolderWriter {
         file.finish()
     }
 
-    /// Begins a file of the folder, to be written piece by piece.
+    /// Starts a file of the folder, for writing in chunks.
     ///
     /// # Errors
     ///
@@ -117,29 +122,29 @@ impl FolderWriter {
         Ok(PartWriter { file, place })
     }
 
-    /// Puts the folder into its place. What stood there is moved aside first and removed last.
+    /// Renames the folder into place. The previous contents are moved aside first and removed last.
     ///
     /// # Errors
     ///
-    /// [`Error::OutputExists`] if something came to stand there that is not to be replaced, and
-    /// [`Error::Io`]; what stood there is then still or again there.
+    /// [`Error::OutputExists`] if something that must not be replaced has appeared at the path, and
+    /// [`Error::Io`]; the previous contents are then kept or restored.
     pub fn finish(self) -> Result<()> {
-        check_place(&self.place, self.replace)?;
+        check_place(&self.place, &self.target, self.replace)?;
         let Beside { new, old, .. } = &self.beside;
         let fault = || Error::io("write", &self.place);
         sync_tree(new).map_err(fault())?;
-        let there = fs::symlink_metadata(&self.place).is_ok();
-        if there {
-            fs::rename(&self.place, old).map_err(fault())?;
+        let exists = fs::symlink_metadata(&self.target).is_ok();
+        if exists {
+            fs::rename(&self.target, old).map_err(fault())?;
         }
-        if let Err(error) = fs::rename(new, &self.place) {
-            if there {
-                // The rename that failed moved nothing: putting the old one back cannot collide.
-                let _ = fs::rename(old, &self.place);
+        if let Err(error) = fs::rename(new, &self.target) {
+            if exists {
+                // The failed rename moved nothing, so restoring the old folder cannot collide.
+                let _ = fs::rename(old, &self.target);
             }
             return Err(fault()(error));
         }
-        sync_folder(&parent(&self.place)).map_err(fault())?;
+        sync_folder(&parent(&self.target)).map_err(fault())?;
         remove(old).map_err(fault())
     }
 }
@@ -147,19 +152,18 @@ impl FolderWriter {
 impl Drop for FolderWriter {
     fn drop(&mut self) {
         let _ = remove(&self.beside.new);
-        // Removed while it is held, that nobody holds a file that another one's is put in place of.
+        // Removed while locked, so that no process locks a file that has been replaced by another one's.
         let _ = fs::remove_file(&self.beside.lock);
     }
 }
 
-/// Whether something new may come to stand there: in place of a folder, or of a link to something.
-fn check_place(place: &Path, replace: bool) -> Result<()> {
-    let there = fs::symlink_metadata(place).map(|metadata| metadata.file_type());
-    if there.is_ok_and(|there| !there.is_dir() && !there.is_symlink()) {
-        let expected = "a folder, or nothing yet: what stands there is no folder";
+/// Checks that `target` may be written: it is a folder or does not exist. `place` is for messages.
+fn check_place(place: &Path, target: &Path, replace: bool) -> Result<()> {
+    if fs::symlink_metadata(target).is_ok_and(|found| !found.is_dir()) {
+        let expected = "a folder or a new path, but this path exists and is not a folder";
         return Err(Error::setting("out", place.display(), expected));
     }
-    if !replace && is_occupied(place) {
+    if !replace && is_occupied(target) {
         return Err(Error::OutputExists {
             path: place.to_path_buf(),
         });
@@ -167,7 +171,7 @@ fn check_place(place: &Path, replace: bool) -> Result<()> {
     Ok(())
 }
 
-/// Removes whatever stands there.
+/// Removes a file or folder, if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
@@ -180,7 +184,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes durable what a folder and the folders in it list. Their files are already.
+/// Syncs the entries of a folder and its subfolders to disk. Their files are synced already.
 fn sync_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -191,16 +195,16 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// A file of a folder that is being filled.
+/// A file of a folder that is being written.
 #[derive(Debug)]
 pub struct PartWriter {
     file: File,
-    /// Where it will stand, for messages.
+    /// The final path, for messages.
     place: PathBuf,
 }
 
 impl PartWriter {
-    /// Adds to it.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
@@ -210,7 +214,7 @@ impl PartWriter {
         written.map_err(Error::io("write", &self.place))
     }
 
-    /// Makes it durable.
+    /// Flushes it to disk.
     ///
     /// # Errors
     ///

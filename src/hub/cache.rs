@@ -1,11 +1,12 @@
-//! The place of a model in the cache, as all of the Hub's programs lay it out:
+//! The folder of a model or data set in the Hub cache, in the layout that all Hub clients share:
 //!
 //! ```text
 //! models--owner--name/refs/main                        the commit of a branch or tag
 //! models--owner--name/snapshots/<commit>/config.json   a link to the blob
-//! models--owner--name/blobs/<etag>                     a file's bytes; <etag>.incomplete on the way
+//! models--owner--name/blobs/<etag>                     a file's bytes; <etag>.incomplete while downloading
 //! models--owner--name/.no_exist/<commit>/LICENSE       empty: the commit has no such file
-//! .locks/models--owner--name/<etag>.lock               held by who downloads the blob
+//! datasets--owner--name/…                              likewise
+//! .locks/models--owner--name/<etag>.lock               held by the process downloading the blob
 //! ```
 
 use std::fs::{self, File};
@@ -16,13 +17,13 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::Snapshot;
 use super::contents;
-use super::name::{HubModel, is_commit};
+use super::name::{HubModel, Kind, is_commit};
 use super::settings::HubSettings;
 use crate::error::{Error, Result};
 use crate::files::exclusive;
-use crate::model::files::{COMPANIONS, CONFIG};
+use crate::model::file_names::COMPANIONS;
 
-/// A model's place in the cache.
+/// A model's folder in the cache.
 pub(super) struct ModelCache<'a> {
     model: &'a HubModel,
     repository: CacheRepo,
@@ -30,11 +31,11 @@ pub(super) struct ModelCache<'a> {
     locks: PathBuf,
 }
 
-/// A commit of which the cache holds all that a model needs.
+/// A cached commit with all the files that a model requires.
 pub(super) struct Cached {
     pub(super) commit: String,
     pub(super) folder: PathBuf,
-    /// Whether it also holds every companion that the commit has.
+    /// Whether it also has every companion file of the commit.
     pub(super) is_whole: bool,
 }
 
@@ -51,7 +52,11 @@ impl Cached {
 impl<'a> ModelCache<'a> {
     pub(super) fn new(model: &'a HubModel, settings: &HubSettings) -> Self {
         let (name, revision) = (model.name().to_string(), model.revision().to_string());
-        let repository = Repo::with_revision(name, RepoType::Model, revision);
+        let kind = match model.kind() {
+            Kind::Model => RepoType::Model,
+            Kind::DataSet => RepoType::Dataset,
+        };
+        let repository = Repo::with_revision(name, kind, revision);
         let folder = repository.folder_name();
         Self {
             model,
@@ -61,12 +66,9 @@ impl<'a> ModelCache<'a> {
         }
     }
 
-    /// The copy of the model's revision, if there is a complete one.
+    /// The cached copy of the model's revision, if it is complete.
     pub(super) fn snapshot(&self) -> Option<Cached> {
-        let commit = match self.model.commit() {
-            Some(commit) => commit.to_string(),
-            None => self.known_commit()?,
-        };
+        let commit = self.cached_commit()?;
         let folder = self.folder(&commit);
         if !contents::is_complete(&folder) {
             return None;
@@ -80,42 +82,53 @@ impl<'a> ModelCache<'a> {
         })
     }
 
-    /// The folder of a commit.
+    /// The commit of the revision, as far as the cache knows.
+    pub(super) fn cached_commit(&self) -> Option<String> {
+        match self.model.commit() {
+            Some(commit) => Some(commit.to_string()),
+            None => self.known_commit(),
+        }
+    }
+
+    /// The snapshot folder of a commit.
     pub(super) fn folder(&self, commit: &str) -> PathBuf {
         self.repository.pointer_path(commit)
     }
 
-    /// Whether a file of a commit is there.
+    /// Whether a file of a commit is cached.
     pub(super) fn holds(&self, commit: &str, file: &str) -> bool {
         self.folder(commit).join(file).exists()
     }
 
-    /// Where the bytes of an entity tag are.
+    /// The path of the blob with this entity tag.
     pub(super) fn blob(&self, etag: &str) -> PathBuf {
         self.place.join("blobs").join(etag)
     }
 
-    /// Where they are until they are complete.
+    /// The path of the blob while it is being downloaded.
     pub(super) fn incomplete(&self, etag: &str) -> PathBuf {
         self.place.join("blobs").join(format!("{etag}.incomplete"))
     }
 
-    /// Makes a blob a file of a commit.
+    /// Links a blob into a commit's folder.
     pub(super) fn link(&self, commit: &str, file: &str, etag: &str) -> Result<()> {
-        let folder = self.folder(commit);
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let path = folder.join(file);
-        // A link to a blob that was deleted.
+        let path = self.folder(commit).join(file);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        }
+        // A dangling link to a deleted blob.
         if path.symlink_metadata().is_ok() {
             fs::remove_file(&path).map_err(Error::io("replace", &path))?;
         }
-        // Relative, so that a cache can be moved.
-        let target = Path::new("..").join("..").join("blobs").join(etag);
+        // Relative, so that the cache can be moved.
+        let above = 2 + file.matches('/').count();
+        let target: PathBuf = std::iter::repeat_n("..", above).collect();
+        let target = target.join("blobs").join(etag);
         link(&target, &self.blob(etag), &path).map_err(Error::io("write", &path))
     }
 
-    /// Remembers that a commit has no such file. Only a hint that spares a request later on, so that
-    /// a cache that may only be read serves too.
+    /// Records that a commit has no such file. This only saves a later request, so a read-only cache is
+    /// not an error.
     pub(super) fn mark_absent(&self, commit: &str, file: &str) {
         let marker = self.absence(commit, file);
         if marker.exists() {
@@ -127,7 +140,7 @@ impl<'a> ModelCache<'a> {
         }
     }
 
-    /// Remembers the commit of the model's branch or tag.
+    /// Records the commit of the model's branch or tag.
     pub(super) fn keep_commit(&self, commit: &str) -> Result<()> {
         if self.model.commit().is_some() || self.known_commit().as_deref() == Some(commit) {
             return Ok(());
@@ -138,21 +151,21 @@ impl<'a> ModelCache<'a> {
         ))
     }
 
-    /// Tries to become the one who downloads a blob; nothing if another program is.
+    /// Tries to lock a blob for downloading. Returns `None` while another process is downloading it.
     pub(super) fn try_lock(&self, etag: &str) -> Result<Option<File>> {
         fs::create_dir_all(&self.locks).map_err(Error::io("create", &self.locks))?;
         let path = self.locks.join(format!("{etag}.lock"));
         let file = File::create(&path).map_err(Error::io("create", &path))?;
-        // Whoever else writes to a folder without locks, a damaged file is found.
-        let is_ours = exclusive::try_lock(&file).map_err(Error::io("lock", &path))?;
-        Ok(is_ours.then_some(file))
+        // Where locks are unsupported and two processes write at once, the checksum detects the damage.
+        let is_locked = exclusive::try_lock(&file).map_err(Error::io("lock", &path))?;
+        Ok(is_locked.then_some(file))
     }
 
-    /// The commit that the model's branch or tag was last seen at.
+    /// The commit that the model's branch or tag last pointed to.
     fn known_commit(&self) -> Option<String> {
-        let config = self.repository.get(CONFIG)?;
-        let commit = config.parent()?.file_name()?.to_str()?;
-        is_commit(commit).then(|| commit.to_string())
+        let reference = self.place.join("refs").join(self.model.revision());
+        let commit = fs::read_to_string(reference).ok()?;
+        is_commit(commit.trim()).then(|| commit.trim().to_string())
     }
 
     fn absence(&self, commit: &str, file: &str) -> PathBuf {
@@ -165,7 +178,7 @@ fn link(target: &Path, _: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)
 }
 
-/// Windows lets only some users make symbolic links.
+/// On Windows, only some users may create symbolic links.
 #[cfg(windows)]
 fn link(target: &Path, blob: &Path, path: &Path) -> io::Result<()> {
     std::os::windows::fs::symlink_file(target, path)

@@ -1,14 +1,15 @@
-//! Requests to the Hub.
+//! HTTP requests to the Hub.
 //!
-//! Redirects are followed here: the token goes to the endpoint's host alone, not to the content
-//! networks that the Hub sends its callers to, and what a file is stands in the answer before that.
+//! Redirects are followed here rather than by the HTTP library: the token must only be sent to the
+//! endpoint's host, not to the content networks it redirects to, and a file's metadata is in the headers
+//! of the response before the redirect.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RANGE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, RANGE,
 };
 use ureq::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use ureq::tls::{Certificate, PemItem, TlsConfig, parse_pem};
@@ -25,53 +26,53 @@ const LINKED_SIZE: &str = "x-linked-size";
 
 const USER_AGENT: &str = concat!("minift/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTS: usize = 10;
-/// The description of a repository of ten thousand files takes about a megabyte.
+/// Limit on the model info response. That of a repository of ten thousand files takes about a megabyte.
 const LARGEST_DESCRIPTION: u64 = 32 << 20;
 
-/// Why a request brought nothing.
+/// Why a request failed after all retries.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// There was no answer, or none but to try again later.
+    /// No response, or only responses asking to retry later.
     NoAnswer(String),
-    /// The answer is no, and will be.
+    /// A failure that retrying does not change.
     Final(Error),
 }
 
-/// Why one try of a request brought nothing.
+/// Why one attempt of a request failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// No connection, or one that broke.
+    /// The connection failed or was interrupted.
     Broken(String),
-    /// An answer to try again later, after a time if it says so.
+    /// A response asking to retry later, with the delay if it states one.
     Busy(String, Option<Duration>),
-    /// The answer is no, and will be.
+    /// A failure that retrying does not change.
     Final(Error),
 }
 
-/// What one try of a request brought.
+/// The result of one attempt of a request.
 pub(super) type Tried<T> = std::result::Result<T, Fault>;
 
-/// What the Hub says of a file before it gives it.
+/// A file's metadata.
 #[derive(Clone, Debug)]
 pub(super) struct FileFacts {
-    /// Names the bytes: the same tag, the same bytes.
+    /// Entity tag: files with the same tag have the same bytes.
     pub(super) etag: String,
-    /// Bytes of the file.
+    /// File size in bytes.
     pub(super) size: u64,
-    /// The SHA-256 of the bytes in hexadecimal digits, known of large files.
+    /// SHA-256 of the bytes in hexadecimal, known for large files.
     pub(super) sha256: Option<String>,
 }
 
-/// The bytes of a file from some byte on.
+/// The body of a download response.
 pub(super) struct FileBody {
-    /// Where they begin: where they were asked for from, or at 0.
+    /// Offset of its first byte: the requested one, or 0.
     pub(super) start: u64,
     pub(super) body: Body,
-    /// Who sends them.
+    /// The address that it is sent from.
     pub(super) from: Uri,
 }
 
-/// Asks the Hub about one model.
+/// Sends requests about one model.
 pub(super) struct Client<'a> {
     pub(super) model: &'a HubModel,
     pub(super) settings: &'a HubSettings,
@@ -94,7 +95,7 @@ impl<'a> Client<'a> {
             .timeout_per_read(Some(limits.stall))
             .timeout_per_write(Some(limits.stall));
         if is_loopback(&settings.endpoint) {
-            // A proxy would look for it on its own machine.
+            // A proxy would resolve it to its own machine.
             config = config.proxy(None);
         }
         if let Some(path) = &settings.certificates {
@@ -113,19 +114,19 @@ impl<'a> Client<'a> {
         self.model.to_string()
     }
 
-    /// Which commit the model's revision is, and the files of it.
+    /// Resolves the model's revision to a commit, and lists the files of that commit.
     ///
-    /// A Hub that cannot be reached is not tried again: nothing is lost yet, and a copy may serve.
+    /// Failed connections are not retried: nothing has been downloaded yet, and a cached copy may be usable.
     pub(super) fn listing(&self) -> std::result::Result<Listing, Failure> {
         let limits = &self.settings.limits;
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             match self.try_listing() {
                 Ok(listing) => return Ok(listing),
                 Err(Fault::Final(error)) => return Err(Failure::Final(error)),
-                Err(Fault::Busy(_, wait)) if tries < limits.retries => {
-                    std::thread::sleep(limits.wait(tries, wait));
-                    tries += 1;
+                Err(Fault::Busy(_, wait)) if attempts < limits.retries => {
+                    std::thread::sleep(limits.wait(attempts, wait));
+                    attempts += 1;
                 }
                 Err(Fault::Broken(reason) | Fault::Busy(reason, _)) => {
                     return Err(Failure::NoAnswer(reason));
@@ -137,7 +138,8 @@ impl<'a> Client<'a> {
     fn try_listing(&self) -> Tried<Listing> {
         let HubSettings { endpoint, .. } = self.settings;
         let (name, revision) = (self.model.name(), in_address(self.model.revision()));
-        let address = format!("{endpoint}/api/models/{name}/revision/{revision}");
+        let kind = self.model.kind().in_api();
+        let address = format!("{endpoint}/api/{kind}/{name}/revision/{revision}");
         let (response, from) = self.send(Method::GET, &address, None, |_| false)?;
         self.check(&response, &from, None)?;
         let body = response
@@ -145,20 +147,20 @@ impl<'a> Client<'a> {
             .into_with_config()
             .limit(LARGEST_DESCRIPTION);
         let bytes = body.read_to_vec().map_err(|error| match error {
-            ureq::Error::BodyExceedsLimit(_) => self.nonsense("its description is too long"),
+            ureq::Error::BodyExceedsLimit(_) => {
+                self.invalid_response("the description is too long")
+            }
             error => Fault::Broken(reason(&error, &from)),
         })?;
         Listing::parse(&bytes).map_err(|message| {
-            self.nonsense(&format!(
-                "its description of the model cannot be read: {message}"
-            ))
+            self.invalid_response(&format!("cannot parse the description: {message}"))
         })
     }
 
-    /// What the Hub says of a file of a commit.
+    /// Requests the metadata of a file of a commit.
     pub(super) fn facts(&self, commit: &str, file: &str) -> Tried<FileFacts> {
         let address = self.address(commit, file);
-        // Large files are elsewhere, but what they are stands in the answer that says where.
+        // Large files are on another host, but the redirect to it has their metadata.
         let is_enough = |headers: &HeaderMap| headers.contains_key(LINKED_ETAG);
         let (response, from) = self.send(Method::HEAD, &address, None, is_enough)?;
         let headers = response.headers();
@@ -166,17 +168,19 @@ impl<'a> Client<'a> {
             self.check(&response, &from, Some(file))?;
         }
         if text(headers, COMMIT).is_some_and(|found| found != commit) {
-            return Err(self.nonsense(&format!("it gives {file} of another commit")));
+            return Err(self.invalid_response(&format!("{file} is from another commit")));
         }
         let linked = text(headers, LINKED_ETAG).map(plain_etag);
         let etag = linked.or_else(|| text(headers, ETAG.as_str()).map(plain_etag));
         let size = text(headers, LINKED_SIZE).or_else(|| text(headers, CONTENT_LENGTH.as_str()));
         let (Some(etag), Some(Ok(size))) = (etag, size.map(str::parse)) else {
-            return Err(self.nonsense(&format!("it does not say what {file} is")));
+            return Err(self.invalid_response(&format!("no entity tag or no size for {file}")));
         };
-        // It becomes the name of a file.
+        // It becomes a file name.
         if !is_etag(etag) {
-            return Err(self.nonsense(&format!("{etag:.80?} is no entity tag of {file}")));
+            return Err(
+                self.invalid_response(&format!("invalid entity tag {etag:.80?} for {file}"))
+            );
         }
         Ok(FileFacts {
             etag: etag.to_string(),
@@ -185,8 +189,7 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// The bytes of a file of a commit from `start` on, or from the beginning if the server will not
-    /// begin elsewhere.
+    /// Requests a file of a commit from byte `start` on. Servers without range support send the whole file.
     pub(super) fn open(
         &self,
         commit: &str,
@@ -207,8 +210,9 @@ impl<'a> Client<'a> {
             let found = text(response.headers(), CONTENT_RANGE.as_str());
             if found != Some(&expected) {
                 let found = found.unwrap_or_default();
-                let message = format!("it gives {found:.80?} of {file}, not {expected:?}");
-                return Err(self.nonsense(&message));
+                let message =
+                    format!("Content-Range of {file} is {found:.80?}, expected {expected:?}");
+                return Err(self.invalid_response(&message));
             }
         }
         let is_partial = response.status() == StatusCode::PARTIAL_CONTENT;
@@ -221,11 +225,12 @@ impl<'a> Client<'a> {
 
     fn address(&self, commit: &str, file: &str) -> String {
         let HubSettings { endpoint, .. } = self.settings;
-        format!("{endpoint}/{}/resolve/{commit}/{file}", self.model.name())
+        let (path, file) = (self.model.path(), escaped(file));
+        format!("{endpoint}/{path}/resolve/{commit}/{file}")
     }
 
-    /// Sends a request and follows redirects up to an answer that is none, or whose headers are
-    /// enough; with where that came from.
+    /// Sends a request and follows redirects until a response is not a redirect or `is_enough` accepts its
+    /// headers. Returns the response and the address it came from.
     fn send(
         &self,
         method: Method,
@@ -233,7 +238,7 @@ impl<'a> Client<'a> {
         start: Option<u64>,
         is_enough: impl Fn(&HeaderMap) -> bool,
     ) -> Tried<(Response<Body>, Uri)> {
-        let invalid = |error: ureq::http::Error| self.nonsense(&error.to_string());
+        let invalid = |error: ureq::http::Error| self.invalid_response(&error.to_string());
         let mut at: Uri = address
             .parse()
             .map_err(|error| invalid(From::from(error)))?;
@@ -241,7 +246,7 @@ impl<'a> Client<'a> {
             let mut request = Request::builder()
                 .method(method.clone())
                 .uri(&at)
-                // The bytes as they are, so that they can be counted.
+                // Uncompressed, so that the bytes can be counted.
                 .header(ACCEPT_ENCODING, "identity");
             if let Some(token) = &self.settings.token
                 && self.is_endpoint(&at)
@@ -261,74 +266,37 @@ impl<'a> Client<'a> {
             }
             at = self.redirect(&at, &response)?;
         }
-        Err(self.nonsense("it sends from one address to the next without end"))
+        Err(self.invalid_response("too many redirects"))
     }
 
-    /// Where a redirect leads.
-    fn redirect(&self, at: &Uri, response: &Response<Body>) -> Tried<Uri> {
-        let location = text(response.headers(), LOCATION.as_str());
-        let next = location.and_then(|location| {
-            let next: Uri = location.parse().ok()?;
-            if next.scheme().is_some() {
-                return Some(next);
-            }
-            let mut parts = next.into_parts();
-            let path = parts.path_and_query.as_ref()?.path();
-            // A path from the root: other hosts are named in full.
-            let is_path = path.starts_with('/') && !path.starts_with("//");
-            if parts.authority.is_some() || !is_path {
-                return None;
-            }
-            parts.scheme = at.scheme().cloned();
-            parts.authority = at.authority().cloned();
-            Uri::from_parts(parts).ok()
-        });
-        let next = next.ok_or_else(|| self.nonsense("it redirects without saying where to"))?;
-        if !is_safe(at, &next) {
-            return Err(self.nonsense("it redirects to an address that is not https"));
-        }
-        Ok(next)
-    }
-
-    /// Whether an address is on the endpoint's host, which may see the token.
-    pub(super) fn is_endpoint(&self, address: &Uri) -> bool {
-        let endpoint: Option<Uri> = self.settings.endpoint.parse().ok();
-        endpoint.is_some_and(|endpoint| {
-            let host = |address: &Uri| address.host().map(str::to_ascii_lowercase);
-            endpoint.scheme() == address.scheme()
-                && host(&endpoint) == host(address)
-                && endpoint.port_u16() == address.port_u16()
-        })
-    }
-
-    /// An answer that makes no sense.
-    fn nonsense(&self, message: &str) -> Fault {
+    /// The error for a response that violates the protocol.
+    pub(super) fn invalid_response(&self, message: &str) -> Fault {
         Fault::Final(Error::Hub {
             name: self.name(),
             message: format!(
-                "the answer of {} makes no sense: {message}",
+                "invalid response from {}: {message}",
                 self.settings.endpoint
             ),
         })
     }
 }
 
-/// Why there was no answer, without the address: those of content networks hold signatures.
+/// Describes a connection error without the URL: those of content networks contain signatures.
 pub(super) fn reason(error: &ureq::Error, address: &Uri) -> String {
     let host = address.host().unwrap_or_default();
     match error {
-        ureq::Error::HostNotFound => format!("no address of {host} was found"),
-        ureq::Error::Timeout(Timeout::PerRead) => format!("nothing more came from {host}"),
-        ureq::Error::Timeout(_) => format!("{host} did not answer in time"),
+        ureq::Error::HostNotFound => format!("cannot resolve {host}"),
+        ureq::Error::Timeout(Timeout::PerRead) => format!("{host} stopped sending data"),
+        ureq::Error::Timeout(_) => format!("{host} did not respond in time"),
         ureq::Error::Io(error) => format!("{host}: {error}"),
         ureq::Error::Rustls(error) => format!(
-            "{host}: {error} (where a proxy reads along, SSL_CERT_FILE names its certificates)"
+            "{host}: {error} (behind a TLS-inspecting proxy, set SSL_CERT_FILE to its certificates)"
         ),
         error => format!("{host}: {error}"),
     }
 }
 
-/// The certificates of a PEM file.
+/// Reads the certificates of a PEM file.
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;
     let certificates: Vec<_> = parse_pem(&bytes)
@@ -344,7 +312,7 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
     Ok(certificates)
 }
 
-/// A header as text.
+/// The value of a header.
 pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
@@ -364,18 +332,19 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A revision as one part of an address; nothing else in it needs an escape.
+/// Escapes a revision for use as one path segment; no other characters of it need escaping.
 fn in_address(revision: &str) -> String {
     revision.replace('/', "%2F").replace('+', "%2B")
 }
 
-/// Whether one address may lead to another: what began encrypted stays so.
-fn is_safe(at: &Uri, next: &Uri) -> bool {
-    match next.scheme_str() {
-        Some("https") => true,
-        Some("http") => at.scheme_str() == Some("http"),
-        _ => false,
-    }
+/// Escapes a file name for use as a path.
+fn escaped(file: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'/' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    file.bytes().map(escape).collect()
 }
 
 fn is_loopback(endpoint: &str) -> bool {
@@ -391,17 +360,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_began_encrypted_stays_so() {
-        let is_safe = |at: &str, next: &str| is_safe(&at.parse().unwrap(), &next.parse().unwrap());
-        assert!(is_safe("https://a/x", "https://b/x"));
-        assert!(is_safe("http://a/x", "https://b/x"));
-        assert!(is_safe("http://a/x", "http://b/x"));
-        assert!(!is_safe("https://a/x", "http://a/x"));
-        assert!(!is_safe("https://a/x", "ftp://a/x"));
+    fn file_names_are_escaped() {
+        assert_eq!(escaped("data/a_b-1.x"), "data/a_b-1.x");
+        assert_eq!(escaped("a b/é#?%"), "a%20b/%C3%A9%23%3F%25");
     }
 
     #[test]
-    fn this_machine_needs_no_proxy() {
+    fn loopback_addresses_bypass_the_proxy() {
         for endpoint in [
             "http://localhost:80",
             "http://127.0.0.1",

@@ -1,4 +1,4 @@
-//! What a model's repository holds, and which of it is fetched.
+//! The files of a model's repository, and which of them are downloaded.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,13 +8,12 @@ use serde::Deserialize;
 
 use super::name::is_commit;
 use crate::error::{Error, Result};
-pub(super) use crate::model::files::INDEX;
-use crate::model::files::{self, COMPANIONS, CONFIG, TOKENIZER, WEIGHTS};
+pub(super) use crate::model::file_names::INDEX;
+use crate::model::file_names::{COMPANIONS, CONFIG, MERGES, TOKENIZER, VOCAB, WEIGHTS};
+use crate::model::files;
+use crate::model::other_formats::OtherWeights;
 
-/// Endings of weights in formats that are not read.
-const OTHER_WEIGHTS: [&str; 6] = [".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack"];
-
-/// An index of weights has a line for each tensor; those of the largest models take a few megabytes.
+/// Limit on a weight index. It has one line per tensor; those of the largest models take a few megabytes.
 const LARGEST_INDEX: u64 = 32 << 20;
 
 /// The files of a commit.
@@ -25,7 +24,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Reads the Hub's description of a model; what is wrong with it otherwise.
+    /// Parses the Hub's model info. Fails with a description of the error.
     pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
         #[derive(Deserialize)]
         struct Model {
@@ -39,7 +38,7 @@ impl Listing {
         }
         let model: Model = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if !is_commit(&model.sha) {
-            return Err(format!("{:.60?} is no commit", model.sha));
+            return Err(format!("{:.60?} is not a commit hash", model.sha));
         }
         Ok(Self {
             commit: model.sha,
@@ -51,47 +50,54 @@ impl Listing {
         })
     }
 
-    /// The files to fetch, in this order; an index of weights stands for the files that it names.
-    /// All are names from this module, whatever the repository holds.
+    /// Returns the files to download, in order, with a weight index instead of the shards that it lists. All
+    /// are constants of this crate, never names from the repository.
     ///
     /// # Errors
     ///
-    /// [`Error::Hub`] if one is missing without which the model cannot be used.
-    pub(super) fn wanted(&self, name: &str) -> Result<Vec<String>> {
+    /// [`Error::Hub`] if a required file is missing.
+    pub(super) fn required(&self, name: &str) -> Result<Vec<String>> {
         let missing = |message: String| Error::Hub {
             name: name.to_string(),
             message,
         };
         let weights = [WEIGHTS, INDEX].into_iter().find(|file| self.has(file));
         let Some(weights) = weights else {
-            return Err(missing(self.without_weights(name)));
+            return Err(missing(self.no_weights(name)));
         };
         if !self.has(CONFIG) {
             return Err(missing(format!(
-                "it has no {CONFIG}: minift needs a whole model in the format of transformers"
+                "no {CONFIG}: expected a complete model in the transformers format"
             )));
         }
-        if !self.has(TOKENIZER) {
+        if !has_tokenizer(|file| self.has(file)) {
             return Err(missing(format!(
-                "it has no {TOKENIZER}: make a folder of its files and write one into it in Python \
-                 with AutoTokenizer.from_pretrained({name:?}).save_pretrained(folder)"
+                "no {TOKENIZER}: download the files into a folder and create one there in Python with \
+                 AutoTokenizer.from_pretrained({name:?}).save_pretrained(folder)"
             )));
         }
         let companions = COMPANIONS.into_iter().filter(|file| self.has(file));
-        // What can be wrong shows before the weights are on their way.
-        let files = [CONFIG, TOKENIZER]
+        // The small files come first, so that errors show before the weights are downloaded.
+        let tokenizer = Some(TOKENIZER).filter(|file| self.has(file));
+        let files = [CONFIG]
             .into_iter()
+            .chain(tokenizer)
             .chain(companions)
             .chain([weights]);
         Ok(files.map(str::to_string).collect())
     }
 
-    /// Companions that the repository does not have.
+    /// Returns the names of all files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str)
+    }
+
+    /// Companion files that the repository does not have.
     pub(super) fn absent(&self) -> impl Iterator<Item = &'static str> {
         COMPANIONS.into_iter().filter(|file| !self.has(file))
     }
 
-    /// Looks whether the files that an index names are in the repository.
+    /// Checks that the repository has the shards that an index lists.
     ///
     /// # Errors
     ///
@@ -101,8 +107,8 @@ impl Listing {
             Some(part) => Err(Error::Weights {
                 path: folder.join(INDEX),
                 message: format!(
-                    "its weight_map names {part}, which the model on the Hub does not have: tell its \
-                     owner, or choose another --revision"
+                    "weight_map lists {part}, which is missing from the repository: report it to the \
+                     model's owner, or choose another revision"
                 ),
             }),
             None => Ok(()),
@@ -113,45 +119,55 @@ impl Listing {
         self.files.contains(file)
     }
 
-    fn without_weights(&self, name: &str) -> String {
-        let is_other = |file: &&String| OTHER_WEIGHTS.iter().any(|ending| file.ends_with(ending));
-        match self.files.iter().find(is_other) {
-            Some(file) => format!(
-                "it has no {WEIGHTS}, and minift does not read {file:?}: look for a conversion among \
-                 the pull requests on its page (--revision refs/pr/N), or convert it in Python with \
-                 AutoModelForCausalLM.from_pretrained({name:?}).save_pretrained(folder) and give \
-                 that folder"
-            ),
-            None => format!("it holds no weights: expected {WEIGHTS} or {INDEX}"),
+    fn no_weights(&self, name: &str) -> String {
+        match OtherWeights::find(self.files.iter().map(String::as_str)) {
+            Some(other) => {
+                let page = match other.is_pickle() {
+                    true => {
+                        "; or look for a conversion among the pull requests of its page (revision \
+                         refs/pr/N)"
+                    }
+                    false => "",
+                };
+                format!(
+                    "no {WEIGHTS}: {:?} is {}{page}",
+                    other.file,
+                    other.advice(name)
+                )
+            }
+            None => format!("the repository has no weights: expected {WEIGHTS} or {INDEX}"),
         }
     }
 }
 
-/// The files that the index of weights in a folder names.
+/// The shards that the weight index in a folder lists.
 ///
 /// # Errors
 ///
-/// [`Error::Weights`] for an index that cannot be followed, one that names anything but plain files
-/// of weights among them; [`Error::Io`].
+/// [`Error::Parse`] for an invalid index, [`Error::Weights`] for one that lists anything but plain names
+/// of weight files; [`Error::Io`].
 pub(super) fn parts(folder: &Path) -> Result<Vec<String>> {
     let path = folder.join(INDEX);
     let size = fs::metadata(&path).map_err(Error::io("read", &path))?.len();
     if size > LARGEST_INDEX {
         return Err(Error::Weights {
             path,
-            message: format!(
-                "an index of weights of {size} bytes: expected at most {LARGEST_INDEX}"
-            ),
+            message: format!("a weight index of {size} bytes: expected at most {LARGEST_INDEX}"),
         });
     }
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
-    files::names_of_parts(&bytes, &path)
+    files::shard_names(&bytes, &path)
 }
 
-/// Whether a folder holds all that a model needs.
+/// Whether a folder has all the files that a model requires.
 pub(super) fn is_complete(folder: &Path) -> bool {
     let has = |file: &str| folder.join(file).exists();
     let has_weights =
         || has(WEIGHTS) || parts(folder).is_ok_and(|parts| parts.iter().all(|part| has(part)));
-    has(CONFIG) && has(TOKENIZER) && has_weights()
+    has(CONFIG) && has_tokenizer(has) && has_weights()
+}
+
+/// Whether a model has a tokenizer that can be read.
+fn has_tokenizer(has: impl Fn(&str) -> bool) -> bool {
+    has(TOKENIZER) || (has(VOCAB) && has(MERGES))
 }

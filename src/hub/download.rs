@@ -1,4 +1,4 @@
-//! Downloads of single files: into a file beside the blob that a later run goes on with, checked,
+//! Downloads of single files: into an `.incomplete` file that a later run resumes, verified by checksum,
 //! and renamed to the blob when complete.
 
 use std::fs::{self, File, OpenOptions};
@@ -7,19 +7,19 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ring::digest::{Context, SHA256};
+use sha2::{Digest, Sha256};
 
-use super::Progress;
+use super::DownloadProgress;
 use super::cache::ModelCache;
 use super::client::{self, Client, Fault, FileFacts, Tried};
 use crate::error::{Error, Result};
 
-/// Bytes that are read and written at a time.
+/// Bytes per read and write.
 const CHUNK: usize = 1 << 18;
-/// How often a wait looks around.
-const GLANCE: Duration = Duration::from_millis(100);
+/// Polling interval while waiting.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Downloads a file of a commit, named by `now`, and links it into the commit's folder.
+/// Downloads the file of a commit that `now` names, and links it into the commit's folder.
 ///
 /// # Errors
 ///
@@ -28,8 +28,8 @@ pub(super) fn download(
     client: &Client<'_>,
     cache: &ModelCache<'_>,
     commit: &str,
-    now: &mut Progress,
-    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    now: &mut DownloadProgress,
+    progress: &mut dyn FnMut(&DownloadProgress) -> ControlFlow<()>,
 ) -> Result<()> {
     let mut download = Download {
         client,
@@ -37,7 +37,7 @@ pub(super) fn download(
         commit,
         now,
         progress,
-        tries: 0,
+        attempts: 0,
         furthest: 0,
     };
     let facts = download.facts()?;
@@ -57,20 +57,20 @@ struct Download<'d> {
     client: &'d Client<'d>,
     cache: &'d ModelCache<'d>,
     commit: &'d str,
-    now: &'d mut Progress,
-    progress: &'d mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    /// Tries that failed since something new came.
-    tries: u32,
-    /// The most bytes that there were. A server without ranges that cuts every connection brings
+    now: &'d mut DownloadProgress,
+    progress: &'d mut dyn FnMut(&DownloadProgress) -> ControlFlow<()>,
+    /// Failed attempts since the last new byte.
+    attempts: u32,
+    /// Most bytes received so far. A server without range support that interrupts every connection sends
     /// the same ones again and again.
     furthest: u64,
 }
 
-/// The file on its way, and the checksum of what is in it.
+/// The partial file, and the running checksum of its contents.
 struct Incomplete {
     file: File,
     path: PathBuf,
-    hash: Option<Context>,
+    hash: Option<Sha256>,
 }
 
 impl Download<'_> {
@@ -78,7 +78,7 @@ impl Download<'_> {
         loop {
             match self.client.facts(self.commit, &self.now.file) {
                 Ok(facts) => {
-                    self.tries = 0;
+                    self.attempts = 0;
                     return Ok(facts);
                 }
                 Err(fault) => self.wait_after(fault)?,
@@ -86,13 +86,13 @@ impl Download<'_> {
         }
     }
 
-    /// Whether all bytes are there already, of this commit or of another that has the same file.
+    /// Whether the blob is complete already, from this commit or another one with the same file.
     fn has_blob(&self, facts: &FileFacts) -> bool {
         let blob = fs::metadata(self.cache.blob(&facts.etag));
         blob.is_ok_and(|blob| blob.is_file() && blob.len() == facts.size)
     }
 
-    /// Waits until no other program downloads the file; nothing if another one has completed it.
+    /// Waits until no other process is downloading the file. Returns `None` if another one completed it.
     fn lock(&mut self, facts: &FileFacts) -> Result<Option<File>> {
         let incomplete = self.cache.incomplete(&facts.etag);
         let mut seen = Instant::now();
@@ -113,21 +113,22 @@ impl Download<'_> {
                 return Err(Error::Hub {
                     name: self.client.name(),
                     message: format!(
-                        "another program has begun to download {} and brings nothing: end it, or \
-                         wait for it",
+                        "another program is downloading {} but makes no progress: stop it, or wait for \
+                         it",
                         self.now.file
                     ),
                 });
             }
             self.report()?;
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Downloads what is missing, checks the whole and makes it the blob.
+    /// Downloads the missing bytes, verifies the file and renames it to the blob.
     fn run(&mut self, facts: &FileFacts) -> Result<()> {
         let mut incomplete = self.open_incomplete(facts)?;
-        // What an earlier run left may be damaged; what comes now is not worth a second try.
+        // Only a resumed file is downloaded a second time: its first part may come from a damaged earlier
+        // download.
         let mut is_resumed = self.now.bytes > 0;
         loop {
             while self.now.bytes < facts.size {
@@ -136,10 +137,7 @@ impl Download<'_> {
                 }
             }
             let Some(expected) = &facts.sha256 else { break };
-            let found = incomplete
-                .hash
-                .take()
-                .map(|hash| hex(hash.finish().as_ref()));
+            let found = incomplete.hash.take().map(|hash| hex(&hash.finalize()));
             if found.as_ref() == Some(expected) {
                 break;
             }
@@ -149,8 +147,8 @@ impl Download<'_> {
                 return Err(Error::Hub {
                     name: self.client.name(),
                     message: format!(
-                        "{} came damaged: its SHA-256 is {found}, not {expected}; run it again, \
-                         over another connection if need be",
+                        "{} is damaged: its SHA-256 is {found}, expected {expected}; try again, on \
+                         another network if it persists",
                         self.now.file
                     ),
                 });
@@ -167,7 +165,7 @@ impl Download<'_> {
         fs::rename(path, &blob).map_err(Error::io("write", &blob))
     }
 
-    /// Opens the file on its way, with what an earlier run left in it.
+    /// Opens the partial file, keeping the bytes of an earlier run.
     fn open_incomplete(&mut self, facts: &FileFacts) -> Result<Incomplete> {
         let path = self.cache.incomplete(&facts.etag);
         if let Some(folder) = path.parent() {
@@ -182,7 +180,7 @@ impl Download<'_> {
             path,
             hash: None,
         };
-        // Waiting for the lock showed how far the other program was.
+        // Until now, this was the progress of the other process.
         self.now.bytes = 0;
         if length > facts.size {
             self.restart(&mut incomplete, facts)?;
@@ -193,7 +191,7 @@ impl Download<'_> {
             self.now.bytes = end.map_err(Error::io("read", &incomplete.path))?;
             return Ok(incomplete);
         };
-        // Reading to the end leaves the position there, where writing goes on.
+        // Reading to the end also positions the file for appending.
         let mut chunk = vec![0; CHUNK];
         loop {
             let read = incomplete.file.read(&mut chunk);
@@ -209,17 +207,17 @@ impl Download<'_> {
         Ok(incomplete)
     }
 
-    /// Empties the file on its way.
+    /// Truncates the partial file.
     fn restart(&mut self, incomplete: &mut Incomplete, facts: &FileFacts) -> Result<()> {
         let file = &mut incomplete.file;
-        let emptied = file.set_len(0).and_then(|()| file.rewind());
-        emptied.map_err(Error::io("write", &incomplete.path))?;
+        let truncated = file.set_len(0).and_then(|()| file.rewind());
+        truncated.map_err(Error::io("write", &incomplete.path))?;
         incomplete.hash = new_hash(facts);
         self.now.bytes = 0;
         Ok(())
     }
 
-    /// Appends what comes in one request.
+    /// Sends one request and appends its body.
     fn receive(&mut self, facts: &FileFacts, incomplete: &mut Incomplete) -> Result<Tried<()>> {
         let start = self.now.bytes;
         let opened = match self.client.open(self.commit, &self.now.file, facts, start) {
@@ -234,7 +232,11 @@ impl Download<'_> {
         loop {
             let read = match body.read(&mut chunk) {
                 Ok(0) if self.now.bytes == facts.size => return Ok(Ok(())),
-                Ok(0) => return Ok(Err(Fault::Broken("the connection was cut".to_string()))),
+                Ok(0) => {
+                    return Ok(Err(Fault::Broken(
+                        "the connection was closed early".to_string(),
+                    )));
+                }
                 Ok(read) => read,
                 Err(error) => {
                     let reason = client::reason(&error.into(), &opened.from);
@@ -246,9 +248,9 @@ impl Download<'_> {
                 return Err(Error::Hub {
                     name: self.client.name(),
                     message: format!(
-                        "more came of {} than its {} bytes: run it again, over another connection \
-                         if need be",
-                        self.now.file, facts.size
+                        "the server sent more than the {} bytes of {}: try again, on another network \
+                         if it persists",
+                        facts.size, self.now.file
                     ),
                 });
             }
@@ -259,13 +261,13 @@ impl Download<'_> {
             }
             self.now.bytes += read as u64;
             if self.now.bytes > self.furthest {
-                (self.furthest, self.tries) = (self.now.bytes, 0);
+                (self.furthest, self.attempts) = (self.now.bytes, 0);
             }
             self.report()?;
         }
     }
 
-    /// After a try that failed: waits before the next, if there is to be one.
+    /// Waits before the next attempt, or fails if no retries are left.
     fn wait_after(&mut self, fault: Fault) -> Result<()> {
         let (reason, wait) = match fault {
             Fault::Final(error) => return Err(error),
@@ -273,29 +275,29 @@ impl Download<'_> {
             Fault::Broken(reason) => (reason, None),
         };
         let limits = self.client.settings.limits;
-        if self.tries >= limits.retries {
-            return Err(self.ended(reason));
+        if self.attempts >= limits.retries {
+            return Err(self.interrupted(reason));
         }
-        let wait = limits.wait(self.tries, wait);
-        log::info!("{}: {reason}; trying again in {wait:?}", self.now.file);
-        self.tries += 1;
+        let wait = limits.wait(self.attempts, wait);
+        log::info!("{}: {reason}; retrying in {wait:?}", self.now.file);
+        self.attempts += 1;
         let end = Instant::now() + wait;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             self.report()?;
-            std::thread::sleep(left.min(GLANCE));
+            std::thread::sleep(left.min(POLL_INTERVAL));
         }
         Ok(())
     }
 
-    /// Shows how far the download is; an error if it is to end.
+    /// Reports progress. Fails if the callback stops the download.
     fn report(&mut self) -> Result<()> {
         match (self.progress)(self.now) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(self.ended("it was stopped".to_string())),
+            ControlFlow::Break(()) => Err(self.interrupted("stopped".to_string())),
         }
     }
 
-    fn ended(&self, reason: String) -> Error {
+    fn interrupted(&self, reason: String) -> Error {
         Error::HubInterrupted {
             name: self.client.name(),
             file: self.now.file.clone(),
@@ -306,8 +308,8 @@ impl Download<'_> {
     }
 }
 
-fn new_hash(facts: &FileFacts) -> Option<Context> {
-    facts.sha256.as_ref().map(|_| Context::new(&SHA256))
+fn new_hash(facts: &FileFacts) -> Option<Sha256> {
+    facts.sha256.as_ref().map(|_| Sha256::new())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,16 +1,19 @@
-//! Models by their names on the Hugging Face Hub, fetched into the cache that the Hub's own programs
-//! use, and only when one is asked for by its name.
+//! Downloads models and data sets from the Hugging Face Hub into the cache that other Hub clients share.
+//! Nothing is downloaded unless one is requested by its Hub name.
 //!
 //! ```text
-//! name → what the repository holds → files that are wanted → downloads → snapshot folder
-//! name.rs  client.rs                   contents.rs             download.rs  cache.rs
+//! name    → files of the repository → required files → downloads   → snapshot folder
+//! name.rs   client.rs                 contents.rs      download.rs   cache.rs
+//!                                     data_set.rs
 //! ```
 
 mod cache;
 mod client;
 mod contents;
+mod data_set;
 mod download;
 mod name;
+mod redirect;
 mod refusal;
 mod settings;
 
@@ -22,57 +25,58 @@ use cache::ModelCache;
 use client::{Client, Failure};
 use contents::{INDEX, Listing};
 
+pub use data_set::{DataSnapshot, HubDataSet, fetch_data};
 pub use name::HubModel;
 pub use settings::{HubSettings, Limits, Token};
 
-/// How far a download is.
+/// DownloadProgress of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct DownloadProgress {
     /// Name of the file.
     pub file: String,
-    /// Bytes of this file that are there.
+    /// Bytes of this file downloaded so far.
     pub bytes: u64,
-    /// Bytes of this file in all.
+    /// Size of this file in bytes.
     pub size: u64,
-    /// Files that are complete.
+    /// Number of complete files.
     pub files_done: usize,
-    /// Files in all, as far as is known: the parts of the weights are known once their index is.
+    /// Total number of files known so far: the shards are known once their index is downloaded.
     pub files: usize,
 }
 
-/// A model in the cache.
+/// A cached model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The model folder.
     pub folder: PathBuf,
-    /// The commit that it is a copy of, as 40 hexadecimal digits.
+    /// The commit that it is a copy of, in 40 hexadecimal digits.
     pub commit: String,
-    /// Why the Hub was not asked whether the revision has moved on, where it could not be: the copy
-    /// may then be an older one. To be shown.
+    /// Why the Hub could not be queried for the latest commit, if so: the copy may be outdated. Show this to
+    /// the user.
     pub unasked: Option<String>,
 }
 
-/// Fetches a model into the cache, as far as it is not there yet: its configuration, its tokenizer,
-/// its weights, and those of the small files beside them that it has.
+/// Downloads a model's missing files into the cache: its configuration, tokenizer, weights, and optional
+/// companion files.
 ///
-/// What is there is kept: a download that broke off goes on where it ended, and a commit that is
-/// complete is used without a single request. A branch or tag is looked up first; if the Hub gives
-/// no answer, the last complete copy serves, and [`Snapshot::unasked`] says so.
+/// Interrupted downloads resume, and a complete commit is used without any request. A branch or tag is
+/// resolved to a commit first; if the Hub does not respond, the last complete copy is used, and
+/// [`Snapshot::unasked`] gives the reason.
 ///
-/// `progress` is called after every few kilobytes and while waiting; with [`ControlFlow::Break`] it
-/// ends the download, and what came is kept.
+/// `progress` is called every few kilobytes and while waiting. Returning [`ControlFlow::Break`] stops the
+/// download and keeps the bytes received so far.
 ///
 /// # Errors
 ///
-/// [`Error::HubUnreachable`] without an answer and without a copy, [`Error::HubNotFound`] and
-/// [`Error::HubDenied`] as the Hub answers, [`Error::HubInterrupted`] for a download that broke off
-/// or was ended, [`Error::Weights`] for an index of weights that cannot be followed, [`Error::Io`]
-/// if the cache cannot be written, a full disk included, or the certificates not be read, and [`Error::Hub`] for a model without
-/// safetensors, a damaged download or an answer that makes no sense.
+/// [`Error::HubUnreachable`] if the Hub does not respond and there is no cached copy;
+/// [`Error::HubNotFound`] and [`Error::HubDenied`] as the Hub responds; [`Error::HubInterrupted`] for an
+/// interrupted or stopped download; [`Error::Parse`] or [`Error::Weights`] for an invalid weight index;
+/// [`Error::Io`] if the cache is not writable, the disk is full or the certificates cannot be read;
+/// [`Error::Hub`] for a model without safetensors, a damaged download or an invalid response.
 pub fn fetch(
     model: &HubModel,
     settings: &HubSettings,
-    mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    mut progress: impl FnMut(&DownloadProgress) -> ControlFlow<()>,
 ) -> Result<Snapshot> {
     let cache = ModelCache::new(model, settings);
     let cached = cache.snapshot();
@@ -82,11 +86,11 @@ pub fn fetch(
     {
         return Ok(cached.as_snapshot(None));
     }
-    // The cached copy, where the Hub gives no answer.
+    // Uses the cached copy if the Hub does not respond.
     let fall_back = |reason: String| match &cached {
         Some(cached) => {
             log::warn!(
-                "{model}: {reason}; using the copy in {}",
+                "{model}: {reason}; using the cached copy in {}",
                 cached.folder.display()
             );
             Ok(cached.as_snapshot(Some(reason)))
@@ -115,20 +119,20 @@ pub fn fetch(
     })
 }
 
-/// Fetches every wanted file of a commit; the snapshot's folder.
+/// Downloads the missing files of a commit. Returns the snapshot's folder.
 fn download_all(
     client: &Client<'_>,
     cache: &ModelCache<'_>,
     listing: &Listing,
-    progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(&DownloadProgress) -> ControlFlow<()>,
 ) -> Result<PathBuf> {
     let commit = &listing.commit;
     let folder = cache.folder(commit);
-    let mut files = listing.wanted(&client.name())?;
-    // By number, since the index of weights adds to the files when it has come.
+    let mut files = listing.required(&client.name())?;
+    // By index, since the weight index appends its shards once it is downloaded.
     let mut next = 0;
     while let Some(file) = files.get(next).cloned() {
-        let mut now = Progress {
+        let mut now = DownloadProgress {
             file,
             bytes: 0,
             size: 0,

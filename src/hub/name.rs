@@ -1,31 +1,65 @@
-//! Names of models on the Hub.
+//! Names of models and revisions on the Hub.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// The branch that is meant where no revision is named.
+/// The default branch.
 const DEFAULT_REVISION: &str = "main";
-/// The Hub's own limit on each part of a name.
+/// The Hub's limit on each part of a name.
 const LONGEST_PART: usize = 96;
-/// The longest name of a file on most systems; a revision becomes one.
+/// The longest file name on most systems; a revision becomes one.
 const LONGEST_REVISION: usize = 255;
 
-/// A model on the Hub: `owner/name`, and a branch, tag or commit of it.
+/// What a repository on the Hub holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Model,
+    DataSet,
+}
+
+impl Kind {
+    /// The word for it in messages.
+    pub(super) fn noun(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::DataSet => "data set",
+        }
+    }
+
+    /// Its part of the addresses of the API.
+    pub(super) fn in_api(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::DataSet => "datasets",
+        }
+    }
+
+    /// What its other addresses start with.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::DataSet => "datasets/",
+        }
+    }
+}
+
+/// A model on the Hub: `owner/name` and a branch, tag or commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubModel {
+    kind: Kind,
     name: String,
     revision: Option<String>,
 }
 
 impl HubModel {
-    /// The model of a name, `owner/name`; without a revision the branch `main`.
+    /// Parses `owner/name` and a revision, `main` by default.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a name or revision that the Hub cannot have, those that would
-    /// lead out of the cache among them.
+    /// [`Error::InvalidSetting`] for names and revisions that the Hub does not allow, including those that
+    /// would lead out of the cache.
     pub fn new(name: &str, revision: Option<&str>) -> Result<Self> {
         if !is_name(name) {
             let expected = "owner/name as on the Hugging Face Hub: letters, digits, \"-\", \"_\" \
@@ -35,7 +69,7 @@ impl HubModel {
         if let Some(revision) = revision
             && !is_revision(revision)
         {
-            let expected = "a branch, a tag or a commit of the model";
+            let expected = "a branch, tag or commit of the model";
             return Err(Error::setting(
                 "revision",
                 format!("{revision:?}"),
@@ -43,13 +77,33 @@ impl HubModel {
             ));
         }
         Ok(Self {
+            kind: Kind::Model,
             name: name.to_string(),
             revision: revision.map(str::to_string),
         })
     }
 
-    /// Whether an argument names a model on the Hub: it has the form `owner/name`, and nothing of
-    /// that path is there. `./owner/name` is always a folder.
+    /// The repository of a data set, in its main branch. Fails if the Hub does not allow the name.
+    pub(super) fn data_set(name: &str) -> Option<Self> {
+        is_name(name).then(|| Self {
+            kind: Kind::DataSet,
+            name: name.to_string(),
+            revision: None,
+        })
+    }
+
+    /// What the repository holds.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its path in the addresses of files and pages: `owner/name`, after `datasets/` for data sets.
+    pub(super) fn path(&self) -> String {
+        format!("{}{}", self.kind.prefix(), self.name)
+    }
+
+    /// Whether an argument names a model on the Hub: it has the form `owner/name`, and no such path
+    /// exists. `./owner/name` is always a folder.
     pub fn is_named_by(argument: &Path) -> bool {
         argument.to_str().is_some_and(is_name) && argument.symlink_metadata().is_err()
     }
@@ -64,7 +118,7 @@ impl HubModel {
         self.revision.as_deref().unwrap_or(DEFAULT_REVISION)
     }
 
-    /// The revision, if it is a commit, which never changes.
+    /// The revision, if it is a commit.
     pub(super) fn commit(&self) -> Option<&str> {
         Some(self.revision()).filter(|revision| is_commit(revision))
     }
@@ -80,14 +134,14 @@ impl fmt::Display for HubModel {
     }
 }
 
-/// Whether a text is the full name of a commit.
+/// Whether a string is a full commit hash.
 pub(super) fn is_commit(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.len() == 40 && text.bytes().all(is_digit)
 }
 
-/// The Hub's rules for names: two parts that begin and end with a letter, digit or underscore, with
-/// neither `--`, which separates the parts in the cache, nor `..`.
+/// The Hub's rules for names: two parts that start and end with a letter, digit or underscore, without
+/// `..` and without `--`, which separates the parts in the cache.
 fn is_name(name: &str) -> bool {
     let is_part = |part: &str| {
         let is_inner = |byte: u8| is_word(byte) || byte == b'-' || byte == b'.';
@@ -104,8 +158,7 @@ fn is_name(name: &str) -> bool {
         && !name.ends_with(".git")
 }
 
-/// Names of branches and tags as git allows them, but only in characters that mean the same in an
-/// address and in a path.
+/// Git's rules for branch and tag names, restricted to characters that are safe in URLs and paths.
 fn is_revision(revision: &str) -> bool {
     let is_character = |byte: u8| is_word(byte) || b"-./+".contains(&byte);
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with('.');
@@ -126,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_hub_are_taken() {
+    fn valid_names_and_revisions_are_accepted() {
         for name in [
             "Qwen/Qwen2.5-0.5B",
             "a/b",
@@ -147,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused() {
+    fn invalid_names_and_revisions_are_rejected() {
         let long = format!("a/{}", "b".repeat(97));
         let names = [
             "",
@@ -190,15 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn folders_come_before_names() {
-        assert!(HubModel::is_named_by(Path::new("nobody/nothing")));
+    fn existing_folders_take_precedence_over_names() {
+        assert!(HubModel::is_named_by(Path::new("missing/model")));
         // The tests run in the crate's folder, which has this one.
         assert!(!HubModel::is_named_by(Path::new("src/hub")));
         for path in [
-            "./nobody/nothing",
-            "/nobody/nothing",
-            "nobody",
-            "../nobody/nothing",
+            "./missing/model",
+            "/missing/model",
+            "missing",
+            "../missing/model",
         ] {
             assert!(!HubModel::is_named_by(Path::new(path)), "{path}");
         }

@@ -1,4 +1,4 @@
-//! Where the Hub is, where the cache is, and who asks.
+//! Settings of the Hub client: endpoint, cache folder, token and limits.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,34 +11,34 @@ use crate::error::{Error, Result};
 
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// What a fetch needs to know.
+/// Settings of the Hub client.
 #[derive(Clone, Debug)]
 pub struct HubSettings {
-    /// Address of the Hub, without a slash at its end.
+    /// URL of the Hub, without a trailing slash.
     pub endpoint: String,
-    /// Folder of the cache.
+    /// Cache folder.
     pub cache: PathBuf,
-    /// The user's token, which is sent to the endpoint's host and to no other.
+    /// The user's token, which is only sent to the endpoint's host.
     pub token: Option<Token>,
-    /// Root certificates as PEM, for networks whose proxy reads along; Mozilla's otherwise.
+    /// PEM file of root certificates, for networks with a TLS-inspecting proxy. Mozilla's by default.
     pub certificates: Option<PathBuf>,
-    /// Uses the cache alone.
+    /// Uses the cache without any request.
     pub offline: bool,
-    /// How long to wait and how often to try.
+    /// Timeouts and retries.
     pub limits: Limits,
 }
 
-/// How long to wait and how often to try.
+/// Timeouts and retries.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a connection to be made; 10 seconds by default.
+    /// Connection timeout; 10 seconds by default.
     pub connect: Duration,
-    /// For the next byte, or for a sign of life of another program that downloads the same file; one
-    /// minute by default. A download as a whole has no limit.
+    /// Timeout for the next byte, or for progress of another process downloading the same file; one
+    /// minute by default. There is no limit on a whole download.
     pub stall: Duration,
-    /// Tries after the first, counted anew whenever bytes have come; 4 by default.
+    /// Number of retries without a new byte; 4 by default.
     pub retries: u32,
-    /// Before the first of these tries, doubled before each further one; one second by default.
+    /// Delay before the first retry, doubled before each further one; one second by default.
     pub pause: Duration,
 }
 
@@ -54,36 +54,36 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// How long to wait before a try, after so many others and as long as the server asks for; a
-    /// minute at most.
-    pub(super) fn wait(&self, tries: u32, asked: Option<Duration>) -> Duration {
+    /// The delay before a retry: as requested by the server, or by exponential backoff after `attempts`
+    /// failed ones; at most a minute.
+    pub(super) fn wait(&self, attempts: u32, requested: Option<Duration>) -> Duration {
         const LONGEST: Duration = Duration::from_secs(60);
-        let factor = 2u32.saturating_pow(tries);
-        let wait = asked.unwrap_or(self.pause.saturating_mul(factor));
+        let factor = 2u32.saturating_pow(attempts);
+        let wait = requested.unwrap_or(self.pause.saturating_mul(factor));
         wait.min(LONGEST)
     }
 }
 
-/// A secret that is not shown.
+/// An access token, hidden from debug output.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    /// A token without the white space around it; none if nothing is left.
+    /// Trims a token. Returns `None` if it is empty.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] if it holds anything but visible ASCII characters.
+    /// [`Error::InvalidSetting`] if it contains anything but visible ASCII characters.
     pub fn new(text: &str) -> Result<Option<Self>> {
         let text = text.trim();
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let expected = "a token as https://huggingface.co/settings/tokens shows it";
-            return Err(Error::setting("HF_TOKEN", "(not shown)", expected));
+            let expected = "a token from https://huggingface.co/settings/tokens";
+            return Err(Error::setting("HF_TOKEN", "(hidden)", expected));
         }
         Ok((!text.is_empty()).then(|| Self(text.to_string())))
     }
 
-    /// What is sent.
+    /// The token itself.
     pub(super) fn secret(&self) -> &str {
         &self.0
     }
@@ -91,27 +91,25 @@ impl Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Token(not shown)")
+        formatter.write_str("Token(hidden)")
     }
 }
 
 impl HubSettings {
-    /// The settings that the Hub's own programs would use: of the variables `HF_ENDPOINT`;
-    /// `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME`; `HF_TOKEN`,
-    /// `HUGGING_FACE_HUB_TOKEN` and `HF_TOKEN_PATH`, or the token of a login; `SSL_CERT_FILE` and
-    /// `REQUESTS_CA_BUNDLE`; `HF_HUB_OFFLINE` and `HF_HUB_DISABLE_IMPLICIT_TOKEN`. An empty one counts
-    /// as not set.
+    /// Reads the environment variables that `huggingface_hub` reads: `HF_ENDPOINT`; `HF_HUB_CACHE`,
+    /// `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME`; `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN` and
+    /// `HF_TOKEN_PATH`, or the token of a login; `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE`;
+    /// `HF_HUB_OFFLINE` and `HF_HUB_DISABLE_IMPLICIT_TOKEN`. An empty variable counts as unset.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for an address that is none or a token that cannot be sent, and if
-    /// there is no home folder for the cache; [`Error::Io`] if `HF_TOKEN_PATH` names a file that
-    /// cannot be read.
+    /// [`Error::InvalidSetting`] for an invalid endpoint or token, and if there is no home folder for the
+    /// cache; [`Error::Io`] if the file `HF_TOKEN_PATH` cannot be read.
     pub fn from_environment() -> Result<Self> {
         Self::from_variables(|name| env::var_os(name), env::home_dir())
     }
 
-    /// The settings of variables.
+    /// Reads the settings from `variable`.
     fn from_variables(
         variable: impl Fn(&str) -> Option<OsString>,
         home: Option<PathBuf>,
@@ -121,7 +119,7 @@ impl HubSettings {
         let is_true = |name: &str| text(name).is_some_and(|value| is_true(&value));
         let path = |name: &str| {
             let path = PathBuf::from(variable(name)?);
-            // Shells do this too, but not in every place where variables are set.
+            // Shells expand `~` too, but not everywhere variables are set.
             match (path.strip_prefix("~"), &home) {
                 (Ok(rest), Some(home)) => Some(home.join(rest)),
                 _ => Some(path),
@@ -135,7 +133,9 @@ impl HubSettings {
         let cache = path("HF_HUB_CACHE")
             .or_else(|| path("HUGGINGFACE_HUB_CACHE"))
             .or_else(|| Some(base.as_ref()?.join("hub")))
-            .ok_or_else(|| Error::setting("HF_HOME", "", "a folder: there is no home folder"))?;
+            .ok_or_else(|| {
+                Error::setting("HF_HOME", "", "a folder, since there is no home folder")
+            })?;
 
         let token = if is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
             None
@@ -144,7 +144,7 @@ impl HubSettings {
         } else if let Some(path) = path("HF_TOKEN_PATH") {
             Token::new(&fs::read_to_string(&path).map_err(Error::io("read", &path))?)?
         } else {
-            // Most have never logged in.
+            // Most users have never logged in.
             let login = base.and_then(|folder| fs::read_to_string(folder.join("token")).ok());
             login.map_or(Ok(None), |login| Token::new(&login))?
         };
@@ -167,10 +167,10 @@ fn endpoint(given: Option<String>) -> Result<String> {
     let host = ["https://", "http://"]
         .iter()
         .find_map(|scheme| endpoint.strip_prefix(scheme));
-    let is_address = host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@']))
+    let is_url = host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@']))
         && endpoint.parse::<ureq::http::Uri>().is_ok();
-    if !is_address {
-        let expected = format!("an address such as {ENDPOINT}");
+    if !is_url {
+        let expected = format!("a URL such as {ENDPOINT}");
         return Err(Error::setting(
             "HF_ENDPOINT",
             format!("{given:?}"),
@@ -184,7 +184,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::io("find", path))
 }
 
-/// As the Hub's programs read their switches.
+/// Parses a switch as `huggingface_hub` does.
 fn is_true(value: &str) -> bool {
     ["1", "on", "yes", "true"].contains(&value.trim().to_ascii_lowercase().as_str())
 }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_the_one_of_the_hubs_programs() {
+    fn the_cache_folder_is_that_of_huggingface_hub() {
         let home = Some(Path::new("/home/x"));
         let cases: [(&[(&str, &str)], &str); 8] = [
             (&[], "/home/x/.cache/huggingface/hub"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_comes_from_the_usual_places() {
+    fn the_token_is_read_from_all_known_places() {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
         let login = home.join(".cache/huggingface");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_is_an_address() {
+    fn the_endpoint_is_a_url() {
         let home = Some(Path::new("/home/x"));
         let of = |value| settings(&[("HF_ENDPOINT", value)], home);
         assert_eq!(of("").unwrap().endpoint, ENDPOINT);
@@ -291,13 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_up_to_a_minute() {
+    fn backoff_grows_to_a_minute() {
         let limits = Limits::default();
-        let waits = [0, 1, 2, 5, 6, u32::MAX].map(|tries| limits.wait(tries, None).as_secs());
+        let waits = [0, 1, 2, 5, 6, u32::MAX].map(|attempts| limits.wait(attempts, None).as_secs());
         assert_eq!(waits, [1, 2, 4, 32, 60, 60]);
-        let asked = [0, 7, u64::MAX].map(|seconds| Some(Duration::from_secs(seconds)));
+        let requested = [0, 7, u64::MAX].map(|seconds| Some(Duration::from_secs(seconds)));
         assert_eq!(
-            asked.map(|asked| limits.wait(1, asked).as_secs()),
+            requested.map(|requested| limits.wait(1, requested).as_secs()),
             [0, 7, 60]
         );
     }

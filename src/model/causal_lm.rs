@@ -1,81 +1,138 @@
-//! A causal language model: configuration, decoder, parameter values and tokenizer together.
+//! A causal language model: decoder, parameters, tokenizer and configuration.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::config::ModelConfig;
-use super::decoder::{Decoder, Inputs, Weights};
-use super::files::{self, ModelFiles};
+use super::batch::Batch;
+use super::decoder::Decoder;
+use super::files::ModelFiles;
+use super::gguf_files;
+use super::inputs::{Inputs, Weights};
+use super::model_config::ModelConfig;
 use super::parameters::{ParameterSpec, Parameters};
+use super::save_type::SaveType;
 use super::text_reader::TextReader;
-use super::weights::{self, NamedTensor, Naming};
-use crate::adapter::{Adapter, AdapterSettings};
-use crate::data::Tokenizer;
+use super::tied_head::TiedHead;
+use super::weights::{self, Naming};
 use crate::device::Device;
-use crate::error::Result;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::files::FolderWriter;
-use crate::matrix_product::matrix_product;
-use crate::objective::Predictions;
+use crate::error::{Error, Result};
+use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective, Predictions, distillation_loss};
+use crate::kernels::packed::Weight;
+use crate::model::adapter::Adapter;
+use crate::quantization::WeightType;
+use crate::text::Tokenizer;
 
-/// A model that is ready to use. Clones share the values.
+/// A loaded language model. Clones share the parameters.
 #[derive(Clone, Debug)]
 pub struct CausalLm {
-    reader: TextReader,
-    decoder: Arc<Decoder>,
-    parameters: Parameters,
-    adapter: Option<Adapter>,
-    /// Where it came from, as adapters note it.
-    origin: Arc<str>,
-    device: Device,
+    pub(super) reader: TextReader,
+    pub(super) decoder: Arc<Decoder>,
+    pub(super) parameters: Vec<Weight>,
+    pub(super) adapter: Option<Adapter>,
+    /// The model without its adapter, where that replaces or unties weights.
+    pub(super) untouched: Option<Arc<CausalLm>>,
+    /// Folder or Hub name that it was loaded from, which adapters record.
+    pub(super) origin: Arc<str>,
+    /// The type that the weights were converted to when they were loaded.
+    pub(super) converted: Option<WeightType>,
+    pub(super) device: Device,
+    /// The type in which it is saved, instead of the types of its files.
+    pub(super) save_type: Option<SaveType>,
 }
 
 impl CausalLm {
-    /// Reads a Hugging Face folder onto a device.
+    /// Loads a Hugging Face folder or a GGUF file onto a device.
     ///
     /// # Errors
     ///
-    /// Errors that name the file, field or tensor that cannot be used.
+    /// Errors that name the invalid file, field or tensor.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::from_files(ModelFiles::read(folder)?, device)
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        Self::from_files(ModelFiles::read(folder.as_ref())?, device)
     }
 
-    /// The embedded model, minift-tales-360k.
+    /// Loads the embedded model, minift-tales-360k, onto a device.
     ///
     /// # Errors
     ///
-    /// None that is known; the files are part of the program.
+    /// As [`Self::load`].
     pub fn embedded(device: &Device) -> Result<Self> {
         Self::from_files(ModelFiles::embedded(), device)
     }
 
-    /// Reads the files of a Hugging Face folder onto a device.
+    /// Loads a model from its files onto a device. Weights stay in the type they are stored in, with the
+    /// arithmetic in float32.
     ///
     /// # Errors
     ///
     /// As [`Self::load`].
     pub fn from_files(files: ModelFiles, device: &Device) -> Result<Self> {
-        let reader = TextReader::new(files)?;
+        Self::from_files_as(files, None, device)
+    }
+
+    /// Loads a model with its weights in another type, as [`Self::from_files`] with `None`. A matrix whose rows
+    /// are not whole blocks of it stays in its own type.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; [`Error::InvalidSetting`] for a type that weights cannot be converted to.
+    pub fn from_files_as(
+        files: ModelFiles,
+        weights: Option<WeightType>,
+        device: &Device,
+    ) -> Result<Self> {
+        if let Some(kind) = weights.filter(|kind| !kind.is_written()) {
+            let expected = "auto, float32, float16, bfloat16, q8_0 or q4_0";
+            return Err(Error::setting("weights", kind, expected));
+        }
+        let mut reader = TextReader::new(files)?;
+        let names = reader.config().decoder.family.tensors;
+        let [embedding, head] = [names.embedding, names.head].map(|name| format!("{name}.weight"));
+        let mut renamed = None;
+        // A GGUF file has a head only if it is not tied.
+        if reader.config.decoder.tie_word_embeddings && reader.files().gguf.is_none() {
+            match TiedHead::find(&reader.files().weights(), &reader.config.decoder)? {
+                TiedHead::Embedding => {}
+                TiedHead::HeadAlone => renamed = Some((&*embedding, &*head)),
+                TiedHead::Different => {
+                    reader.notes.push(format!(
+                        "{} is true in config.json, but the weights have a {head} that differs from the \
+                         embedding: it is used, as in transformers 5",
+                        names.tie
+                    ));
+                    reader.config.untie();
+                }
+            }
+        }
         let (files, config) = (reader.files(), &reader.config().decoder);
         let decoder = Decoder::new(config.clone());
-        let names = config.family.names();
-        let tied_copy = config.tied_head.then(|| format!("{}.weight", names.head));
-        let parameters = weights::read_parameters(
-            &files.weights(),
-            &files.weights_path(),
-            decoder.parameters(),
-            &Naming {
-                prefix: names.prefix,
-                may_ignore: &|name| {
-                    Some(name) == tied_copy.as_deref()
-                        || names.ignored.iter().any(|ending| name.ends_with(ending))
-                },
-            },
-            device.tensors(),
-        )?;
+        let is_tied = config.tie_word_embeddings;
+        let specs = decoder.parameters();
+        let parameters = match &files.gguf {
+            Some(gguf) => gguf_files::weights(files, gguf, specs, weights, device.tensors())?,
+            None => {
+                let in_files = files.weights();
+                let naming = Naming {
+                    prefix: names.prefix,
+                    renamed,
+                    may_ignore: &|name| {
+                        is_tied && name == head
+                            || names.ignored.iter().any(|ending| name.ends_with(ending))
+                    },
+                };
+                let path = files.weights_path();
+                let tensors = weights::find_tensors(&in_files, &path, specs, &naming)?;
+                let tensors = specs.iter().zip(tensors);
+                tensors
+                    .map(|(spec, tensor)| tensor.weight(spec, weights, device.tensors()))
+                    .collect::<Result<_>>()?
+            }
+        };
+        for note in reader.notes() {
+            log::warn!("{}: {note}", files.folder.display());
+        }
         let folder = files.folder.to_string_lossy();
         Ok(Self {
             origin: folder.trim_end_matches(" (embedded)").into(),
@@ -83,78 +140,14 @@ impl CausalLm {
             decoder: Arc::new(decoder),
             parameters,
             adapter: None,
+            untouched: None,
+            converted: weights,
             device: device.clone(),
+            save_type: None,
         })
     }
 
-    /// The same model with a new adapter, with which it computes what it computes without.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::InvalidSetting`] for settings that do not fit the model.
-    pub fn with_new_adapter(&self, settings: AdapterSettings, seed: u64) -> Result<Self> {
-        let adapter = Adapter::new(
-            settings,
-            &self.decoder,
-            &self.parameters,
-            &self.origin,
-            seed,
-        )?;
-        Ok(Self {
-            adapter: Some(adapter),
-            ..self.clone()
-        })
-    }
-
-    /// The same model with the adapter in the bytes of `adapter_config.json` and
-    /// `adapter_model.safetensors`; `folder` is for messages.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::Adapter`] for another kind of adapter or one of another base, and the errors
-    /// of a weights file.
-    pub fn with_adapter(&self, config: &[u8], values: &[u8], folder: &Path) -> Result<Self> {
-        let device = self.tensor_device();
-        let adapter = Adapter::from_peft(config, values, folder, &self.decoder, &device)?;
-        Ok(Self {
-            adapter: Some(adapter),
-            ..self.clone()
-        })
-    }
-
-    /// The same model with the adapter of a folder.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::Io`], and as [`Self::with_adapter`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn load_adapter(&self, folder: &Path) -> Result<Self> {
-        let config = files::FileBytes::read(&folder.join(crate::adapter::CONFIG))?;
-        let values = files::FileBytes::map(&folder.join(crate::adapter::WEIGHTS))?;
-        self.with_adapter(&config, &values, folder)
-    }
-
-    /// The model without its adapter. It shares the weights.
-    pub fn without_adapter(&self) -> Self {
-        Self {
-            adapter: None,
-            ..self.clone()
-        }
-    }
-
-    /// The model with its adapter folded into the weights.
-    pub fn merged(&self) -> Self {
-        let parameters = match &self.adapter {
-            Some(adapter) => adapter.merge(&self.parameters),
-            None => self.parameters.clone(),
-        };
-        Self {
-            parameters,
-            ..self.without_adapter()
-        }
-    }
-
-    /// The same model with other trainable values, in the order of [`Self::trainable_parameters`].
+    /// Returns the model with other trainable values, in the order of [`Self::trainable_parameters`].
     pub fn with_trainable_values(&self, values: Parameters) -> Self {
         match &self.adapter {
             Some(adapter) => Self {
@@ -162,51 +155,75 @@ impl CausalLm {
                 ..self.clone()
             },
             None => Self {
-                parameters: values,
+                parameters: values.into_iter().map(Weight::from).collect(),
                 ..self.clone()
             },
         }
     }
 
-    /// The same model with its trainable values tracked by autodiff, and those values.
+    /// Returns the model with its trainable values tracked by autodiff, and those values.
     pub(crate) fn tracked(&self) -> (Self, Parameters) {
         let values: Parameters = self
             .trainable_values()
-            .iter()
-            .map(|value| value.clone().autodiff().require_grad())
+            .into_iter()
+            .map(|value| value.autodiff().require_grad())
             .collect();
         let frozen = Self {
-            parameters: self
-                .parameters
-                .iter()
-                .map(|weight| weight.clone().autodiff())
-                .collect(),
+            parameters: self.parameters.iter().map(Weight::autodiff).collect(),
             ..self.clone()
         };
         (frozen.with_trainable_values(values.clone()), values)
     }
 
-    /// Its configuration.
+    /// Returns the model with only the weights of its head, which turn hidden states into logits.
+    pub(crate) fn only_head(&self) -> Self {
+        let head = self.decoder.head_parameters();
+        self.keeping(|parameter| head.contains(&parameter))
+    }
+
+    /// Returns the model without the values of its weights.
+    pub(crate) fn without_values(&self) -> Self {
+        self.keeping(|_| false)
+    }
+
+    fn keeping(&self, keeps: impl Fn(usize) -> bool) -> Self {
+        let nothing = Weight::from(Tensor::zeros([1, 1], &self.tensor_device()));
+        let parameters = self.parameters.iter().enumerate();
+        Self {
+            parameters: parameters
+                .map(|(index, weight)| if keeps(index) { weight } else { &nothing }.clone())
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the configuration.
     pub fn config(&self) -> &ModelConfig {
         self.reader.config()
     }
 
-    /// What of it reads text.
+    /// Returns the part that reads text.
     pub fn reader(&self) -> &TextReader {
         &self.reader
     }
 
-    /// Its decoder.
+    /// Returns notes about the model's files, for the user: what was ignored or corrected.
+    pub fn notes(&self) -> &[String] {
+        self.reader.notes()
+    }
+
+    /// Returns the decoder.
+    #[doc(hidden)]
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
-    /// Its adapter, if it has one.
+    /// Returns the adapter, if the model has one.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapter.as_ref()
     }
 
-    /// Names and shapes of what is trained: the adapter's values where there is one, else its own.
+    /// Returns names and shapes of the trainable parameters: the adapter's, or without one the model's.
     pub fn trainable_parameters(&self) -> &[ParameterSpec] {
         match &self.adapter {
             Some(adapter) => adapter.parameters(),
@@ -214,33 +231,44 @@ impl CausalLm {
         }
     }
 
-    /// The values of those.
-    pub fn trainable_values(&self) -> &Parameters {
+    /// Returns the values of the trainable parameters, in float32.
+    pub fn trainable_values(&self) -> Parameters {
         match &self.adapter {
-            Some(adapter) => adapter.values(),
-            None => &self.parameters,
+            Some(adapter) => adapter.values().clone(),
+            None => self.parameters(),
         }
     }
 
-    /// Its values without its adapter's, in the order of [`Decoder::parameters`].
-    pub fn parameters(&self) -> &Parameters {
+    /// Returns the values of the model's own parameters in float32, in the order of [`Decoder::parameters`], with
+    /// those that its adapter replaces. Packed weights are unpacked.
+    pub fn parameters(&self) -> Parameters {
+        self.parameters.iter().map(Weight::float).collect()
+    }
+
+    /// Returns the model's own parameters as they are on the device, in the same order.
+    #[doc(hidden)]
+    pub fn stored(&self) -> &[Weight] {
         &self.parameters
     }
 
-    /// Its tokenizer.
+    /// Returns the tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         self.reader.tokenizer()
     }
 
-    /// The same model, known by a name on the Hugging Face Hub rather than by its folder.
+    /// Returns the model under its name on the Hugging Face Hub.
     pub fn named(&self, name: &str) -> Self {
         Self {
             origin: name.into(),
+            untouched: self
+                .untouched
+                .as_ref()
+                .map(|untouched| Arc::new(untouched.named(name))),
             ..self.clone()
         }
     }
 
-    /// Name of the model, or of the folder that it was read from.
+    /// Returns the name of the model, or of its folder.
     pub fn name(&self) -> String {
         let name = Path::new(&*self.origin).file_name();
         name.map_or_else(
@@ -249,42 +277,42 @@ impl CausalLm {
         )
     }
 
-    /// The `config.json` that it was read from.
+    /// Returns the original `config.json`.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn config_bytes(&self) -> &[u8] {
         &self.reader.files().config
     }
 
-    /// The weights files that it was read from.
+    /// Returns everything that the values of the weights depend on: the original files, and the type that they
+    /// were converted to.
     pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.reader
-            .files()
-            .weights
-            .iter()
-            .map(|(_, bytes)| &**bytes)
+        let files = self.reader.files().weights.iter();
+        let converted = self.converted.map(|kind| kind.name().as_bytes());
+        files.map(|(_, bytes)| &**bytes).chain(converted)
     }
 
-    /// The device that it was loaded onto.
+    /// Returns the device that the model was loaded onto.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// The same as burn knows it.
+    /// Returns burn's handle of the device.
     pub fn tensor_device(&self) -> burn::tensor::Device {
         self.parameters[0].device()
     }
 
-    /// Number of its values, without its adapter's.
+    /// Returns the number of parameters, without the adapter's.
     pub fn parameter_count(&self) -> usize {
-        count(self.decoder.parameters())
+        let untouched = self.untouched.as_deref().unwrap_or(self);
+        count(untouched.decoder.parameters())
     }
 
-    /// Number of the values that are trained.
+    /// Returns the number of trainable parameters.
     pub fn trainable_count(&self) -> usize {
         count(self.trainable_parameters())
     }
 
-    /// What its decoder computes with; with a seed, as in training, with the adapter's dropout.
+    /// Returns the weights of a forward pass. A seed enables the adapter's dropout, as in training.
     pub(crate) fn weights(&self, dropout_seed: Option<u64>) -> Weights<'_> {
         let changes = match &self.adapter {
             Some(adapter) => adapter.changes(self.parameters.len(), dropout_seed),
@@ -296,98 +324,46 @@ impl CausalLm {
         }
     }
 
-    /// Next-token predictions for tokens \[batch, length\], one row a token.
+    /// Returns next-token predictions for tokens \[batch, length\], one row per token.
     pub fn predictions(&self, inputs: impl Into<Inputs>) -> Predictions {
         self.predictions_with_dropout(inputs.into(), None)
     }
 
-    /// The same in training, where an adapter may have dropout, whose choices a seed fixes.
+    /// Returns the predictions with the adapter's dropout, if there is a seed.
     pub(crate) fn predictions_with_dropout(
         &self,
         inputs: Inputs,
         seed: Option<u64>,
     ) -> Predictions {
+        let weights = self.weights(seed);
         Predictions {
-            hidden: self.decoder.hidden_states(&self.weights(seed), inputs),
-            head: self.decoder.head(&self.parameters),
+            hidden: self.decoder.hidden_states(&weights, inputs),
+            head: self.decoder.head(&weights),
         }
     }
 
-    /// Logits \[batch, length, vocabulary\] for tokens \[batch, length\].
+    /// Computes the mean negative log-likelihood \[1\] of a batch's predicted tokens, in nats.
+    pub(crate) fn mean_nll(&self, batch: &Batch) -> Tensor<1> {
+        let device = self.tensor_device();
+        // The loss for the one-hot target is the negative log-likelihood.
+        distillation_loss(
+            self.predictions(batch.inputs(&device)),
+            None,
+            batch.labels(&device),
+            &Objective::finetuning(),
+            batch.predicted_tokens,
+            DEFAULT_TILE_BYTES,
+        )
+    }
+
+    /// Returns the logits \[batch, length, vocab_size\] for tokens \[batch, length\].
     pub fn logits(&self, inputs: impl Into<Inputs>) -> Tensor<3> {
         let inputs = inputs.into();
         let [batch, length] = inputs.tokens.dims();
         let Predictions { hidden, head } = self.predictions(inputs);
-        matrix_product(hidden, head.transpose()).reshape([
-            batch,
-            length,
-            self.config().decoder.vocabulary,
-        ])
-    }
-
-    /// Writes the model as a Hugging Face folder with float32 weights, which Python's `transformers`
-    /// loads; where it has an adapter, that alone, as a folder that Python's PEFT loads.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::Io`] and [`crate::Error::Device`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub async fn write(&self, folder: &FolderWriter, subfolder: &str) -> Result<()> {
-        let path = |name: &str| {
-            Path::new(subfolder)
-                .join(name)
-                .to_string_lossy()
-                .into_owned()
-        };
-        for (name, bytes) in self.small_files().await? {
-            folder.write(&path(&name), &bytes)?;
-        }
-        if self.adapter.is_none() {
-            let mut file = folder.begin(&path(files::WEIGHTS))?;
-            let (tensors, metadata) = (self.named_tensors(), weights::pytorch_metadata());
-            weights::write(tensors, metadata, &mut |part| file.write(part)).await?;
-            file.finish()?;
-        }
-        Ok(())
-    }
-
-    /// Names and bytes of the files that [`Self::write`] writes.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::Error::Device`].
-    pub async fn to_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut files = self.small_files().await?;
-        if self.adapter.is_none() {
-            let (tensors, metadata) = (self.named_tensors(), weights::pytorch_metadata());
-            let bytes = weights::to_bytes(tensors, metadata).await?;
-            files.push((files::WEIGHTS.to_string(), bytes));
-        }
-        Ok(files)
-    }
-
-    fn named_tensors(&self) -> Vec<NamedTensor<'_>> {
-        NamedTensor::list(self.decoder.parameters(), &self.parameters)
-    }
-
-    /// Every file but that of the model's own weights.
-    async fn small_files(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        if let Some(adapter) = &self.adapter {
-            return adapter.to_peft().await;
-        }
-        let config = serde_json::to_vec_pretty(&self.config().to_json())
-            .expect("a JSON object can always be written");
-        let mut files = vec![
-            ("config.json".to_string(), config),
-            (
-                "tokenizer.json".to_string(),
-                self.reader.files().tokenizer.to_vec(),
-            ),
-        ];
-        for (name, bytes) in &self.reader.files().companions {
-            files.push((name.to_string(), bytes.to_vec()));
-        }
-        Ok(files)
+        let vocab_size = self.config().decoder.vocab_size;
+        head.times_transposed(hidden)
+            .reshape([batch, length, vocab_size])
     }
 }
 

@@ -1,99 +1,76 @@
-//! The decoder-only transformer: token ids in, last hidden states out. It holds no values; they come
-//! with each call, so that student and teacher are one decoder with two lists of parameters.
+//! The decoder-only transformer, from token ids to last hidden states. It holds no parameters; each call
+//! passes them, so that student and teacher are one decoder with two lists of parameters.
 
 use burn::tensor::{Int, Tensor};
 
 use super::config::DecoderConfig;
-use super::linear::LinearChange;
+use super::inputs::{Inputs, Weights};
+use super::kv_cache::KeyValueCache;
+use super::linear::{merged, merged_bias};
 use super::parameters::{LinearLayer, ParameterIndex, ParameterSpec};
 use super::pass::Pass;
-use super::visible::Beginnings;
+use crate::kernels::packed::Weight;
 
-/// A decoder of some configuration.
+/// A decoder-only transformer of a given configuration.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     config: DecoderConfig,
     index: ParameterIndex,
 }
 
-/// What a decoder reads.
-#[derive(Clone, Debug)]
-pub struct Inputs {
-    /// Token ids \[batch, length\].
-    pub tokens: Tensor<2, Int>,
-    /// Where the text of each token begins, where samples hold several.
-    pub beginnings: Option<Beginnings>,
-}
-
-impl From<Tensor<2, Int>> for Inputs {
-    fn from(tokens: Tensor<2, Int>) -> Self {
-        Self {
-            tokens,
-            beginnings: None,
-        }
-    }
-}
-
-/// What a decoder computes with.
-#[derive(Clone, Debug)]
-pub struct Weights<'a> {
-    /// The values of its parameters, in the order of [`Decoder::parameters`].
-    pub parameters: &'a [Tensor<2>],
-    /// What an adapter changes about each of them; empty for nothing.
-    pub changes: Vec<Option<LinearChange>>,
-}
-
-/// Keys and values of positions that were computed before, layer by layer.
-#[derive(Clone, Debug, Default)]
-pub struct KeyValueCache {
-    pub(super) layers: Vec<(Tensor<4>, Tensor<4>)>,
-}
-
-impl KeyValueCache {
-    /// Positions that it holds.
-    pub fn length(&self) -> usize {
-        self.layers.first().map_or(0, |(key, _)| key.dims()[1])
-    }
-}
-
 impl Decoder {
-    /// A decoder of that configuration.
+    /// Creates a decoder of that configuration.
     pub fn new(config: DecoderConfig) -> Self {
         let index = ParameterIndex::new(&config);
         Self { config, index }
     }
 
-    /// Its configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &DecoderConfig {
         &self.config
     }
 
-    /// Names and shapes of its parameters, in the order in which values are given.
+    /// Returns the names and shapes of the parameters, in the order in which their values are passed.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.index.specs
     }
 
-    /// Its linear layers, which adapters can change.
+    /// Returns the linear layers, embeddings and head, which adapters can change.
     pub fn linear_layers(&self) -> Vec<LinearLayer> {
         self.index.linear_layers(&self.config)
     }
 
-    /// The head \[vocabulary, width\]: logits = hidden states · headᵀ. A head's bias is its last column.
-    pub fn head(&self, parameters: &[Tensor<2>]) -> Tensor<2> {
-        let weight = parameters[self.index.head.weight].clone();
-        match self.index.head.bias {
-            None => weight,
-            Some(bias) => Tensor::cat(vec![weight, parameters[bias].clone().transpose()], 1),
-        }
+    /// Returns the indices of the head's parameters.
+    pub(crate) fn head_parameters(&self) -> Vec<usize> {
+        let head = self.index.head;
+        std::iter::once(head.weight).chain(head.bias).collect()
     }
 
-    /// Last hidden states \[batch · length, width\] of tokens \[batch, length\], as wide as the head:
-    /// where that has a bias, with a column of ones for it.
+    /// Returns the head \[vocab_size, width\] with an adapter's change, where logits = hidden states ·
+    /// headᵀ. A bias is its last column.
+    pub fn head(&self, weights: &Weights<'_>) -> Weight {
+        let index = self.index.head;
+        let weight = &weights.parameters[index.weight];
+        let change = weights.change(index.weight);
+        let merged = change.map_or_else(|| weight.clone(), |change| merged(weight, change).into());
+        if !weights.head_has_bias(index) {
+            return merged;
+        }
+        let bias = match index.bias {
+            Some(bias) => weights.parameters[bias].float(),
+            None => Tensor::zeros([1, weight.dims()[0]], &weight.device()),
+        };
+        let bias = change.map_or_else(|| bias.clone(), |change| merged_bias(&bias, change));
+        Tensor::cat(vec![merged.float(), bias.transpose()], 1).into()
+    }
+
+    /// Returns the last hidden states \[batch · length, width\] of tokens \[batch, length\]. If the head
+    /// has a bias, their last column is 1.
     pub fn hidden_states(&self, weights: &Weights<'_>, inputs: impl Into<Inputs>) -> Tensor<2> {
         self.forward(weights, inputs.into(), None)
     }
 
-    /// The same for tokens that continue what the cache holds; the cache then holds them too.
+    /// Returns the last hidden states of tokens that follow those in the KV cache, and adds them to it.
     pub fn continue_hidden_states(
         &self,
         weights: &Weights<'_>,
@@ -103,7 +80,7 @@ impl Decoder {
         self.forward(weights, tokens.into(), Some(cache))
     }
 
-    /// A pass of inputs through the layers; the first token stands at position `first`.
+    /// Prepares a forward pass; `first` is the position of the first token.
     pub(crate) fn pass<'a>(
         &'a self,
         weights: &'a Weights<'a>,

@@ -1,40 +1,50 @@
-//! The files of a Hugging Face model folder, wherever they come from: a folder, the program itself,
-//! or the bytes that a page was given.
+//! The files of a Hugging Face model: from a folder, embedded in the program, or passed as bytes.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::config::ModelConfig;
-use super::weights;
-use crate::data::Tokenizer;
-use crate::error::{Error, Result};
+use serde_json::{Map, Value};
 
-/// Name of the model that is part of the program, for people and reports.
+use super::file_names::{
+    ADDED_TOKENS, COMPANIONS, CONFIG, GENERATION_CONFIG, INDEX, SPECIAL_TOKENS_MAP, TOKENIZER,
+    TOKENIZER_CONFIG, VOCAB, WEIGHTS, WEIGHTS_ENDING,
+};
+use super::model_config::ModelConfig;
+#[cfg(not(target_arch = "wasm32"))]
+use super::other_formats::OtherWeights;
+use super::python_json;
+use super::tokenizer_files;
+use super::weights;
+use crate::error::{Error, Result};
+use crate::gguf::{self, GgufModel, GgufWeights};
+use crate::text::Tokenizer;
+
+/// Display name of the embedded model.
 pub const EMBEDDED_MODEL: &str = "minift-tales-360k (embedded)";
 
-/// Bytes of a file: mapped into memory, built into the program, or owned.
+/// Bytes of a file: memory-mapped, embedded in the program, or owned.
 #[derive(Debug)]
 pub enum FileBytes {
-    /// A mapped file.
+    /// A memory-mapped file.
     #[cfg(not(target_arch = "wasm32"))]
     Mapped(memmap2::Mmap),
     /// Bytes in memory.
     InMemory(Cow<'static, [u8]>),
 }
 
-/// The largest file that is read as a whole: many times that of the largest vocabularies.
+/// Maximum size of a file that is read into memory: many times that of the largest tokenizers.
 #[cfg(not(target_arch = "wasm32"))]
-const LARGEST_READ: u64 = 256 << 20;
+const MAX_READ: u64 = 256 << 20;
 
 #[cfg(not(target_arch = "wasm32"))]
 impl FileBytes {
-    /// Reads a file other than weights.
+    /// Reads a file into memory.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let read = || -> std::io::Result<Vec<u8>> {
             let length = length_of_file(path)?;
-            if length > LARGEST_READ {
-                let message = format!("it has {length} bytes, of {LARGEST_READ} at most");
+            if length > MAX_READ {
+                let message = format!("the file has {length} bytes: expected at most {MAX_READ}");
                 return Err(std::io::Error::new(
                     std::io::ErrorKind::FileTooLarge,
                     message,
@@ -46,7 +56,7 @@ impl FileBytes {
         Ok(Self::InMemory(bytes.into()))
     }
 
-    /// Maps a file into memory.
+    /// Memory-maps a file.
     pub(crate) fn map(path: &Path) -> Result<Self> {
         length_of_file(path).map_err(Error::io("open", path))?;
         let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
@@ -54,20 +64,20 @@ impl FileBytes {
         if length == 0 {
             return Ok(Self::InMemory(Cow::Borrowed(&[])));
         }
-        // SAFETY: the map is read-only; like every reader of mapped weights (safetensors' own included)
-        // it relies on nobody truncating the file while it is being read.
+        // SAFETY: the map is read-only. As for every reader of memory-mapped weights (safetensors' own
+        // included), the file must not be truncated while it is being read.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
         Ok(Self::Mapped(map))
     }
 }
 
-/// The length of what is a file, also at the end of a link, as in the Hub's cache. To open a pipe would
-/// be to wait for whoever writes to it; a device has no end.
+/// Returns the length of a regular file; links are followed, as in the Hub's cache. Opening a pipe would
+/// block, and a device has no end.
 #[cfg(not(target_arch = "wasm32"))]
 fn length_of_file(path: &Path) -> std::io::Result<u64> {
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
-        let message = "it is a folder, a pipe or a device: expected a file";
+        let message = "a folder, a pipe or a device: expected a regular file";
         return Err(std::io::Error::new(
             std::io::ErrorKind::InvalidInput,
             message,
@@ -91,56 +101,55 @@ impl std::ops::Deref for FileBytes {
 /// The files of a model.
 #[derive(Debug)]
 pub struct ModelFiles {
-    /// Where they are, for messages.
+    /// Path of the folder or of the GGUF file, for messages.
     pub folder: PathBuf,
     /// `config.json`.
     pub config: FileBytes,
-    /// `model.safetensors`, or the files that its index names, each with its name.
+    /// `model.safetensors`, the shards that its index names, or GGUF files, each with its name.
     pub weights: Vec<(String, FileBytes)>,
-    /// `tokenizer.json`.
+    /// `tokenizer.json`; built from `vocab.json` and `merges.txt` for a model that has only those.
     pub tokenizer: FileBytes,
-    /// Small files that are copied along into what is written: generation settings, chat templates.
+    /// Optional files that are copied into saved models: generation settings, chat template, license.
     pub companions: Vec<(&'static str, FileBytes)>,
+    /// The weights, if `weights` are GGUF files.
+    pub(super) gguf: Option<GgufWeights>,
 }
 
-pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const WEIGHTS: &str = "model.safetensors";
-pub(crate) const TOKENIZER: &str = "tokenizer.json";
-pub(crate) const WEIGHTS_ENDING: &str = ".safetensors";
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
-
-/// Files that belong to a model but are not needed to run it.
-pub(crate) const COMPANIONS: [&str; 9] = [
-    "generation_config.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "LICENSE",
-];
-
 impl ModelFiles {
-    /// The files of a folder.
+    /// Reads the files of a folder, or a model in GGUF: its file, one of its parts, or a folder with nothing
+    /// else.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the folder cannot be read, and those of [`Self::collect`].
+    /// [`Error::Io`] if the folder cannot be read, and the errors of [`Self::collect`] and
+    /// [`Self::from_gguf`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
         use std::fs;
 
         let metadata = fs::metadata(folder).map_err(Error::io("open the model folder", folder))?;
         if !metadata.is_dir() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            if metadata.is_file() && Self::is_gguf(folder) {
+                return Self::read_gguf(folder);
+            }
+            if let Some(other) = OtherWeights::find([&*name].into_iter()) {
+                return Err(Error::Weights {
+                    path: folder.to_path_buf(),
+                    message: other.advice(&parent(folder)),
+                });
+            }
             return Err(Error::Io {
                 action: "open the model folder",
                 path: folder.to_path_buf(),
                 source: std::io::ErrorKind::NotADirectory.into(),
             });
         }
-        Self::collect(folder.to_path_buf(), |file| {
+        if let Some(file) = Self::gguf_in(folder)? {
+            return Self::read_gguf(&file);
+        }
+        let found = Self::collect(folder.to_path_buf(), |file| {
             let path = folder.join(file);
             if !path.exists() {
                 Ok(None)
@@ -149,32 +158,62 @@ impl ModelFiles {
             } else {
                 FileBytes::read(&path).map(Some)
             }
+        });
+        found.map_err(|error| match error {
+            Error::MissingFile { file, .. } if file != TOKENIZER => {
+                Self::other_weights(folder).unwrap_or(error)
+            }
+            error => error,
         })
     }
 
-    /// Looks at one file of a folder by itself: whether it is what its name says.
+    /// Returns the error for a folder with weights in a format that is not read.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn other_weights(folder: &Path) -> Option<Error> {
+        let entries = std::fs::read_dir(folder)
+            .ok()?
+            .filter_map(|entry| entry.ok());
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        let other = OtherWeights::find(names.iter().map(String::as_str))?;
+        Some(Error::Weights {
+            path: folder.join(other.file),
+            message: other.advice(&folder.display().to_string()),
+        })
+    }
+
+    /// Checks one file of a folder on its own.
     ///
     /// # Errors
     ///
-    /// Those that loading a model with this file would end with, as far as it alone tells.
+    /// The error that loading a model with this file would return, as far as the file alone determines it.
     pub fn check(folder: &Path, file: &str, bytes: &[u8]) -> Result<()> {
         let path = folder.join(file);
         match file {
             CONFIG => ModelConfig::parse(bytes, &path).map(drop),
-            INDEX => names_of_parts(bytes, &path).map(drop),
+            INDEX => shard_names(bytes, &path).map(drop),
             weights if weights.ends_with(WEIGHTS_ENDING) => weights::open(bytes, &path).map(drop),
-            // Whether its tokens are the model's shows when all files are there.
+            model
+                if model.ends_with(gguf::split::ENDING) && gguf::split::names(model).is_none() =>
+            {
+                GgufModel::read(&[(&path, bytes)]).map(drop)
+            }
+            // The vocabulary size is known when the model is loaded.
             TOKENIZER => Tokenizer::parse(bytes, &path, usize::MAX).map(drop),
+            GENERATION_CONFIG | TOKENIZER_CONFIG | SPECIAL_TOKENS_MAP | ADDED_TOKENS | VOCAB => {
+                python_json::parse(bytes, &path).map(drop)
+            }
             _ => Ok(()),
         }
     }
 
-    /// The files that `find` finds by name, from wherever it has them; `folder` is for messages.
+    /// Collects the files of a model, each returned by `find` for its name; `folder` is for messages.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingFile`] if a needed file is not there, [`Error::Weights`] for an index that
-    /// cannot be followed, and the errors of `find`.
+    /// [`Error::MissingFile`] for a missing required file, [`Error::Parse`] or [`Error::Weights`] for an
+    /// invalid index, and the errors of `find`.
     pub fn collect(
         folder: PathBuf,
         mut find: impl FnMut(&str) -> Result<Option<FileBytes>>,
@@ -187,27 +226,39 @@ impl ModelFiles {
         let weights = match find(WEIGHTS)? {
             Some(weights) => vec![(WEIGHTS.to_string(), weights)],
             None => match find(INDEX)? {
-                Some(index) => parts(&index, &folder.join(INDEX), &mut find)?,
+                Some(index) => shards(&index, &folder.join(INDEX), &mut find)?,
                 None => return Err(missing(WEIGHTS)),
             },
         };
-        let tokenizer = find(TOKENIZER)?.ok_or_else(|| missing(TOKENIZER))?;
+        let tokenizer = find(TOKENIZER)?;
         let mut companions = Vec::new();
         for file in COMPANIONS {
             if let Some(bytes) = find(file)? {
                 companions.push((file, bytes));
             }
         }
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => {
+                let find = |name: &str| {
+                    let found = companions.iter().find(|(file, _)| *file == name);
+                    found.map(|(_, bytes): &(_, FileBytes)| &**bytes)
+                };
+                let built = tokenizer_files::build(&folder, &config, find)?;
+                FileBytes::InMemory(built.into())
+            }
+        };
         Ok(Self {
             folder,
             config,
             weights,
             tokenizer,
             companions,
+            gguf: None,
         })
     }
 
-    /// The model that is part of the program: minift-tales-360k, which tells simple stories.
+    /// Returns the files of the embedded model, minift-tales-360k, which tells simple stories.
     pub fn embedded() -> Self {
         macro_rules! asset {
             ($file:literal) => {
@@ -224,30 +275,45 @@ impl ModelFiles {
             weights: vec![(WEIGHTS.to_string(), asset!("model.safetensors"))],
             tokenizer: asset!("tokenizer.json"),
             companions: vec![
-                ("generation_config.json", asset!("generation_config.json")),
-                ("tokenizer_config.json", asset!("tokenizer_config.json")),
+                (GENERATION_CONFIG, asset!("generation_config.json")),
+                (TOKENIZER_CONFIG, asset!("tokenizer_config.json")),
             ],
+            gguf: None,
         }
     }
 
-    /// One of the small files, if it is there.
+    /// Returns an optional file, if the model has it.
     pub(super) fn companion(&self, name: &str) -> Option<&[u8]> {
         let found = self.companions.iter().find(|(file, _)| *file == name);
         found.map(|(_, bytes)| &**bytes)
     }
 
-    /// Path of `config.json`, for messages.
+    /// Returns the object in an optional file, if the model has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Parse`] if the file is not a JSON object.
+    pub(super) fn companion_json(&self, name: &str) -> Result<Option<Map<String, Value>>> {
+        let bytes = self.companion(name);
+        let json = bytes.map(|bytes| python_json::parse(bytes, &self.folder.join(name)));
+        json.transpose()
+    }
+
+    /// Returns the path of `config.json`, for messages.
     pub fn config_path(&self) -> PathBuf {
         self.folder.join(CONFIG)
     }
 
-    /// Path of `model.safetensors`, or of its index, for messages.
+    /// Returns the path of `model.safetensors`, of its index or of the GGUF file, for messages.
     pub fn weights_path(&self) -> PathBuf {
+        if self.gguf.is_some() {
+            return self.folder.clone();
+        }
         let whole = self.weights.iter().any(|(name, _)| name == WEIGHTS);
         self.folder.join(if whole { WEIGHTS } else { INDEX })
     }
 
-    /// Path and bytes of each file of weights.
+    /// Returns path and bytes of each weights file.
     pub(super) fn weights(&self) -> Vec<(PathBuf, &[u8])> {
         let files = self.weights.iter();
         files
@@ -255,25 +321,34 @@ impl ModelFiles {
             .collect()
     }
 
-    /// Path of `tokenizer.json`, for messages.
+    /// Returns the path of `tokenizer.json`, for messages.
     pub fn tokenizer_path(&self) -> PathBuf {
         self.folder.join(TOKENIZER)
     }
 }
 
-/// The files of weights that an index names, in the order of their names.
-fn parts(
+/// Returns the folder of a file, for messages.
+#[cfg(not(target_arch = "wasm32"))]
+fn parent(file: &Path) -> String {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).display().to_string()
+}
+
+/// Collects the shards that an index names, in the order of their names.
+fn shards(
     index: &[u8],
     path: &Path,
     mut find: impl FnMut(&str) -> Result<Option<FileBytes>>,
 ) -> Result<Vec<(String, FileBytes)>> {
     let mut files = Vec::new();
-    for name in names_of_parts(index, path)? {
+    for name in shard_names(index, path)? {
         let Some(bytes) = find(&name)? else {
             return Err(Error::Weights {
                 path: path.to_path_buf(),
                 message: format!(
-                    "its weight_map names {name}, which is not there: download the model again"
+                    "weight_map names {name}, which does not exist: download the model again"
                 ),
             });
         };
@@ -282,13 +357,13 @@ fn parts(
     Ok(files)
 }
 
-/// The names of the files of weights in the bytes of an index, in order.
+/// Returns the sorted names of the shards in the bytes of an index.
 ///
 /// # Errors
 ///
-/// [`Error::Weights`] for an index that cannot be followed, one that names anything but plain files
-/// of weights among them.
-pub(crate) fn names_of_parts(index: &[u8], path: &Path) -> Result<Vec<String>> {
+/// [`Error::Parse`] for an invalid index, [`Error::Weights`] for one that names anything but safetensors
+/// files of the same folder.
+pub(crate) fn shard_names(index: &[u8], path: &Path) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
@@ -297,26 +372,23 @@ pub(crate) fn names_of_parts(index: &[u8], path: &Path) -> Result<Vec<String>> {
         path: path.to_path_buf(),
         message,
     };
-    let index: Index = serde_json::from_slice(index).map_err(|error| {
-        fault(format!(
-            "not an index of weights: {error}; download it again"
-        ))
-    })?;
+    let index: Index =
+        serde_json::from_slice(index).map_err(Error::parse(path, "an index of weights"))?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
     if names.is_empty() {
-        return Err(fault("its weight_map names no file".to_string()));
+        return Err(fault("weight_map names no file".to_string()));
     }
-    if let Some(name) = names.iter().find(|name| !is_name_of_part(name)) {
+    if let Some(name) = names.iter().find(|name| !is_shard_name(name)) {
         return Err(fault(format!(
-            "its weight_map names {name:?}: expected the name of a {WEIGHTS_ENDING} file"
+            "weight_map names {name:?}: expected the name of a {WEIGHTS_ENDING} file"
         )));
     }
     Ok(names.into_iter().collect())
 }
 
-/// Whether a name is that of a file of weights: one that needs no escapes in an address and cannot
-/// lead out of a folder on any system.
-fn is_name_of_part(name: &str) -> bool {
+/// Returns whether a name is valid for a shard: it needs no escapes in a URL, and cannot leave a folder
+/// on any platform.
+fn is_shard_name(name: &str) -> bool {
     let is_character = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     name.bytes().all(is_character) && !name.starts_with('.') && name.ends_with(WEIGHTS_ENDING)
 }

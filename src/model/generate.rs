@@ -1,4 +1,6 @@
-//! Text from a model, a token at a time, with keys and values kept.
+//! Text generation, token by token with a KV cache.
+
+use std::ops::ControlFlow;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
@@ -6,27 +8,29 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
 use super::causal_lm::CausalLm;
-use super::decoder::{KeyValueCache, Weights};
+use super::inputs::Weights;
+use super::kv_cache::KeyValueCache;
+use super::text_stream::TextStream;
 use crate::device;
-use crate::error::{Error, Result};
-use crate::matrix_product::matrix_product;
+use crate::error::{Error, Result, counted};
+use crate::kernels::packed::Weight;
 
-/// How the next token is chosen from the model's distribution.
+/// How the next token is sampled from the model's distribution.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
-    /// Divides the logits; 0 always takes the most likely token.
+    /// Divides the logits; 0 selects the most likely token.
     pub temperature: f32,
-    /// Only the k most likely tokens; 0 for all.
+    /// Samples from the k most likely tokens; 0 for all.
     pub top_k: usize,
-    /// Only the most likely tokens that together reach this probability, in (0, 1\].
+    /// Samples from the most likely tokens whose probabilities sum to this, in (0, 1\].
     pub top_p: f32,
-    /// Fixes the choices.
+    /// Seed of the random choices.
     pub seed: u64,
 }
 
 impl Default for Sampling {
-    /// Greedy.
+    /// Greedy decoding.
     fn default() -> Self {
         Self {
             temperature: 0.0,
@@ -38,7 +42,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Checks the ranges.
+    /// Checks that every setting is in range.
     ///
     /// # Errors
     ///
@@ -48,14 +52,14 @@ impl Sampling {
             return Err(Error::setting(
                 "temperature",
                 self.temperature,
-                "a finite number from 0",
+                "a finite number of at least 0",
             ));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::setting(
-                "top-p",
+                "top_p",
                 self.top_p,
-                "a number above 0, up to 1",
+                "a number above 0 and at most 1",
             ));
         }
         Ok(())
@@ -63,13 +67,13 @@ impl Sampling {
 }
 
 impl CausalLm {
-    /// Continues a prompt by up to `max_new_tokens` tokens, until the model ends the text or its
-    /// greatest length is reached. `on_text` gets each new piece of text as it comes.
+    /// Continues a prompt by up to `max_new_tokens` tokens, until the model ends the text or reaches its
+    /// maximum length. `on_text` is called with each new piece of text.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a setting out of range or a prompt that leaves no room, and the
-    /// errors of tokenizer and device.
+    /// [`Error::InvalidSetting`] for a setting out of range, an empty prompt or one as long as the maximum
+    /// length, and the errors of tokenizer and device.
     pub async fn generate(
         &self,
         prompt: &str,
@@ -77,51 +81,94 @@ impl CausalLm {
         sampling: &Sampling,
         mut on_text: impl FnMut(&str),
     ) -> Result<String> {
+        let prompt = self.tokenizer().encode(prompt)?;
+        let on_text = |piece: &str| {
+            on_text(piece);
+            ControlFlow::Continue(())
+        };
+        self.continue_tokens(
+            &mut Context::default(),
+            &prompt,
+            max_new_tokens,
+            sampling,
+            on_text,
+        )
+        .await
+    }
+
+    /// Continues the tokens of a prompt as [`Self::generate`]. What `context` has of them is not computed
+    /// again. `on_text` may end the text.
+    pub(super) async fn continue_tokens(
+        &self,
+        context: &mut Context,
+        prompt: &[u32],
+        max_new_tokens: usize,
+        sampling: &Sampling,
+        mut on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
         sampling.validate()?;
-        let config = self.decoder().config();
-        let prompt_tokens = self.tokenizer().encode(prompt)?;
-        if prompt_tokens.is_empty() || prompt_tokens.len() >= config.max_length {
+        let max_length = self.decoder().config().max_length;
+        if prompt.is_empty() || prompt.len() >= max_length {
             return Err(Error::setting(
                 "prompt",
-                format!("a text of {} tokens", prompt_tokens.len()),
-                format!("1 to {} tokens for this model", config.max_length - 1),
+                counted(prompt.len(), "token"),
+                format!("1 to {} tokens for this model", max_length - 1),
             ));
         }
-        let room = config.max_length - prompt_tokens.len();
+        let room = max_length - prompt.len();
         let weights = self.weights(None);
+        let head = self.decoder().head(&weights);
         let mut random = ChaCha8Rng::seed_from_u64(sampling.seed);
-        let mut cache = KeyValueCache::default();
-        let mut next = prompt_tokens;
-        let mut generated = Vec::new();
-        let mut text = String::new();
+        let mut next = context.begin(prompt).to_vec();
+        let mut stream = TextStream::default();
         for _ in 0..max_new_tokens.min(room) {
             let ids = next.iter().map(|&id| id as i32).collect();
-            let logits = self.next_logits(&weights, ids, 1, &mut cache).await?;
+            let logits = self
+                .next_logits(&weights, &head, ids, 1, &mut context.cache)
+                .await?;
+            context.tokens.append(&mut next);
             let token = choose(&logits, sampling, &mut random);
-            if config.end_tokens.contains(&token) {
+            if self.reader().end_tokens().contains(&token) {
                 break;
             }
-            generated.push(token);
-            next = vec![token];
-            // A character can take several tokens: text is passed on when it is whole.
-            let whole = self.tokenizer().decode(&generated)?;
-            if !whole.ends_with('\u{fffd}')
-                && let Some(new) = whole.strip_prefix(text.as_str())
+            next.push(token);
+            if let Some(piece) = stream.push(token, |ids| self.tokenizer().decode(ids))?
+                && on_text(&piece).is_break()
             {
-                on_text(new);
-                text = whole;
+                break;
             }
         }
-        self.tokenizer().decode(&generated)
+        self.tokenizer().decode(stream.tokens())
+    }
+}
+
+/// Tokens and their cached keys and values.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    tokens: Vec<u32>,
+    cache: KeyValueCache,
+}
+
+impl Context {
+    /// Keeps the part that a prompt begins with, and returns the rest of the prompt, which is not empty.
+    fn begin<'a>(&mut self, prompt: &'a [u32]) -> &'a [u32] {
+        // A step that failed may have filled the cache in part.
+        let known = self.tokens.iter().zip(prompt);
+        let known = known.take_while(|(known, given)| known == given).count();
+        let kept = known.min(prompt.len() - 1).min(self.cache.length());
+        self.tokens.truncate(kept);
+        self.cache.truncate(kept);
+        &prompt[kept..]
     }
 }
 
 impl CausalLm {
-    /// Logits \[texts, vocabulary\] of the token that follows each of so many texts, whose tokens since
-    /// what the cache holds are in `tokens`, as many of each.
+    /// Returns the logits \[texts, vocab_size\] of the next token of each text. `tokens` are those that
+    /// follow the KV cache, equally many of each text.
     pub(super) async fn next_logits(
         &self,
         weights: &Weights<'_>,
+        head: &Weight,
         tokens: Vec<i32>,
         texts: usize,
         cache: &mut KeyValueCache,
@@ -136,14 +183,13 @@ impl CausalLm {
             .reshape([texts, length, width])
             .narrow(1, length - 1, 1)
             .reshape([texts, width]);
-        let head = decoder.head(self.parameters());
-        let logits = device::read(matrix_product(last, head.transpose())).await?;
+        let logits = device::read(head.times_transposed(last)).await?;
         self.device().check()?;
         Ok(logits)
     }
 }
 
-/// The next token by the sampling's rules. NaN logits are never chosen while there are others.
+/// Samples the next token. NaN logits are only chosen if all are NaN.
 pub(super) fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rng) -> u32 {
     let mut tokens: Vec<usize> = (0..logits.len()).collect();
     let order = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
@@ -162,7 +208,7 @@ pub(super) fn choose(logits: &[f32], sampling: &Sampling, random: &mut ChaCha8Rn
     let first = most_likely(&tokens);
     let weight =
         |token: usize| f64::from((logits[token] - logits[first]) / sampling.temperature).exp();
-    // Without limits the order does not matter, and sorting a vocabulary takes its time.
+    // Sorting a vocabulary is slow, and without top-k and top-p the order does not matter.
     if sampling.top_k > 0 || sampling.top_p < 1.0 {
         tokens.sort_unstable_by(order);
         if sampling.top_k > 0 {
@@ -205,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn greedy_takes_the_most_likely() {
+    fn greedy_decoding_selects_the_most_likely_token() {
         assert_eq!(counts(&Sampling::default()), [0, 4000, 0, 0]);
     }
 
     #[test]
-    fn sampling_follows_the_distribution_and_its_limits() {
+    fn sampling_follows_the_distribution_and_respects_top_k_and_top_p() {
         let free = Sampling {
             temperature: 1.0,
             ..Sampling::default()

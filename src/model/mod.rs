@@ -1,33 +1,73 @@
-//! Decoder-only transformers read from a Hugging Face folder.
+//! Decoder-only transformers, loaded from Hugging Face folders.
 
+mod adapted;
+pub mod adapter;
+mod batch;
 mod causal_lm;
+mod chat;
 mod config;
 mod decoder;
+#[cfg(feature = "cli")]
+pub(crate) mod export;
 mod family;
 mod fields;
+pub(crate) mod file_names;
 pub(crate) mod files;
-pub mod fused;
 mod generate;
-pub mod linear;
-pub mod ops;
+mod gguf_files;
+mod inputs;
+mod kv_cache;
+pub(crate) mod linear;
+mod model_config;
+mod names;
+pub(crate) mod ops;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod other_formats;
 mod parameters;
 mod pass;
+mod python_json;
+mod quantized;
+mod rope_scaling;
 mod rotary;
 mod sample;
+mod save;
+mod save_type;
+mod saved_types;
+mod shards;
+mod special_tokens;
+pub(crate) mod stored;
 mod text_reader;
-pub mod visible;
-pub mod weights;
+mod text_stream;
+mod tied_head;
+mod tokenizer_files;
+pub(crate) mod weights;
 
+pub(crate) use batch::ordered_batches;
+pub use batch::{Batch, epoch_batches};
 pub use causal_lm::CausalLm;
+pub use chat::Chat;
 pub use config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, ModelConfig, Norm,
-    NormKind,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
 };
-pub use decoder::{Decoder, Inputs, KeyValueCache, Weights};
-pub use family::Family;
+pub(crate) use decoder::Decoder;
 pub use files::{EMBEDDED_MODEL, FileBytes, ModelFiles};
 pub use generate::Sampling;
-pub use parameters::{LinearLayer, LinearRole, ParameterSpec, Parameters};
-pub use rotary::{RopeScaling, Rotary};
+pub use inputs::Inputs;
+pub use model_config::ModelConfig;
+pub use names::Family;
+pub(crate) use parameters::{LinearLayer, LinearRole};
+pub use parameters::{ParameterSpec, Parameters};
+pub use rope_scaling::RopeScaling;
+pub use rotary::Rotary;
+pub use save_type::SaveType;
 pub use text_reader::TextReader;
-pub use visible::{Beginnings, Visible};
+
+pub use crate::kernels::packed::Weight;
+pub use crate::quantization::{WeightChoice, WeightType};
+
+/// See [`crate::internals`].
+pub(crate) mod internals {
+    pub use super::decoder::Decoder;
+    pub use super::inputs::Weights;
+    pub use super::kv_cache::KeyValueCache;
+}

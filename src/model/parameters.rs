@@ -1,85 +1,28 @@
-//! The parameters of a model: names, shapes, and the values as a plain list of tensors.
+//! The parameters of a model: names, shapes, and values as a flat list of tensors.
 
 use burn::tensor::Tensor;
 
 use super::config::{Block, DecoderConfig, FeedForwardKind, NormKind};
-
-/// What a family calls its tensors. Those of a layer come after `layer`, a dot and its number; linear
-/// layers and norms are named without the `.weight` or `.bias` that follows.
-#[derive(Debug)]
-pub(super) struct ParameterNames {
-    /// What some files leave out before every name.
-    pub prefix: &'static str,
-    pub embedding: &'static str,
-    pub positions: &'static str,
-    pub layer: &'static str,
-    pub attention_norm: &'static str,
-    pub query: &'static str,
-    pub key: &'static str,
-    pub value: &'static str,
-    pub query_key_value: &'static str,
-    pub query_norm: &'static str,
-    pub key_norm: &'static str,
-    pub attention_output: &'static str,
-    pub attention_output_norm: &'static str,
-    pub feed_forward_norm: &'static str,
-    pub gate: &'static str,
-    pub up: &'static str,
-    pub gate_and_up: &'static str,
-    pub down: &'static str,
-    pub feed_forward_output_norm: &'static str,
-    pub norm: &'static str,
-    pub head: &'static str,
-    /// Endings of tensors that a file may hold and that are not parameters.
-    pub ignored: &'static [&'static str],
-}
-
-impl ParameterNames {
-    /// Nothing, for what a family does not have.
-    pub const NONE: Self = Self {
-        prefix: "",
-        embedding: "",
-        positions: "",
-        layer: "",
-        attention_norm: "",
-        query: "",
-        key: "",
-        value: "",
-        query_key_value: "",
-        query_norm: "",
-        key_norm: "",
-        attention_output: "",
-        attention_output_norm: "",
-        feed_forward_norm: "",
-        gate: "",
-        up: "",
-        gate_and_up: "",
-        down: "",
-        feed_forward_output_norm: "",
-        norm: "",
-        head: "",
-        ignored: &[],
-    };
-}
+use super::names::ParameterNames;
 
 /// A parameter's name and shape, as in the model's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterSpec {
     /// Name, such as `model.layers.0.mlp.up_proj.weight`.
     pub name: String,
-    /// One or two sizes; a linear layer's weight is \[out, in\], or \[in, out\] where the family has it
-    /// so.
+    /// One or two sizes; a linear layer's weight is \[out, in\], or \[in, out\] in families with transposed
+    /// weights.
     pub shape: Vec<usize>,
 }
 
 impl ParameterSpec {
-    /// Number of elements; the largest number there is where they cannot be counted.
+    /// Returns the number of elements, saturated on overflow.
     pub fn elements(&self) -> usize {
         let sizes = self.shape.iter();
         sizes.fold(1, |all, &size| all.saturating_mul(size))
     }
 
-    /// As a matrix: vectors are one row.
+    /// Returns the shape as a matrix; vectors are one row.
     pub fn matrix_shape(&self) -> [usize; 2] {
         match self.shape[..] {
             [width] => [1, width],
@@ -89,66 +32,70 @@ impl ParameterSpec {
     }
 }
 
-/// What a linear layer is for.
+/// Role of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearRole {
-    /// Makes an attention's queries.
+    /// Query projection.
     Query,
-    /// Its keys.
+    /// Key projection.
     Key,
-    /// Its values.
+    /// Value projection.
     Value,
-    /// All three.
+    /// Fused query, key and value projection.
     QueryKeyValue,
-    /// Mixes its heads.
+    /// Output projection of the attention.
     AttentionOutput,
-    /// Makes the gate of a feed-forward block.
+    /// Gate projection of a feed-forward block.
     Gate,
-    /// Makes what is gated, or all there is.
+    /// Up projection.
     Up,
-    /// Both.
+    /// Fused gate and up projection.
     GateAndUp,
-    /// Brings it back to the hidden size.
+    /// Down projection.
     Down,
+    /// Embedding of tokens or positions: the transposed weight of a layer with one input per row.
+    Embedding,
+    /// Head.
+    Head,
 }
 
-/// A linear layer inside a decoder; embedding and head are none.
+/// A linear layer of a decoder; embeddings and head are some, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinearLayer {
-    /// Its weight's place in the decoder's list of parameters.
+    /// Index of the weight in the decoder's parameters.
     pub parameter: usize,
-    /// Its bias's place, if it has one.
+    /// Index of the bias, if it has one.
     pub bias: Option<usize>,
-    /// Its name, such as `model.layers.0.self_attn.q_proj`.
+    /// Name, such as `model.layers.0.self_attn.q_proj`.
     pub module: String,
-    /// What it is for.
+    /// Role.
     pub role: LinearRole,
-    /// Width of its output.
+    /// Output width.
     pub outputs: usize,
-    /// Width of its input.
+    /// Input width.
     pub inputs: usize,
-    /// Whether its weight is \[in, out\].
+    /// Whether the weight is \[in, out\].
     pub transposed: bool,
 }
 
-/// The values of a model's parameters, in the order of their specs; vectors are matrices of one row.
+/// The values of parameters in float32, in the order of their specs; vectors are matrices of one row.
 pub type Parameters = Vec<Tensor<2>>;
 
-/// Where the parameters of a linear layer stand in the list.
+/// Indices of a linear layer's parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinearIndex {
     pub weight: usize,
     pub bias: Option<usize>,
 }
 
-/// Where the parameters of a norm stand in the list.
+/// Indices of a norm's parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NormIndex {
     pub weight: usize,
     pub bias: Option<usize>,
 }
 
-/// The layers that make queries, keys and values.
+/// Indices of the query, key and value projections.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AttentionIndex {
     Separate {
@@ -159,7 +106,7 @@ pub(super) enum AttentionIndex {
     Fused(LinearIndex),
 }
 
-/// The first layers of a feed-forward block.
+/// Indices of the first layers of a feed-forward block.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FeedForwardIndex {
     Plain(LinearIndex),
@@ -167,7 +114,7 @@ pub(super) enum FeedForwardIndex {
     FusedGated(LinearIndex),
 }
 
-/// Where the parameters of a layer stand in the list.
+/// Indices of a layer's parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LayerIndex {
     pub attention_norm: NormIndex,
@@ -176,14 +123,14 @@ pub(super) struct LayerIndex {
     pub key_norm: Option<NormIndex>,
     pub attention_output: LinearIndex,
     pub attention_output_norm: Option<NormIndex>,
-    /// None where the block takes what the attention takes.
+    /// `None` if the block takes the attention's input.
     pub feed_forward_norm: Option<NormIndex>,
     pub feed_forward: FeedForwardIndex,
     pub down: LinearIndex,
     pub feed_forward_output_norm: Option<NormIndex>,
 }
 
-/// Where each parameter stands in the list.
+/// Index of each parameter in the list.
 #[derive(Clone, Debug)]
 pub(super) struct ParameterIndex {
     pub specs: Vec<ParameterSpec>,
@@ -191,18 +138,18 @@ pub(super) struct ParameterIndex {
     pub positions: Option<usize>,
     pub layers: Vec<LayerIndex>,
     pub norm: NormIndex,
-    /// The embedding's where the head is tied.
+    /// The embedding's index if the weights are tied.
     pub head: LinearIndex,
 }
 
 impl ParameterIndex {
-    pub fn new(config: &DecoderConfig) -> Self {
-        let names = config.family.names();
+    pub(super) fn new(config: &DecoderConfig) -> Self {
+        let names = config.family.tensors;
         let mut builder = Builder {
             config,
             specs: Vec::new(),
         };
-        let table = [config.vocabulary, config.hidden_size];
+        let table = [config.vocab_size, config.hidden_size];
         let embedding = builder.add(format!("{}.weight", names.embedding), &table);
         let positions = config.learned_positions.then(|| {
             let shape = [config.max_length, config.hidden_size];
@@ -213,7 +160,7 @@ impl ParameterIndex {
             .collect();
         let norm = builder.norm(names.norm, config.hidden_size);
         let head = LinearIndex {
-            weight: if config.tied_head {
+            weight: if config.tie_word_embeddings {
                 embedding
             } else {
                 builder.add(format!("{}.weight", names.head), &table)
@@ -233,30 +180,47 @@ impl ParameterIndex {
         }
     }
 
-    pub fn linear_layers(&self, config: &DecoderConfig) -> Vec<LinearLayer> {
-        let layers = self.layers.iter().flat_map(roles);
+    /// Returns the linear layers in the order of a forward pass. The parameter of a tied head is the
+    /// embedding.
+    pub(super) fn linear_layers(&self, config: &DecoderConfig) -> Vec<LinearLayer> {
+        let tables = std::iter::once(self.embedding).chain(self.positions);
+        let tables =
+            tables.map(|weight| (LinearIndex { weight, bias: None }, LinearRole::Embedding));
+        let head = (self.head, LinearRole::Head);
+        let layers = tables
+            .chain(self.layers.iter().flat_map(roles))
+            .chain([head]);
         layers
             .map(|(index, role)| {
                 let spec = &self.specs[index.weight];
                 let [mut outputs, mut inputs] = spec.matrix_shape();
-                if config.transposed_weights {
+                let transposed = match role {
+                    LinearRole::Embedding => true,
+                    LinearRole::Head => false,
+                    _ => config.transposed_weights,
+                };
+                if transposed {
                     (outputs, inputs) = (inputs, outputs);
                 }
+                let module = match role {
+                    LinearRole::Head => config.family.tensors.head,
+                    _ => spec.name.trim_end_matches(".weight"),
+                };
                 LinearLayer {
                     parameter: index.weight,
                     bias: index.bias,
-                    module: spec.name.trim_end_matches(".weight").to_string(),
+                    module: module.to_string(),
                     role,
                     outputs,
                     inputs,
-                    transposed: config.transposed_weights,
+                    transposed,
                 }
             })
             .collect()
     }
 }
 
-/// The linear layers of a layer, and what they are for.
+/// Returns the linear layers of a layer with their roles.
 fn roles(layer: &LayerIndex) -> Vec<(LinearIndex, LinearRole)> {
     let mut roles = match layer.attention {
         AttentionIndex::Separate { query, key, value } => vec![
@@ -316,8 +280,8 @@ impl Builder<'_> {
     fn layer(&mut self, names: &ParameterNames, number: usize) -> LayerIndex {
         let config = self.config;
         let (hidden, size, biases) = (config.hidden_size, config.head_size, config.biases);
-        let layer = config.layers[number];
-        let [heads, keys] = [layer.heads, layer.key_heads].map(|heads| heads * size);
+        let layer = &config.layers[number];
+        let [heads, keys] = [layer.heads, layer.num_kv_heads].map(|heads| heads * size);
         let inner = layer.intermediate_size;
         let name = |part: &str| format!("{}.{number}.{part}", names.layer);
 
@@ -335,8 +299,8 @@ impl Builder<'_> {
         };
         let mut norm =
             |part: &str, width, present: bool| present.then(|| self.norm(&name(part), width));
-        let query_norm = norm(names.query_norm, size, config.norms_of_heads);
-        let key_norm = norm(names.key_norm, size, config.norms_of_heads);
+        let query_norm = norm(names.query_norm, size, config.qk_norm);
+        let key_norm = norm(names.key_norm, size, config.qk_norm);
         let attention_output = self.linear(
             &name(names.attention_output),
             hidden,
@@ -346,15 +310,15 @@ impl Builder<'_> {
         let mut norm = |part: &str, present: bool| present.then(|| self.norm(&name(part), hidden));
         let attention_output_norm = norm(names.attention_output_norm, sandwiched);
         let feed_forward_norm = norm(names.feed_forward_norm, config.block != Block::Parallel);
-        let mut widen = |part, width| self.linear(&name(part), width, hidden, biases.feed_forward);
+        let mut expand = |part, width| self.linear(&name(part), width, hidden, biases.feed_forward);
         let feed_forward = match config.feed_forward.kind {
-            FeedForwardKind::Plain => FeedForwardIndex::Plain(widen(names.up, inner)),
+            FeedForwardKind::Plain => FeedForwardIndex::Plain(expand(names.up, inner)),
             FeedForwardKind::Gated => FeedForwardIndex::Gated {
-                gate: widen(names.gate, inner),
-                up: widen(names.up, inner),
+                gate: expand(names.gate, inner),
+                up: expand(names.up, inner),
             },
             FeedForwardKind::FusedGated => {
-                FeedForwardIndex::FusedGated(widen(names.gate_and_up, 2 * inner))
+                FeedForwardIndex::FusedGated(expand(names.gate_and_up, 2 * inner))
             }
         };
         LayerIndex {

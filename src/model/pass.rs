@@ -1,42 +1,45 @@
-//! A pass of a batch through a decoder, as its formulas are written.
+//! The forward pass of a batch through a decoder.
 
-use burn::tensor::module::embedding;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::config::{Block, DecoderConfig, LayerConfig, NormKind};
-use super::decoder::{Inputs, KeyValueCache, Weights};
-use super::linear::linear;
-use super::ops::{Way, activate, causal_attention, gate, is_cpu, layer_norm, rms_norm, rotate};
+use super::inputs::{Inputs, Weights};
+use super::kv_cache::KeyValueCache;
+use super::linear::{linear, look_up};
+use super::ops::{activate, gate, layer_norm};
 use super::parameters::{
     AttentionIndex, FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex,
 };
 use super::rotary::{Rotary, RotaryTables};
-use super::visible::{Beginnings, Visible};
+use crate::kernels::attention::{AttentionMask, SegmentStarts, causal_attention};
+use crate::kernels::rms_norm::rms_norm;
+use crate::kernels::rotary::rotate;
+use crate::kernels::{Impl, is_cpu};
 
-/// Positions \[batch, length\] of tokens in their own texts.
-fn own_positions(beginnings: &Beginnings, tokens: Tensor<2, Int>) -> Tensor<2, Int> {
+/// Returns the position ids \[batch, length\] of packed samples, which restart with each segment.
+fn packed_position_ids(segment_starts: &SegmentStarts, tokens: Tensor<2, Int>) -> Tensor<2, Int> {
     let [batch, length] = tokens.dims();
-    let positions = beginnings
+    let positions = segment_starts
         .iter()
         .enumerate()
-        .map(|(place, &beginning)| (place % length) as i32 - beginning as i32);
+        .map(|(index, &start)| (index % length) as i32 - start as i32);
     let positions = TensorData::new(positions.collect::<Vec<_>>(), [batch, length]);
     Tensor::from_data(positions, &tokens.device())
 }
 
-/// One pass of a batch through the layers: embedding, one layer after the other, the end.
+/// A forward pass: [`Self::embed`], [`Self::layer`] for each layer, [`Self::finish`].
 pub(crate) struct Pass<'a> {
     config: &'a DecoderConfig,
     index: &'a ParameterIndex,
     weights: &'a Weights<'a>,
-    way: Way,
+    implementation: Impl,
     on_cpu: bool,
     batch: usize,
     length: usize,
-    /// Position of the first token.
+    /// Position id of the first token.
     first: usize,
-    beginnings: Option<Beginnings>,
-    /// Tables of each kind of rotation that a layer has.
+    segment_starts: Option<SegmentStarts>,
+    /// Tables of each distinct rotary embedding.
     rotaries: Vec<(Rotary, RotaryTables)>,
 }
 
@@ -51,84 +54,96 @@ impl<'a> Pass<'a> {
         let [batch, length] = inputs.tokens.dims();
         let device = weights.parameters[0].device().inner();
         let mut rotaries: Vec<(Rotary, RotaryTables)> = Vec::new();
-        for rotary in config.layers.iter().filter_map(|layer| layer.rotary) {
-            if rotaries.iter().all(|(known, _)| *known != rotary) {
-                let tables = RotaryTables::new(&rotary, first, length, &device);
-                rotaries.push((rotary, tables));
+        let sequence = inputs.sequence_length.unwrap_or(first + length);
+        for rotary in config
+            .layers
+            .iter()
+            .filter_map(|layer| layer.rotary.as_ref())
+        {
+            if rotaries.iter().all(|(known, _)| known != rotary) {
+                let tables = RotaryTables::new(rotary, first, length, sequence, &device);
+                rotaries.push((rotary.clone(), tables));
             }
         }
         Self {
             config,
             index,
             weights,
-            way: Way::Fused,
+            implementation: Impl::Fused,
             on_cpu: is_cpu(&device),
             batch,
             length,
             first,
-            beginnings: inputs.beginnings.clone(),
+            segment_starts: inputs.segment_starts.clone(),
             rotaries,
         }
     }
 
-    /// The hidden states that the first layer sees.
-    pub fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+    /// Returns the input of the first layer.
+    pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [batch, length] = tokens.dims();
         let width = self.config.hidden_size;
-        let table = self.parameter(self.index.embedding);
-        let mut x: Tensor<3> = embedding(table, tokens.clone());
+        let look_up = |index: usize, ids: Tensor<2, Int>| -> Tensor<3> {
+            look_up(
+                ids,
+                &self.weights.parameters[index],
+                self.weights.change(index),
+            )
+            .reshape([batch, length, width])
+        };
+        let mut x = look_up(self.index.embedding, tokens.clone());
         if self.config.embedding_scale != 1.0 {
             x = x * self.config.embedding_scale;
         }
         if let Some(positions) = self.index.positions {
-            let table = self.parameter(positions);
-            x = x + match &self.beginnings {
-                None => table
-                    .narrow(0, self.first, length)
-                    .reshape([1, length, width]),
-                Some(beginnings) => embedding(table, own_positions(beginnings, tokens)),
+            x = x + match &self.segment_starts {
+                None => {
+                    let table = self.weights.table(positions);
+                    let table = table.narrow(0, self.first, length);
+                    table.reshape([1, length, width])
+                }
+                Some(segment_starts) => {
+                    look_up(positions, packed_position_ids(segment_starts, tokens))
+                }
             };
         }
         x.reshape([batch * length, width])
     }
 
-    /// The last hidden states, as wide as the head.
-    pub fn finish(&self, x: Tensor<2>) -> Tensor<2> {
+    /// Returns the last hidden states, as wide as the head.
+    pub(crate) fn finish(&self, x: Tensor<2>) -> Tensor<2> {
         let x = self.norm(x, self.index.norm);
-        match self.index.head.bias {
-            None => x,
-            Some(_) => {
-                let ones = Tensor::ones([x.dims()[0], 1], &x.device());
-                Tensor::cat(vec![x, ones], 1)
-            }
+        if self.weights.head_has_bias(self.index.head) {
+            let ones = Tensor::ones([x.dims()[0], 1], &x.device());
+            Tensor::cat(vec![x, ones], 1)
+        } else {
+            x
         }
     }
 
     fn parameter(&self, index: usize) -> Tensor<2> {
-        self.weights.parameters[index].clone()
+        self.weights.parameters[index].float()
     }
 
     fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
-        let change = self
-            .weights
-            .changes
-            .get(layer.weight)
-            .and_then(Option::as_ref);
-        let bias = layer.bias.map(|bias| &self.weights.parameters[bias]);
-        let mut weight = self.parameter(layer.weight);
+        let change = self.weights.change(layer.weight);
+        let bias = layer.bias.map(|bias| self.parameter(bias));
+        let mut weight = self.weights.parameters[layer.weight].clone();
         if self.config.transposed_weights {
             weight = weight.transpose();
         }
-        linear(x, &weight, bias, change)
+        linear(x, &weight, bias.as_ref(), change)
     }
 
-    /// The norm of x \[rows, width\].
+    /// Normalizes x \[rows, width\].
     fn norm(&self, x: Tensor<2>, index: NormIndex) -> Tensor<2> {
         let epsilon = self.config.norm.epsilon;
         let weight = self.parameter(index.weight);
         match self.config.norm.kind {
-            NormKind::RootMeanSquare => rms_norm(self.way, x, weight, epsilon),
-            NormKind::RootMeanSquareFromOne => rms_norm(self.way, x, weight + 1.0, epsilon),
+            NormKind::RootMeanSquare => rms_norm(self.implementation, x, weight, epsilon),
+            NormKind::RootMeanSquareFromOne => {
+                rms_norm(self.implementation, x, weight + 1.0, epsilon)
+            }
             NormKind::Layer => layer_norm(
                 x,
                 weight,
@@ -138,7 +153,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The norm where there is one.
+    /// Normalizes x if there is a norm.
     fn optional_norm(&self, x: Tensor<2>, index: Option<NormIndex>) -> Tensor<2> {
         match index {
             Some(index) => self.norm(x, index),
@@ -146,9 +161,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// One layer, from hidden states to hidden states. With a cache it sees what that holds, which
-    /// then holds this pass too.
-    pub fn layer(
+    /// Applies a layer to hidden states. With a KV cache, attention includes the cached positions, and this
+    /// pass is added to the cache.
+    pub(crate) fn layer(
         &self,
         number: usize,
         x: Tensor<2>,
@@ -163,8 +178,8 @@ impl<'a> Pass<'a> {
             Block::Sequential | Block::Sandwiched => {
                 let x = x + self.optional_norm(attended, index.attention_output_norm);
                 let input = self.optional_norm(x.clone(), index.feed_forward_norm);
-                let made = self.feed_forward(index, input);
-                x + self.optional_norm(made, index.feed_forward_output_norm)
+                let output = self.feed_forward(index, input);
+                x + self.optional_norm(output, index.feed_forward_output_norm)
             }
             Block::Parallel => x + attended + self.feed_forward(index, input),
         }
@@ -176,13 +191,18 @@ impl<'a> Pass<'a> {
             FeedForwardIndex::Plain(up) => activate(activation, self.linear(input, up)),
             FeedForwardIndex::Gated { gate: of_gate, up } => {
                 let of_gate = self.linear(input.clone(), of_gate);
-                gate(self.way, activation, of_gate, self.linear(input, up))
+                gate(
+                    self.implementation,
+                    activation,
+                    of_gate,
+                    self.linear(input, up),
+                )
             }
             FeedForwardIndex::FusedGated(fused) => {
                 let both = self.linear(input, fused);
                 let inner = both.dims()[1] / 2;
                 let [of_gate, up] = [0, inner].map(|first| both.clone().narrow(1, first, inner));
-                gate(self.way, activation, of_gate, up)
+                gate(self.implementation, activation, of_gate, up)
             }
         };
         self.linear(inner, index.down)
@@ -197,28 +217,28 @@ impl<'a> Pass<'a> {
     ) -> Tensor<2> {
         let size = self.config.head_size;
         let [query, key, value] = self.projections(index, layer, input);
-        let query = self.turn(layer, self.norm_of_heads(query, index.query_norm));
-        let mut key = self.turn(layer, self.norm_of_heads(key, index.key_norm));
+        let query = self.rotate(layer, self.qk_norm(query, index.query_norm));
+        let mut key = self.rotate(layer, self.qk_norm(key, index.key_norm));
         let mut value = value;
         if let Some((cache, number)) = cache {
-            match cache.layers.get_mut(number) {
-                Some((old_key, old_value)) => {
-                    key = Tensor::cat(vec![old_key.clone(), key], 1);
-                    value = Tensor::cat(vec![old_value.clone(), value], 1);
-                    (*old_key, *old_value) = (key.clone(), value.clone());
-                }
-                None => cache.layers.push((key.clone(), value.clone())),
-            }
+            (key, value) = cache.append(number, key, value);
         }
-        let visible = Visible {
+        let mask = AttentionMask {
             window: layer.window,
-            beginnings: self.beginnings.clone(),
+            segment_starts: self.segment_starts.clone(),
         };
-        causal_attention(self.way, query, key, value, layer.attention_scale, visible)
-            .reshape([self.batch * self.length, layer.heads * size])
+        causal_attention(
+            self.implementation,
+            query,
+            key,
+            value,
+            layer.attention_scale,
+            mask,
+        )
+        .reshape([self.batch * self.length, layer.heads * size])
     }
 
-    /// Queries, keys and values, each \[batch, length, heads, size\] with heads of its own.
+    /// Returns queries, keys and values, each \[batch, length, heads, size\].
     fn projections(
         &self,
         index: &LayerIndex,
@@ -226,7 +246,7 @@ impl<'a> Pass<'a> {
         input: Tensor<2>,
     ) -> [Tensor<4>; 3] {
         let size = self.config.head_size;
-        let heads = [layer.heads, layer.key_heads, layer.key_heads];
+        let heads = [layer.heads, layer.num_kv_heads, layer.num_kv_heads];
         let parts = match index.attention {
             AttentionIndex::Separate { query, key, value } => {
                 [query, key, value].map(|part| self.linear(input.clone(), part))
@@ -240,7 +260,7 @@ impl<'a> Pass<'a> {
                     if self.on_cpu {
                         part
                     } else {
-                        // Copied: WebGPU gives no kernel two views of one buffer.
+                        // A copy, since WebGPU does not allow a kernel two writable views of a buffer.
                         part * 1.0
                     }
                 })
@@ -253,7 +273,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    fn norm_of_heads(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
+    fn qk_norm(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
         match index {
             None => x,
             Some(index) => {
@@ -264,21 +284,29 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Turns heads by their positions, as far as the layer does.
-    fn turn(&self, layer: &LayerConfig, x: Tensor<4>) -> Tensor<4> {
+    /// Applies the layer's rotary embedding, if it has one.
+    fn rotate(&self, layer: &LayerConfig, x: Tensor<4>) -> Tensor<4> {
         let Some((rotary, tables)) = layer
             .rotary
-            .and_then(|rotary| self.rotaries.iter().find(|(known, _)| *known == rotary))
+            .as_ref()
+            .and_then(|rotary| self.rotaries.iter().find(|(known, _)| known == rotary))
         else {
             return x;
         };
-        let turn = |x| rotate(self.way, x, tables.cosine.clone(), tables.sine.clone());
+        let rotated = |x| {
+            rotate(
+                self.implementation,
+                x,
+                tables.cosine.clone(),
+                tables.sine.clone(),
+            )
+        };
         let size = self.config.head_size;
         if rotary.size == size {
-            return turn(x);
+            return rotated(x);
         }
-        let turned = turn(x.clone().narrow(3, 0, rotary.size));
+        let low = rotated(x.clone().narrow(3, 0, rotary.size));
         let rest = x.narrow(3, rotary.size, size - rotary.size);
-        Tensor::cat(vec![turned, rest], 3)
+        Tensor::cat(vec![low, rest], 3)
     }
 }

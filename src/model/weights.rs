@@ -1,33 +1,42 @@
-//! Reading and writing `model.safetensors`, whole or in parts.
+//! Reads and writes safetensors files of weights, whole or sharded.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Tensor, TensorData};
-use half::{bf16, f16};
+use burn::tensor::Device;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use super::parameters::{ParameterSpec, Parameters};
+use super::quantized;
+use super::stored::StoredTensor;
 use crate::error::{Error, Result};
+pub(crate) use crate::gguf::write::Put;
+use crate::kernels::packed::Weight;
 
-/// What files of weights may do with names.
-pub struct Naming<'a> {
-    /// What they may leave out before every name; empty for nothing.
+/// How weights files may name tensors.
+pub(crate) struct Naming<'a> {
+    /// Prefix that the files may omit from every name; may be empty.
     pub prefix: &'a str,
-    /// Which tensors they may hold beside the parameters.
+    /// A parameter that the files hold under another name, and that name.
+    pub renamed: Option<(&'a str, &'a str)>,
+    /// Which tensors besides the parameters they may contain.
     pub may_ignore: &'a dyn Fn(&str) -> bool,
 }
 
 impl Naming<'_> {
-    /// Every name in full, and nothing else.
-    pub const EXACT: Self = Self {
+    /// Full names, and no other tensors.
+    pub(crate) const EXACT: Self = Self {
         prefix: "",
+        renamed: None,
         may_ignore: &|_| false,
     };
 
-    /// The name by which the files have a parameter, of which `has` tells what they have.
-    fn in_files<'a>(&self, name: &'a str, has: impl Fn(&str) -> bool) -> &'a str {
+    /// Returns the name of a parameter in the files, where `has` returns whether they contain a name.
+    fn in_files<'a>(&'a self, name: &'a str, has: impl Fn(&str) -> bool) -> &'a str {
+        if let Some((_, other)) = self.renamed.filter(|(renamed, _)| *renamed == name) {
+            return other;
+        }
         match name.strip_prefix(self.prefix) {
             Some(short) if !has(name) && has(short) => short,
             _ => name,
@@ -35,21 +44,20 @@ impl Naming<'_> {
     }
 }
 
-/// The parameters of that description in the bytes of safetensors files, as float32 on a device.
+/// Finds the tensors of `specs` in the bytes of safetensors files, in their order.
 ///
-/// `naming` says how the files may call them, and what they may hold beside them.
+/// Paths are for messages; `path` is that of the index for a sharded model.
 ///
 /// # Errors
 ///
-/// Errors for a damaged file, and for tensors that are missing, extra, there twice, of another shape
-/// or type, or not finite, each by name. Paths are for messages; `path` is that of the whole.
-pub fn read_parameters(
-    files: &[(PathBuf, &[u8])],
+/// Errors for a damaged file, and errors that name a missing, unexpected or duplicate tensor, or one of
+/// another shape or an unsupported type.
+pub(crate) fn find_tensors<'a>(
+    files: &'a [(PathBuf, &'a [u8])],
     path: &Path,
     specs: &[ParameterSpec],
     naming: &Naming<'_>,
-    device: &burn::tensor::Device,
-) -> Result<Parameters> {
+) -> Result<Vec<StoredTensor<'a>>> {
     let opened = files.iter().map(|(path, bytes)| open(bytes, path));
     let opened: Vec<SafeTensors<'_>> = opened.collect::<Result<_>>()?;
     let mut tensors: HashMap<&str, (&Path, TensorView<'_>)> = HashMap::new();
@@ -59,7 +67,7 @@ pub fn read_parameters(
                 let other = other.display();
                 return Err(Error::Weights {
                     path: path.clone(),
-                    message: format!("tensor {name} is in {other} too: download the model again"),
+                    message: format!("tensor {name} is also in {other}: download the model again"),
                 });
             }
         }
@@ -74,17 +82,24 @@ pub fn read_parameters(
         .filter(|name| !tensors.contains_key(*name))
         .map(ToString::to_string)
         .collect();
+    let mut extra: Vec<String> = tensors
+        .keys()
+        .filter(|name| !known.contains(*name) && !(naming.may_ignore)(name))
+        .map(ToString::to_string)
+        .collect();
+    let quantized = extra.iter().map(String::as_str);
+    if let Some(message) = quantized::by_tensors(quantized) {
+        return Err(Error::Weights {
+            path: path.to_path_buf(),
+            message,
+        });
+    }
     if !missing.is_empty() {
         return Err(Error::MissingTensors {
             path: path.to_path_buf(),
             names: missing,
         });
     }
-    let mut extra: Vec<String> = tensors
-        .keys()
-        .filter(|name| !known.contains(*name) && !(naming.may_ignore)(name))
-        .map(ToString::to_string)
-        .collect();
     if !extra.is_empty() {
         extra.sort();
         return Err(Error::UnexpectedTensors {
@@ -92,132 +107,134 @@ pub fn read_parameters(
             names: extra,
         });
     }
-    specs
-        .iter()
-        .zip(names)
+    let found = specs.iter().zip(names);
+    found
         .map(|(spec, name)| {
             let (path, view) = &tensors[name];
-            let values = read_tensor(view, spec, path)?;
-            Ok(Tensor::from_data(
-                TensorData::new(values, spec.matrix_shape()),
-                device,
-            ))
+            let tensor = StoredTensor::of_view(view, name, path)?;
+            tensor.check_shape(spec)?;
+            Ok(tensor)
         })
         .collect()
 }
 
-/// The tensors in the bytes of a safetensors file; `path` is for messages.
+/// Reads the parameters of `specs` onto a device, in float32.
 ///
 /// # Errors
 ///
-/// [`Error::Weights`] for a damaged file.
-pub fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
-    SafeTensors::deserialize(bytes).map_err(|error| Error::Weights {
-        path: path.to_path_buf(),
-        message: format!("not a whole safetensors file: {error}; download or export it again"),
-    })
+/// As [`find_tensors`], and [`Error::NonFiniteWeight`].
+pub(crate) fn read_parameters(
+    files: &[(PathBuf, &[u8])],
+    path: &Path,
+    specs: &[ParameterSpec],
+    naming: &Naming<'_>,
+    device: &Device,
+) -> Result<Parameters> {
+    let tensors = find_tensors(files, path, specs, naming)?;
+    let tensors = specs.iter().zip(tensors);
+    tensors
+        .map(|(spec, tensor)| tensor.float(spec, device))
+        .collect()
 }
 
-fn read_tensor(view: &TensorView<'_>, spec: &ParameterSpec, path: &Path) -> Result<Vec<f32>> {
-    if view.shape() != spec.shape {
-        return Err(Error::TensorShape {
-            path: path.to_path_buf(),
-            name: spec.name.clone(),
-            expected: spec.shape.clone(),
-            found: view.shape().to_vec(),
-        });
-    }
-    let bytes = view.data();
-    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    let values: Vec<f32> = match view.dtype() {
-        Dtype::F32 => bytes
-            .chunks_exact(4)
-            .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]))
-            .collect(),
-        Dtype::F16 => pairs()
-            .map(|pair| f16::from_le_bytes(pair).to_f32())
-            .collect(),
-        Dtype::BF16 => pairs()
-            .map(|pair| bf16::from_le_bytes(pair).to_f32())
-            .collect(),
-        other => {
-            return Err(Error::TensorType {
-                path: path.to_path_buf(),
-                name: spec.name.clone(),
-                found: format!("{other:?}"),
-            });
-        }
-    };
-    if let Some((index, &value)) = values
-        .iter()
-        .enumerate()
-        .find(|(_, value)| !value.is_finite())
-    {
-        return Err(Error::NonFiniteWeight {
-            path: path.to_path_buf(),
-            name: spec.name.clone(),
-            index,
-            value,
-        });
-    }
-    Ok(values)
+/// The format of a weights file, for [`Error::parse`].
+pub(crate) const SAFETENSORS: &str = "a complete safetensors file";
+
+/// Opens the bytes of a safetensors file; `path` is for messages.
+///
+/// # Errors
+///
+/// [`Error::Parse`] for a damaged file.
+pub(crate) fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(Error::parse(path, SAFETENSORS))
 }
 
-/// A tensor to write, which is still on its device.
+/// A tensor to write, still on its device.
 #[derive(Debug)]
-pub struct NamedTensor<'a> {
-    /// Its name in the file.
+pub(crate) struct NamedTensor<'a> {
+    /// Name in the file.
     pub name: String,
-    /// Its shape in the file.
+    /// Shape in the file.
     pub shape: &'a [usize],
-    /// Its values.
-    pub values: &'a Tensor<2>,
+    /// Values.
+    pub values: Weight,
 }
 
 impl<'a> NamedTensor<'a> {
-    /// Values by the specs of what they are.
-    pub fn list(specs: &'a [ParameterSpec], values: &'a [Tensor<2>]) -> Vec<Self> {
+    /// Pairs specs with their values.
+    pub(crate) fn list(
+        specs: &'a [ParameterSpec],
+        values: impl IntoIterator<Item = impl Into<Weight>>,
+    ) -> Vec<Self> {
         let tensors = specs.iter().zip(values);
         let named = tensors.map(|(spec, values)| Self {
             name: spec.name.clone(),
             shape: &spec.shape,
-            values,
+            values: values.into(),
         });
         named.collect()
     }
 }
 
-/// Where bytes go, piece by piece.
-pub type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+/// A one-dimensional tensor at the end of a file, whose values the caller writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trailer {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its size.
+    pub bytes: usize,
+}
 
-/// The beginning of a safetensors file of tensors that follow one after the other, each by its name.
+/// Returns the header of a safetensors file with contiguous tensors.
 ///
 /// # Panics
 ///
-/// If they do not.
-pub fn header(tensors: Vec<(String, TensorInfo)>, metadata: HashMap<String, String>) -> Vec<u8> {
-    /// What follows the header begins at a multiple of this.
+/// If the tensors are not contiguous.
+pub(crate) fn header(
+    tensors: Vec<(String, TensorInfo)>,
+    metadata: HashMap<String, String>,
+) -> Vec<u8> {
+    /// Alignment of the data after the header.
     const ALIGNMENT: usize = 8;
     let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
-    let header = Metadata::new(metadata, tensors)
-        .expect("tensors of their own shapes, one after the other, make a file");
+    let header = Metadata::new(metadata, tensors).expect("the tensors are contiguous");
     let mut json =
-        serde_json::to_vec(&header).expect("names, shapes and offsets can always be written");
+        serde_json::to_value(&header).expect("names, shapes and offsets can always be written");
+    // In a fixed order, so that equal files have equal bytes.
+    if let Some(serde_json::Value::Object(metadata)) = json.get_mut("__metadata__") {
+        metadata.sort_keys();
+    }
+    let mut json = json.to_string().into_bytes();
     json.resize(json.len().next_multiple_of(ALIGNMENT), b' ');
     let mut header = (json.len() as u64).to_le_bytes().to_vec();
     header.append(&mut json);
     header
 }
 
-/// Writes a safetensors file of float32 tensors with such metadata, one tensor after the other: no more
-/// than one of them is held beside those on the device. Python's libraries want `format` = `pt` in the
-/// metadata to read it as a model.
+/// Writes a safetensors file of float32 tensors. At most one tensor at a time is copied from the device.
+/// Python's `transformers` requires the metadata of [`pytorch_metadata`].
 ///
 /// # Errors
 ///
 /// [`Error::Device`] if the device fails, and the errors of `put`.
-pub async fn write(
+pub(crate) async fn write(
+    tensors: Vec<NamedTensor<'_>>,
+    metadata: HashMap<String, String>,
+    put: Put<'_>,
+) -> Result<()> {
+    write_before(tensors, None, metadata, put).await
+}
+
+/// Writes a file like [`write`], up to the values of `trailer`, which the caller writes last.
+///
+/// # Errors
+///
+/// [`Error::Device`] if the device fails, and the errors of `put`.
+pub(crate) async fn write_before(
     mut tensors: Vec<NamedTensor<'_>>,
+    trailer: Option<Trailer>,
     metadata: HashMap<String, String>,
     put: Put<'_>,
 ) -> Result<()> {
@@ -233,9 +250,18 @@ pub async fn write(
         };
         (tensor.name.clone(), info)
     });
-    put(&header(infos.collect(), metadata))?;
+    let mut infos: Vec<(String, TensorInfo)> = infos.collect();
+    infos.extend(trailer.map(|trailer| {
+        let info = TensorInfo {
+            dtype: trailer.dtype,
+            shape: vec![trailer.bytes * 8 / trailer.dtype.bitsize()],
+            data_offsets: (end, end + trailer.bytes),
+        };
+        (trailer.name.to_string(), info)
+    }));
+    put(&header(infos, metadata))?;
     for tensor in tensors {
-        let values = crate::device::read(tensor.values.clone()).await?;
+        let values = crate::device::read(tensor.values.float()).await?;
         if cfg!(target_endian = "little") {
             put(bytemuck::cast_slice(&values))?;
         } else {
@@ -246,12 +272,12 @@ pub async fn write(
     Ok(())
 }
 
-/// The same as bytes.
+/// Returns the bytes of the file that [`write`] writes.
 ///
 /// # Errors
 ///
 /// [`Error::Device`] if the device fails.
-pub async fn to_bytes(
+pub(crate) async fn to_bytes(
     tensors: Vec<NamedTensor<'_>>,
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
@@ -264,7 +290,7 @@ pub async fn to_bytes(
     Ok(bytes)
 }
 
-/// What Python's libraries want to see in a file of weights.
-pub fn pytorch_metadata() -> HashMap<String, String> {
+/// The metadata that Python's `transformers` requires in a weights file.
+pub(crate) fn pytorch_metadata() -> HashMap<String, String> {
     [("format".to_string(), "pt".to_string())].into()
 }

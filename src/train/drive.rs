@@ -1,25 +1,26 @@
-//! Runs that are driven to their end on a computer with files: events to a listener, checkpoints to
-//! a file, cancelled by a flag.
+//! Drives a run to its end on a native target: events go to a callback, checkpoints to files, and a flag
+//! cancels it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::checkpoints::Checkpoints;
+use super::checkpoint::Checkpoints;
 use super::event::Event;
-use super::run::{Outcome, Run};
+use super::outcome::Outcome;
+use super::run::Run;
 use crate::error::{Error, Result};
 
-/// A flag that asks a run to stop at its next step. Clones share it.
+/// A flag that stops a run at its next step. Clones share the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks.
+    /// Requests cancellation.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody asked.
+    /// Returns whether cancellation was requested.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -28,15 +29,15 @@ impl Cancel {
 /// How a driven run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ending {
-    /// All is done.
+    /// The run is complete.
     Finished(Outcome),
-    /// Somebody asked it to stop.
+    /// The run was cancelled.
     Cancelled,
 }
 
-/// Drives a run until it is done or cancelled. With `checkpoints` its state is kept in a file: at
-/// the interval, when training is complete, when it is cancelled, and when the loss is no longer a
-/// number; and, where that is asked for, whenever an evaluation was the best so far.
+/// Drives a run until it is complete or cancelled. With `checkpoints`, writes a checkpoint at the interval,
+/// at the end of training, when cancelled and when the loss is not finite; with [`Checkpoints::best`], also
+/// whenever an evaluation is the best so far.
 ///
 /// # Errors
 ///
@@ -72,13 +73,13 @@ pub async fn drive(
                 }
             }
             Ok(None) => {
-                // One who wrote the last checkpoint may have been killed before this.
+                // The process that wrote the last checkpoint may have been killed before pruning.
                 if let Some(checkpoints) = checkpoints {
                     checkpoints.prune(run.steps_done())?;
                 }
                 let outcome = run
                     .outcome()
-                    .expect("a run without a next event has its outcome");
+                    .expect("a run without further events has an outcome");
                 return Ok(Ending::Finished(outcome));
             }
             Err(Error::NonFiniteLoss { step, loss, .. }) => {

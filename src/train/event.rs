@@ -1,70 +1,71 @@
-//! What a run tells while it goes on.
+//! Events that a run reports.
 
 use serde::Serialize;
 
 use crate::eval::Perplexities;
 
-/// Where in a training an evaluation is.
+/// When an evaluation takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
 pub enum Moment {
-    /// The untouched model.
+    /// Before training, on the untouched model.
     Before,
-    /// The model in the middle of its training.
+    /// During training.
     During,
-    /// The trained model.
+    /// After training.
     After,
 }
 
-/// Something that happened in a run.
+/// Something that happened during a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify), tsify(hashmap_as_object))]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
-    /// A batch of an evaluation is done.
+    /// A batch of an evaluation was processed.
     Evaluating {
-        /// Of which model.
+        /// When the evaluation takes place.
         moment: Moment,
-        /// Batches done.
+        /// Batches processed.
         done: usize,
-        /// Batches in all.
+        /// Total number of batches.
         total: usize,
     },
-    /// An evaluation is done.
+    /// An evaluation finished.
     Evaluated {
-        /// Of which model.
+        /// When the evaluation took place.
         moment: Moment,
-        /// Steps that it was trained.
+        /// Number of training steps before it.
         step: usize,
-        /// Its perplexities.
+        /// Perplexities on both sets.
         #[serde(flatten)]
         perplexities: Perplexities,
     },
-    /// A text is taken into the weights' importance, for elastic weight consolidation.
+    /// A text was accumulated into the importance of weights, for elastic weight consolidation.
     Consolidating {
-        /// Texts done.
+        /// Texts accumulated.
         done: usize,
-        /// Texts in all.
+        /// Total number of texts.
         total: usize,
     },
-    /// A training step is done.
+    /// A training step finished.
     Step {
         /// Steps done.
         step: usize,
-        /// Steps in all.
+        /// Total number of steps.
         steps: usize,
         /// Epoch of the step, from 1.
         epoch: usize,
-        /// Mean loss over the step's positions, before the step.
+        /// Mean loss over the step's predicted tokens, before the update.
         loss: f32,
-        /// Norm of the whole gradient, before clipping.
+        /// Global gradient norm, before clipping.
         gradient_norm: f32,
         /// Learning rate of the step.
         learning_rate: f64,
-        /// Predicted tokens trained on, a second, over the run so far.
+        /// Predicted tokens trained on per second, over the run so far.
         tokens_per_second: f64,
-        /// Seconds until the last step, as far as the run so far tells.
+        /// Estimated seconds until the last step.
         seconds_left: f64,
     },
 }

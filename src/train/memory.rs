@@ -1,58 +1,87 @@
-//! How much memory a training takes, before it starts.
+//! Estimates the memory of a training before it starts.
+
+use std::fmt;
 
 use serde::Serialize;
 
-use super::run::RunData;
+use super::data::RunData;
 use super::settings::TrainSettings;
-use crate::adapter::{AdapterSettings, LoraSettings};
-use crate::data::Sample;
 use crate::device::Device;
 use crate::error::Result;
-use crate::model::ops::{Activation, Way};
+use crate::kernels::{Impl, attention};
+use crate::model::adapter::{AdapterSettings, LoraSettings};
+use crate::model::ops::Activation;
 use crate::model::{
     Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, NormKind, ParameterSpec,
 };
+use crate::text::Sample;
 
-/// A part of what a training keeps on its device.
+/// A component of the memory estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct MemoryPart {
-    /// What it is.
+    /// The component.
     pub name: &'static str,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// What a training keeps on its device at its fullest, by part.
+/// The estimated peak device memory of a training, per component.
 ///
-/// That is the beginning of the backward pass, where all activations are there, or the step of the
-/// optimiser, where all gradients are; whichever takes more. Tensors are counted as the decoder's
-/// formulas make them; what a memory pool adds in rounding comes on top.
+/// The peak is at the start of the backward pass, which holds all activations, or at the optimizer step,
+/// which holds all gradients, whichever is larger. The estimate counts the tensors of the decoder's
+/// formulas, without the overhead of the memory pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct MemoryEstimate {
-    /// The parts, none of them 0.
+    /// The components, without empty ones.
     pub parts: Vec<MemoryPart>,
-    /// Their sum.
+    /// The total in bytes.
     pub total: u64,
-    /// The largest single tensor.
+    /// The largest single tensor in bytes.
     pub largest_tensor: u64,
 }
 
+/// A change of the settings that takes less memory. It displays as the setting and its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemorySaving {
+    /// Train a LoRA adapter instead of all weights.
+    Lora,
+    /// Recompute activations in the backward pass.
+    GradientCheckpointing,
+    /// A smaller batch size.
+    BatchSize(u64),
+    /// Shorter samples, in tokens.
+    MaxLength(u64),
+}
+
+impl fmt::Display for MemorySaving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lora => write!(f, "adapter = lora"),
+            Self::GradientCheckpointing => write!(f, "gradient_checkpointing = true"),
+            Self::BatchSize(size) => write!(f, "batch_size = {size}"),
+            Self::MaxLength(length) => write!(f, "max_length = {length}"),
+        }
+    }
+}
+
 const FLOAT: u64 = size_of::<f32>() as u64;
-/// How much there is to do at once.
+
+/// The sizes that the estimate depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Load {
-    /// Samples of a training batch.
+    /// Samples per training batch.
     batch: u64,
-    /// Inputs of the longest sample that is trained on.
+    /// Inputs of the longest training sample.
     length: u64,
-    /// Samples of an evaluated batch.
+    /// Samples per evaluation batch.
     evaluated_batch: u64,
-    /// Inputs of the longest sample that is evaluated.
+    /// Inputs of the longest evaluation sample.
     evaluated_length: u64,
-    /// Inputs of all samples whose teacher's hidden states are kept.
-    seen: u64,
+    /// Inputs of all samples whose teacher hidden states are cached.
+    cached: u64,
 }
 
 impl Load {
@@ -67,7 +96,7 @@ impl Load {
             length: longest(&data.train).max(longest(replay)),
             evaluated_batch: settings.batch_size as u64,
             evaluated_length: longest(&data.domain).max(longest(&data.general)),
-            seen: data.train.iter().chain(replay).map(inputs).sum(),
+            cached: data.train.iter().chain(replay).map(inputs).sum(),
         })
     }
 
@@ -77,31 +106,37 @@ impl Load {
 }
 
 impl MemoryEstimate {
-    /// For training `model` on `data`.
+    /// Estimates the memory of training `model` on `data`.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::InvalidSetting`] for an adapter that does not fit the model.
+    /// [`crate::Error::InvalidSetting`] for an adapter that the model does not support.
     pub fn new(model: &CausalLm, data: &RunData, settings: &TrainSettings) -> Result<Self> {
         Self::of_load(model, settings, Load::new(data, settings)?)
     }
 
     fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
-        let attention = Way::of_attention(&model.tensor_device(), config.head_size);
+        let attention = attention::available(&model.tensor_device(), config.head_size);
         let adapts = settings.adapter.is_some() || model.adapter().is_some();
-        let minifinetunes = settings.objective.needs_teacher();
-        let [hidden, vocabulary] = [config.hidden_size, config.vocabulary].map(|size| size as u64);
+        let has_teacher = settings.objective.needs_teacher();
+        let [hidden, vocabulary] = [config.hidden_size, config.vocab_size].map(|size| size as u64);
         let rows = load.rows();
 
-        let parameters = model.parameter_count() as u64 * FLOAT;
         let trained = settings.trainable_count(model)? as u64 * FLOAT;
+        let stored = model.stored().iter().map(|weight| weight.bytes() as u64);
+        let weights: u64 = stored.clone().sum();
         let elements = model
             .decoder()
             .parameters()
             .iter()
             .map(ParameterSpec::elements);
-        let largest_parameter = elements.max().unwrap_or(0) as u64 * FLOAT;
+        // Frozen weights are as they are stored, trained ones in float32.
+        let largest_parameter = if adapts {
+            stored.max().unwrap_or(0)
+        } else {
+            elements.max().unwrap_or(0) as u64 * FLOAT
+        };
         let head = vocabulary * hidden * FLOAT;
 
         let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, load);
@@ -113,70 +148,63 @@ impl MemoryEstimate {
         } else {
             layers.sum()
         };
-        // The end of the decoder and what comes back from the loss.
+        // The end of the decoder and the gradients of the loss.
         let activations = kept + 4 * state;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
-        let most = |size: fn(&LayerConfig) -> usize| {
+        let max = |size: fn(&LayerConfig) -> usize| {
             config.layers.iter().map(size).max().unwrap_or(0) as u64
         };
-        let inner = most(|layer| layer.intermediate_size);
-        let heads = most(|layer| layer.heads);
+        let inner = max(|layer| layer.intermediate_size);
+        let heads = max(|layer| layer.heads);
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
         let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
             + match attention {
-                Way::Fused => 0,
-                Way::Composed => 2 * scores(load.evaluated_batch, load.evaluated_length),
+                Impl::Fused => 0,
+                Impl::Composed => 2 * scores(load.evaluated_batch, load.evaluated_length),
             };
         let logits = rows.max(evaluated_rows) * vocabulary * FLOAT;
         let tile = logits
             .min(settings.tile_bytes as u64)
             .max(vocabulary * FLOAT);
-        let tiles = tile * if minifinetunes { 2 } else { 1 };
+        let tiles = tile * if has_teacher { 2 } else { 1 };
 
         let of_head = if adapts { 0 } else { head };
-        // Gradients, activations and tiles of logits, where most of them are there together.
+        // Gradients, activations and tiles of logits, at the peak of the two phases.
         let backward = [of_head, activations.max(evaluation), tiles];
-        let optimiser = [trained, 0, 0];
-        let fullest = [backward, optimiser]
+        let optimizer = [trained, 0, 0];
+        let peak = [backward, optimizer]
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);
-        let states = load.seen * hidden * settings.teacher_states.bytes() as u64;
-        // What is kept on the host is memory of the device where that is the CPU.
+        let states = load.cached * hidden * settings.teacher_states.bytes() as u64;
+        // On the CPU the host cache is device memory.
         let on_host = match model.device().adapter() {
             None => settings.teacher_host_bytes as u64,
             Some(_) => 0,
         };
         let states = states.min((settings.teacher_cache_bytes as u64).saturating_add(on_host));
         let parts = [
-            ("weights", parameters),
-            // With an adapter the weights stay what they are.
-            (
-                if adapts {
-                    "adapter"
-                } else {
-                    "untouched weights"
-                },
-                trained,
-            ),
+            // Without an adapter the weights are trained, and the initial ones are kept as they are stored.
+            (if adapts { "weights" } else { "initial weights" }, weights),
+            (if adapts { "adapter" } else { "weights" }, trained),
             ("optimiser moments", 2 * trained),
             (
-                "importance of weights (EWC)",
+                "EWC importance",
                 if settings.ewc > 0.0 { trained } else { 0 },
             ),
             (
-                "teacher's hidden states",
-                if minifinetunes { states + 2 * state } else { 0 },
+                "teacher hidden states",
+                if has_teacher { states + 2 * state } else { 0 },
             ),
-            ("gradients", fullest[0]),
-            ("activations", fullest[1]),
-            ("logits, a tile at a time", fullest[2]),
+            ("gradients", peak[0]),
+            ("activations", peak[1]),
+            ("logits (one tile at a time)", peak[2]),
         ];
         let tensors = [
             largest_parameter,
             match attention {
-                Way::Fused => 0,
-                Way::Composed => scores(load.batch, load.length),
+                Impl::Fused => 0,
+                Impl::Composed => scores(load.batch, load.length),
             },
             rows * inner.max(hidden) * FLOAT,
             tile,
@@ -192,8 +220,7 @@ impl MemoryEstimate {
         })
     }
 
-    /// Changes that would take less, each as it is asked for on the command line with the bytes that
-    /// the training would then take; those that help most first.
+    /// Returns changes that reduce the memory, each with the estimated total in bytes, lowest first.
     ///
     /// # Errors
     ///
@@ -202,24 +229,24 @@ impl MemoryEstimate {
         model: &CausalLm,
         data: &RunData,
         settings: &TrainSettings,
-    ) -> Result<Vec<(String, u64)>> {
+    ) -> Result<Vec<(MemorySaving, u64)>> {
         let load = Load::new(data, settings)?;
         let total = Self::of_load(model, settings, load)?.total;
-        let mut changes: Vec<(String, TrainSettings, Load)> = Vec::new();
+        let mut changes: Vec<(MemorySaving, TrainSettings, Load)> = Vec::new();
         if settings.adapter.is_none() && model.adapter().is_none() {
             let adapter = Some(AdapterSettings::Lora(LoraSettings::default()));
             let settings = TrainSettings {
                 adapter,
                 ..settings.clone()
             };
-            changes.push(("--adapter lora".to_string(), settings, load));
+            changes.push((MemorySaving::Lora, settings, load));
         }
         if !settings.gradient_checkpointing {
             let settings = TrainSettings {
                 gradient_checkpointing: true,
                 ..settings.clone()
             };
-            changes.push(("--gradient-checkpointing".to_string(), settings, load));
+            changes.push((MemorySaving::GradientCheckpointing, settings, load));
         }
         if load.batch > 1 {
             let batch = load.batch.div_ceil(4);
@@ -232,7 +259,7 @@ impl MemoryEstimate {
                 evaluated_batch: batch,
                 ..load
             };
-            changes.push((format!("--batch-size {batch}"), settings, load));
+            changes.push((MemorySaving::BatchSize(batch), settings, load));
         }
         if load.length > 64 {
             let length = load.length.div_ceil(2);
@@ -241,11 +268,7 @@ impl MemoryEstimate {
                 evaluated_length: load.evaluated_length.min(length),
                 ..load
             };
-            changes.push((
-                format!("--max-length {}", length + 1),
-                settings.clone(),
-                load,
-            ));
+            changes.push((MemorySaving::MaxLength(length + 1), settings.clone(), load));
         }
         let mut savings = Vec::new();
         for (change, settings, load) in changes {
@@ -258,69 +281,71 @@ impl MemoryEstimate {
         Ok(savings)
     }
 
-    /// What does not fit into a device and what to do about it, or `None`.
+    /// Describes what does not fit the device and how to reduce it, or returns `None` if all fits.
     pub fn excess(&self, device: &Device) -> Option<String> {
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         let limits = device.adapter().map(|adapter| &adapter.limits);
         let binding = limits.map(|limits| limits.max_binding_bytes.min(limits.max_buffer_bytes));
-        // What is free comes on top of the weights, which are there already; an address space does not.
+        // The weights are already allocated, so they add to the free memory; but not to a 32-bit address
+        // space, whose size is fixed.
         let bounded = usize::BITS == 32;
         let weights = self.parts.first().map_or(0, |part| part.bytes);
-        let there = device
+        let available = device
             .free_memory()
             .map(|free| if bounded { free } else { free + weights });
         let excess = if let Some(limit) = binding.filter(|&limit| self.largest_tensor > limit) {
             Some(format!(
-                "the largest tensor needs {} MiB, but a kernel on this device sees at most {} MiB",
+                "the largest tensor requires {} MiB, but a binding on this device holds at most {} MiB",
                 mebibytes(self.largest_tensor),
                 limit >> 20
             ))
         } else {
-            there.filter(|&there| self.total > there).map(|there| {
-                let there = there >> 20;
-                let what = if bounded {
-                    format!("the CPU has at most {there} MiB here")
-                } else {
-                    format!("{there} MiB are free")
-                };
-                format!("this takes about {} MiB, but {what}", mebibytes(self.total))
-            })
+            available
+                .filter(|&available| self.total > available)
+                .map(|available| {
+                    let available = available >> 20;
+                    let what = if bounded {
+                        format!("the CPU has at most {available} MiB here")
+                    } else {
+                        format!("only {available} MiB are free")
+                    };
+                    format!(
+                        "training takes about {} MiB, but {what}",
+                        mebibytes(self.total)
+                    )
+                })
         };
         excess.map(|excess| {
-            format!("{excess}: take smaller batches, shorter samples or a smaller model")
+            format!("{excess}: use smaller batches, shorter samples or a smaller model")
         })
     }
 }
 
-/// Bytes that a layer keeps for its backward pass, as [`crate::model`] writes its formulas.
-fn kept_by_layer(attention: Way, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
-    let [hidden, size, heads, key_heads, inner] = [
+/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass.
+fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
+    let [hidden, size, heads, num_kv_heads, inner] = [
         config.hidden_size,
         config.head_size,
         layer.heads,
-        layer.key_heads,
+        layer.num_kv_heads,
         layer.intermediate_size,
     ]
     .map(|size| size as u64);
-    let (queries, keys) = (heads * size, key_heads * size);
+    let (queries, keys) = (heads * size, num_kv_heads * size);
     let norms = match config.block {
         Block::Parallel => 1,
         Block::Sequential => 2,
         Block::Sandwiched => 4,
     };
-    // A norm keeps what it takes, and what it gives is kept by the layers that take it; in tensor
-    // operations also what is in between.
+    // A norm keeps its input, and the next layers keep its output; a composed norm also keeps its
+    // intermediate results.
     let norm = match config.norm.kind {
         NormKind::Layer => 4,
         NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
     };
-    // Queries and keys before they are normalised, where they are.
-    let before = if config.norms_of_heads {
-        queries + keys
-    } else {
-        0
-    };
-    // What the activation takes, makes on its way, and gives; and what it is multiplied by.
+    // Queries and keys before QK-norm.
+    let unnormalised = if config.qk_norm { queries + keys } else { 0 };
+    // The activation's input, intermediate results and output, and the other factor of the gate.
     let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
         (FeedForwardKind::Plain, _) => 4,
         (_, Activation::Silu) => 3,
@@ -331,16 +356,16 @@ fn kept_by_layer(attention: Way, config: &DecoderConfig, layer: &LayerConfig, lo
         _ => 0,
     };
     let row = norms * norm * hidden
-        + before
+        + unnormalised
         + queries
         + 2 * keys
         + queries
         + feed_forward * inner
         + whole_gate;
     let scores = match attention {
-        Way::Fused => 0,
-        // The weights, and where a query must not see a key.
-        Way::Composed => 2 * load.batch * heads * load.length * load.length,
+        Impl::Fused => 0,
+        // The attention weights and the mask.
+        Impl::Composed => 2 * load.batch * heads * load.length * load.length,
     };
     (load.rows() * row + scores) * FLOAT
 }

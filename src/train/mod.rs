@@ -1,38 +1,50 @@
-//! Training: the loop, the optimiser, the schedule, the teacher, checkpoints and events.
+//! Training: settings, steps, runs, events and checkpoints.
+//!
+//! A [`Run`] evaluates, trains and evaluates again; `step.rs` is the training step, top to bottom.
 
-#[cfg(not(target_arch = "wasm32"))]
-mod bound;
+mod backward;
 mod checkpoint;
-#[cfg(not(target_arch = "wasm32"))]
-mod checkpoints;
-mod consolidation;
+mod data;
 #[cfg(not(target_arch = "wasm32"))]
 mod drive;
 mod event;
-mod gradients;
+mod ewc;
 mod memory;
 mod optimizer;
+mod options;
+mod outcome;
 mod pace;
+mod pipeline;
+pub mod report;
 mod run;
+#[cfg(not(target_arch = "wasm32"))]
+mod search;
+mod setters;
 mod settings;
+mod step;
 mod strength;
 mod teacher;
 mod trainer;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use bound::{Strongest, Trial, strongest_within};
 #[cfg(feature = "cli")]
 pub(crate) use checkpoint::fingerprints;
 #[cfg(not(target_arch = "wasm32"))]
-pub use checkpoints::{Checkpoints, read_checkpoint, write_checkpoint};
-pub use consolidation::CONSOLIDATION_TEXTS;
+pub use checkpoint::{Checkpoints, read_checkpoint, write_checkpoint};
+pub use data::RunData;
+#[cfg(any(feature = "cli", feature = "web"))]
+pub(crate) use data::common;
 #[cfg(not(target_arch = "wasm32"))]
 pub use drive::{Cancel, Ending, drive};
 pub use event::{Event, Moment};
-pub use memory::{MemoryEstimate, MemoryPart};
-pub use pace::{Budget, Pace, Wanted, budget};
-pub use run::{Evaluated, Outcome, Run, RunData};
+pub use ewc::EWC_TEXTS;
+pub use memory::{MemoryEstimate, MemoryPart, MemorySaving};
+pub use options::TrainOptions;
+pub use outcome::{Evaluated, Outcome};
+pub use pace::{Budget, Pace, TimeBudget, budget};
+pub use run::Run;
+#[cfg(not(target_arch = "wasm32"))]
+pub use search::{Strongest, Trial, strongest_within};
 pub use settings::{Schedule, TrainSettings};
 pub use strength::Strength;
 pub use teacher::{KeptStates, TeacherCache};
-pub use trainer::{Measured, Trainer};
+pub use trainer::{StepOutput, Trainer};

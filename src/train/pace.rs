@@ -1,28 +1,29 @@
-//! How fast a device trains, measured on a step, and what can be done in a given time.
+//! Training speed of a device, measured on one step, and how much data fits a time budget.
 
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::settings::TrainSettings;
 use super::trainer::Trainer;
-use crate::data::{Batch, Sample, ordered_batches, positions};
 use crate::error::Result;
 use crate::eval::evaluate;
 use crate::model::CausalLm;
+use crate::model::{Batch, ordered_batches};
+use crate::text::{Sample, predicted_tokens};
 
-/// Times by the token, padding included.
+/// Seconds per token, padding included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Pace {
-    /// Of a training step whose teacher is computed anew.
+    /// Of a training step without cached teacher hidden states.
     pub training_seconds_per_token: f64,
     /// Of an evaluation.
     pub evaluation_seconds_per_token: f64,
 }
 
 impl Pace {
-    /// Measures a step and the evaluation of a batch, on samples of the middle length: once to have
-    /// the kernels made, once for the time.
+    /// Measures a training step and the evaluation of a batch, on samples of median length. The first of
+    /// two rounds warms up: it compiles the kernels.
     ///
     /// # Errors
     ///
@@ -30,7 +31,7 @@ impl Pace {
     ///
     /// # Panics
     ///
-    /// If there is no sample.
+    /// If `samples` is empty.
     pub async fn measure(
         model: &CausalLm,
         samples: &[Sample],
@@ -50,7 +51,7 @@ impl Pace {
 
         let mut trainer = Trainer::new(model.clone(), settings.clone())?;
         let mut seconds = [0.0; 2];
-        for _ in ["kernels are made", "measured"] {
+        for _ in ["warm-up", "measured"] {
             let began = Instant::now();
             trainer.step(std::slice::from_ref(&batch), 0.0).await?;
             seconds[0] = began.elapsed().as_secs_f64();
@@ -59,7 +60,7 @@ impl Pace {
             seconds[1] = began.elapsed().as_secs_f64();
         }
         model.device().check()?;
-        // Clocks of browsers are coarse.
+        // Browser clocks are coarse.
         let [training, evaluation] = seconds.map(|seconds| seconds.max(1e-4) / tokens);
         Ok(Self {
             training_seconds_per_token: training,
@@ -67,68 +68,68 @@ impl Pace {
         })
     }
 
-    /// Seconds for training on samples once.
+    /// Estimates the seconds for one epoch on `samples`.
     pub fn epoch_seconds(&self, samples: &[Sample]) -> f64 {
-        positions(samples) as f64 * self.training_seconds_per_token
+        predicted_tokens(samples) as f64 * self.training_seconds_per_token
     }
 
-    /// Seconds for evaluating samples once.
+    /// Estimates the seconds for one evaluation of `samples`.
     pub fn evaluation_seconds(&self, samples: &[Sample]) -> f64 {
-        positions(samples) as f64 * self.evaluation_seconds_per_token
+        predicted_tokens(samples) as f64 * self.evaluation_seconds_per_token
     }
 }
 
-/// What is to be done in a time.
+/// The work to fit into a time budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
-    /// The time.
+pub struct TimeBudget {
+    /// The time budget.
     pub seconds: f64,
-    /// Trainings, one after another.
+    /// Number of trainings, run one after another.
     pub trainings: usize,
-    /// Times that every sample is seen in each.
-    pub epochs: usize,
-    /// Evaluations on both sets, over all trainings.
+    /// Number of epochs of each training.
+    pub epochs: f64,
+    /// Number of evaluations on both sets, over all trainings.
     pub evaluations: usize,
 }
 
-/// How much of the data is used.
+/// How much of the data fits a time budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 pub struct Budget {
-    /// Samples to train on.
+    /// Number of training samples.
     pub samples: usize,
-    /// Samples of each evaluated set.
+    /// Number of samples of each evaluation set.
     pub evaluation_samples: usize,
 }
 
-/// Share of the time that evaluations may take.
+/// Share of the time budget for evaluations.
 const EVALUATION_SHARE: f64 = 0.3;
-/// Fewer samples than this train and measure nothing worth looking at.
-const FEWEST: usize = 12;
+/// With fewer samples, neither training nor evaluation is meaningful.
+const MIN_SAMPLES: usize = 12;
 
-/// As many of the samples, from the first on, as `wanted` has time for at `pace`: at least 12 of
-/// each where there are so many.
+/// Returns how many samples of each set, from the start, fit the time budget of `time` at `pace`: at
+/// least 12 of each, or all if there are fewer.
 pub fn budget(
     pace: &Pace,
-    wanted: &Wanted,
+    time: &TimeBudget,
     train: &[Sample],
     domain: &[Sample],
     general: &[Sample],
 ) -> Budget {
-    let evaluations = wanted.evaluations as f64;
-    let for_evaluations = wanted.seconds * EVALUATION_SHARE;
-    let most = domain.len().max(general.len());
+    let evaluations = time.evaluations as f64;
+    let for_evaluations = time.seconds * EVALUATION_SHARE;
+    let max = domain.len().max(general.len());
     let seconds_of_evaluations = |count: usize| {
         let part = |set: &[Sample]| pace.evaluation_seconds(&set[..count.min(set.len())]);
         evaluations * (part(domain) + part(general))
     };
-    let evaluation_samples = largest(most, |count| {
+    let evaluation_samples = largest(max, |count| {
         seconds_of_evaluations(count) <= for_evaluations
     });
-    let rest = wanted.seconds - seconds_of_evaluations(evaluation_samples);
-    let times = wanted.trainings as f64 * wanted.epochs as f64;
+    let rest = time.seconds - seconds_of_evaluations(evaluation_samples);
+    let epochs = time.trainings as f64 * time.epochs;
     let samples = largest(train.len(), |count| {
-        times * pace.epoch_seconds(&train[..count]) <= rest
+        epochs * pace.epoch_seconds(&train[..count]) <= rest
     });
     Budget {
         samples,
@@ -136,12 +137,12 @@ pub fn budget(
     }
 }
 
-/// The largest count up to `most` that still fits, but at least [`FEWEST`] where there are so many.
-fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
-    let counts: Vec<usize> = (1..=most).collect();
+/// Returns the largest count up to `max` that fits, but at least [`MIN_SAMPLES`] or `max`.
+fn largest(max: usize, fits: impl Fn(usize) -> bool) -> usize {
+    let counts: Vec<usize> = (1..=max).collect();
     counts
         .partition_point(|&count| fits(count))
-        .max(FEWEST.min(most))
+        .max(MIN_SAMPLES.min(max))
 }
 
 #[cfg(test)]
@@ -158,15 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_fills_its_time_and_no_more() {
+    fn budget_fills_the_available_time() {
         let (train, held_out) = (samples(10_000), samples(300));
-        let wanted = Wanted {
+        let time = TimeBudget {
             seconds: 100.0,
             trainings: 2,
-            epochs: 3,
+            epochs: 3.0,
             evaluations: 5,
         };
-        let found = budget(&PACE, &wanted, &train, &held_out, &held_out);
+        let found = budget(&PACE, &time, &train, &held_out, &held_out);
         // 30 s / (5 · 2 · 10 tokens · 2 ms) and (100 − 30) s / (2 · 3 · 10 tokens · 10 ms).
         assert_eq!((found.evaluation_samples, found.samples), (150, 116));
         let seconds = 6.0 * PACE.epoch_seconds(&train[..found.samples])
@@ -175,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_takes_what_there_is_and_never_nothing() {
-        let wanted = |seconds| Wanted {
+    fn budget_is_capped_by_the_data_and_never_empty() {
+        let time = |seconds| TimeBudget {
             seconds,
             trainings: 1,
-            epochs: 1,
+            epochs: 1.0,
             evaluations: 2,
         };
         let (train, few) = (samples(40), samples(5));
-        let rich = budget(&PACE, &wanted(1e6), &train, &few, &few);
+        let rich = budget(&PACE, &time(1e6), &train, &few, &few);
         assert_eq!((rich.samples, rich.evaluation_samples), (40, 5));
-        let poor = budget(&PACE, &wanted(0.0), &train, &few, &few);
+        let poor = budget(&PACE, &time(0.0), &train, &few, &few);
         assert_eq!((poor.samples, poor.evaluation_samples), (12, 5));
     }
 }

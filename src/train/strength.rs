@@ -1,34 +1,31 @@
-//! A method's strength: the one setting that trades gain against forgetting, so that methods can be
-//! compared each at its best.
+//! The strength of a method: the setting that trades gain against forgetting, so that each method can be
+//! compared at its best.
 
 use serde::{Deserialize, Serialize};
 
 use super::settings::TrainSettings;
+use crate::kernels::distillation::{Method, TargetStrength};
 
-/// Which setting is a method's strength.
+/// The setting that is a method's strength.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strength {
-    /// The margin τ of minifinetuning.
-    Tau,
-    /// The share α of a constant mixture.
-    Alpha,
-    /// The strength λ of elastic weight consolidation: the larger, the weaker the training.
+    /// Strength λ of elastic weight consolidation: the larger, the weaker the training.
     Ewc,
-    /// The share of replayed text: the larger, the weaker the training.
+    /// Share of replayed text: the larger, the weaker the training.
     ReplayRatio,
-    /// The learning rate, where a method has nothing of its own.
+    /// Learning rate, for methods without another strength.
     LearningRate,
+    /// Strength of the target, such as τ.
+    #[serde(untagged)]
+    Target(TargetStrength),
 }
 
 impl Strength {
-    /// The strength of the method that settings amount to.
+    /// Returns the strength of the method of these settings.
     pub fn of(settings: &TrainSettings) -> Self {
-        let objective = &settings.objective;
-        if objective.alpha.is_some() {
-            Self::Alpha
-        } else if objective.needs_teacher() {
-            Self::Tau
+        if let Some((strength, _)) = settings.objective.target.strength() {
+            Self::Target(strength)
         } else if settings.ewc > 0.0 {
             Self::Ewc
         } else if settings.replay_ratio > 0.0 {
@@ -38,25 +35,30 @@ impl Strength {
         }
     }
 
-    /// Its value in settings.
+    /// Returns its value in settings.
     pub fn value(self, settings: &TrainSettings) -> f64 {
-        // As people write it: 0.3, not 0.30000001192092896.
+        // Shortest decimal form: 0.3, not 0.30000001192092896.
         let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
         match self {
-            Self::Tau => written(settings.objective.tau),
-            Self::Alpha => written(settings.objective.alpha.unwrap_or(1.0)),
+            // A target without strength is the strongest of all.
+            Self::Target(_) => {
+                let strength = settings.objective.target.strength();
+                strength.map_or(1.0, |(_, value)| written(value))
+            }
             Self::Ewc => settings.ewc,
             Self::ReplayRatio => settings.replay_ratio,
             Self::LearningRate => settings.learning_rate,
         }
     }
 
-    /// The same settings with another value.
+    /// Returns the settings with another value of it.
     pub fn with(self, settings: &TrainSettings, value: f64) -> TrainSettings {
         let mut settings = settings.clone();
         match self {
-            Self::Tau => settings.objective.tau = value as f32,
-            Self::Alpha => settings.objective.alpha = Some(value as f32),
+            Self::Target(_) => {
+                let objective = &mut settings.objective;
+                objective.target = objective.target.with_strength(value as f32);
+            }
             Self::Ewc => settings.ewc = value,
             Self::ReplayRatio => settings.replay_ratio = value,
             Self::LearningRate => settings.learning_rate = value,
@@ -64,16 +66,11 @@ impl Strength {
         settings
     }
 
-    /// Values worth trying, from the one that trains most strongly to the weakest.
-    pub fn values(self, settings: &TrainSettings) -> Vec<f64> {
+    /// Returns the values that a search tries, strongest training first.
+    pub fn grid(self, settings: &TrainSettings) -> Vec<f64> {
         match self {
-            Self::Tau => vec![
-                1.0, 0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.0,
-            ],
-            Self::Alpha => vec![
-                1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01,
-            ],
-            // From no hold at all to one that nothing moves against.
+            Self::Target(strength) => strength.grid().to_vec(),
+            // From almost no penalty to one that nothing moves against.
             Self::Ewc => vec![
                 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 1e5, 1e6,
             ],
@@ -91,18 +88,17 @@ impl Strength {
         }
     }
 
-    /// Its name, for people.
+    /// Returns its name or symbol, for reports.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Tau => "τ",
-            Self::Alpha => "α",
+            Self::Target(strength) => strength.symbol(),
             Self::Ewc => "λ",
             Self::ReplayRatio => "replay",
             Self::LearningRate => "learning rate",
         }
     }
 
-    /// Name and value, for people.
+    /// Returns name and value, for reports.
     pub fn describe(self, value: f64) -> String {
         match self {
             Self::ReplayRatio => format!("replay {} %", (value * 1000.0).round() / 10.0),
@@ -113,15 +109,18 @@ impl Strength {
 }
 
 impl TrainSettings {
-    /// What people call a training of those settings, such as `MFT τ 0.25 on LoRA + replay 25 %`.
+    /// Returns the title of a training with these settings, such as
+    /// `MFT τ 0.25 on LoRA + replay 25 %`.
     pub fn title(&self) -> String {
-        let strength = Strength::of(self);
         let describe = |strength: Strength| strength.describe(strength.value(self));
-        let mut title = match strength {
-            Strength::Alpha => format!("constant {}", describe(strength)),
-            Strength::Tau => format!("MFT {}", describe(strength)),
-            _ => "FT".to_string(),
-        };
+        let target = self.objective.target;
+        let mut title = target.method().title().to_string();
+        match target.strength() {
+            Some((strength, _)) if target.method() != Method::Ft => {
+                title.push_str(&format!(" {}", describe(Strength::Target(strength))));
+            }
+            _ => {}
+        }
         if let Some(adapter) = &self.adapter {
             title.push_str(&format!(" on {}", adapter.name()));
         }
@@ -138,8 +137,8 @@ impl TrainSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::{AdapterSettings, LoraSettings};
-    use crate::objective::Objective;
+    use crate::kernels::distillation::Objective;
+    use crate::model::adapter::{AdapterSettings, LoraSettings};
 
     fn settings(objective: Objective) -> TrainSettings {
         TrainSettings {
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_say_what_is_trained_and_how_strongly() {
+    fn titles_name_method_strength_and_adapter() {
         let finetuning = settings(Objective::finetuning());
         assert_eq!(finetuning.title(), "FT");
         assert_eq!(
@@ -169,8 +168,14 @@ mod tests {
     fn every_method_has_a_strength_of_valid_values_that_can_be_set() {
         let finetuning = settings(Objective::finetuning());
         for (settings, strength) in [
-            (TrainSettings::default(), Strength::Tau),
-            (settings(Objective::constant_mixture(0.5)), Strength::Alpha),
+            (
+                TrainSettings::default(),
+                Strength::Target(TargetStrength::Tau),
+            ),
+            (
+                settings(Objective::constant_mixture(0.5)),
+                Strength::Target(TargetStrength::Alpha),
+            ),
             (finetuning.clone(), Strength::LearningRate),
             (Strength::Ewc.with(&finetuning, 1.0), Strength::Ewc),
             (
@@ -179,11 +184,26 @@ mod tests {
             ),
         ] {
             assert_eq!(Strength::of(&settings), strength);
-            for value in strength.values(&settings) {
+            for value in strength.grid(&settings) {
                 let with = strength.with(&settings, value);
                 assert!(with.validate().is_ok(), "{strength:?} {value}");
                 assert_eq!(strength.value(&with), value);
             }
+        }
+    }
+
+    #[test]
+    fn strengths_keep_their_names_in_json() {
+        for (strength, name) in [
+            (Strength::Target(TargetStrength::Tau), "tau"),
+            (Strength::Target(TargetStrength::Alpha), "alpha"),
+            (Strength::Ewc, "ewc"),
+            (Strength::ReplayRatio, "replay-ratio"),
+            (Strength::LearningRate, "learning-rate"),
+        ] {
+            let json = serde_json::to_value(strength).unwrap();
+            assert_eq!(json, name);
+            assert_eq!(serde_json::from_value::<Strength>(json).unwrap(), strength);
         }
     }
 }

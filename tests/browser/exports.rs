@@ -1,26 +1,27 @@
-//! What the tests in a browser call beside the package itself: trainings that are compared with
-//! PyTorch's step by step, and the memory that steps take.
+//! Exports for the browser tests, in addition to the package: training compared with PyTorch step by step,
+//! and the memory of training steps.
 
 #[path = "../common/counting.rs"]
 mod counting;
 #[path = "../common/vectors.rs"]
 mod vectors;
 
-use counting::bytes_now;
+use counting::{bytes_now, start_counting};
 
-use minift::data::{Batch, Sample};
+use minift::Objective;
+use minift::bindings::web::Device;
 use minift::demo;
 use minift::eval::evaluate;
+use minift::model::Batch;
 use minift::model::{CausalLm, FileBytes, ModelFiles};
-use minift::objective::Objective;
+use minift::text::Sample;
 use minift::train::{TrainSettings, Trainer};
-use minift::web::Device;
 use vectors::Vectors;
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// The largest relative error of the losses of a training in the bytes of
-/// `tests/data/training.safetensors`, over its first steps.
+/// Returns the largest relative error of the losses over the first steps of a training in the bytes of
+/// `tests/data/training.safetensors`.
 #[wasm_bindgen(js_name = trainingError)]
 pub async fn training_error(
     device: &Device,
@@ -31,12 +32,10 @@ pub async fn training_error(
 ) -> Result<f64, JsError> {
     let file = Vectors::parse(bytes);
     let model = CausalLm::embedded(device.inner())?;
-    let settings = TrainSettings {
-        objective: Objective::minifinetuning(tau),
-        gradient_clip: 0.0,
-        weight_decay: 0.01,
-        ..TrainSettings::default()
-    };
+    let settings = TrainSettings::default()
+        .with_objective(Objective::minifinetuning(tau))
+        .with_gradient_clip(0.0)
+        .with_weight_decay(0.01);
     let mut trainer = Trainer::new(model, settings)?;
     let [_, batch, length] = file
         .shape("input_ids")
@@ -53,14 +52,14 @@ pub async fn training_error(
         let batch = Batch::new(&samples, (step * batch..(step + 1) * batch).collect());
         let measured = trainer.step(&[batch], 1e-3).await?;
         let error = (f64::from(measured.loss) - expected).abs() / expected;
-        // A NaN is larger than everything.
+        // NaN counts as the largest error.
         largest = if error <= largest { largest } else { error };
     }
     Ok(largest)
 }
 
-/// What a random model of a family makes of its reference token ids: by how much its cross-entropy is
-/// off, relatively, and the losses of three steps of minifinetuning.
+/// Evaluates and trains a random model of a family on its reference token ids. Returns the relative error of
+/// its cross-entropy, and the losses of three steps of minifinetuning.
 #[wasm_bindgen(js_name = familySteps)]
 pub async fn family_steps(
     device: &Device,
@@ -89,12 +88,12 @@ pub async fn family_steps(
         .chunks(length)
         .map(|ids| ids.iter().map(|&id| id as u32).collect())
         .collect();
-    let wanted: f64 = file.metadata["cross_entropy"].parse()?;
+    let expected: f64 = file.metadata["cross_entropy"].parse()?;
     let found = evaluate(&model, &samples, samples.len())
         .await?
         .perplexity
         .ln();
-    let mut results = vec![(found - wanted).abs() / wanted];
+    let mut results = vec![(found - expected).abs() / expected];
     let mut trainer = Trainer::new(model, TrainSettings::default())?;
     for _ in 0..3 {
         let batch = Batch::new(&samples, (0..samples.len()).collect());
@@ -103,25 +102,26 @@ pub async fn family_steps(
     Ok(results)
 }
 
-/// What is taken after a round of steps.
+/// Memory in use after a round of steps.
 #[wasm_bindgen]
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
-    /// Bytes of the module's heap that are in use.
+    /// Bytes in use of the module's heap.
     pub heap: usize,
-    /// Buffers of the device's pool that are in use.
+    /// Number of buffers in use of the device's pool.
     pub buffers: usize,
-    /// Their bytes.
+    /// Bytes of these buffers.
     #[wasm_bindgen(js_name = bufferBytes)]
     pub buffer_bytes: usize,
-    /// Bytes of the pool, in use or kept for later.
+    /// Bytes of the pool, in use or reserved.
     #[wasm_bindgen(js_name = poolBytes)]
     pub pool_bytes: usize,
 }
 
-/// What is taken after each of so many rounds of four small steps of several lengths.
+/// Returns the memory in use after each round of four small steps of different lengths.
 #[wasm_bindgen(js_name = takenByRounds)]
 pub async fn taken_by_rounds(device: &Device, rounds: usize) -> Result<Vec<Taken>, JsError> {
+    start_counting();
     let model = CausalLm::embedded(device.inner())?;
     let tokens = model.tokenizer().encode(&demo::tickets()?.concat())?;
     let samples: Vec<Sample> = (0..8)

@@ -1,6 +1,5 @@
-// Uses the interface as it is not meant to be used, and in every way that it is: each misuse must give its
-// status and its words, and each use its result. Run by tests/c_interface.rs, under sanitizers; works in
-// the folder that it is given.
+// Uses and misuses every function of the interface: each misuse must return its status and message, and
+// each use its result. Run under sanitizers by tests/it/c_interface.rs, with a scratch folder as argument.
 
 #include <pthread.h>
 #include <stdio.h>
@@ -9,7 +8,7 @@
 
 #include "minift.h"
 
-// 16 samples of 24 tokens, twice, 4 a step.
+// Two epochs over 16 samples of 24 tokens, 4 samples per step.
 #define STEPS 8
 static const char SETTINGS[] = "{\"epochs\": 2, \"batch_size\": 4}";
 static const char OPTIONS[] = "{\"max_length\": 24}";
@@ -32,7 +31,7 @@ static void fail(const char *file, int line, const char *what) {
 
 #define OK(call) CHECK((call) == MINIFT_STATUS_OK)
 
-// Fails with that status, and a message that says so.
+// The call returns a status and a message that contains some words.
 #define FAILS(call, status, words)                                                                 \
     do {                                                                                           \
         CHECK((call) == (status));                                                                 \
@@ -41,7 +40,7 @@ static void fail(const char *file, int line, const char *what) {
 
 #define INVALID(call, words) FAILS(call, MINIFT_STATUS_INVALID_ARGUMENT, words)
 
-// A path in the test's folder; two of them are valid at a time.
+// A path in the scratch folder. The last two results are valid.
 static const char *in_folder(const char *name) {
     static char paths[2][4096];
     static int next = 0;
@@ -98,13 +97,13 @@ static MiniftRun *new_run(const Inputs *given, const char *settings) {
     return run;
 }
 
-// What a run gives, bit for bit.
+// Results of a run, compared bit for bit.
 typedef struct {
     double losses[STEPS];
     MiniftOutcome outcome;
-} Figures;
+} Results;
 
-static int same(const Figures *a, const Figures *b) {
+static int same(const Results *a, const Results *b) {
     return memcmp(a->losses, b->losses, sizeof a->losses) == 0 &&
            a->outcome.domain_perplexity_before == b->outcome.domain_perplexity_before &&
            a->outcome.domain_perplexity_after == b->outcome.domain_perplexity_after &&
@@ -112,17 +111,17 @@ static int same(const Figures *a, const Figures *b) {
            a->outcome.general_perplexity_after == b->outcome.general_perplexity_after;
 }
 
-// Polls a run to its end.
-static Figures poll(MiniftRun *run) {
-    Figures figures;
+// Drives a run to its end with minift_run_next.
+static Results poll(MiniftRun *run) {
+    Results results;
     MiniftEvent event;
     size_t evaluations = 0, step = 0, done = 0, total = 0;
-    memset(&figures, 0, sizeof figures);
+    memset(&results, 0, sizeof results);
     do {
         OK(minift_run_next(run, &event, sizeof event));
         if (event.kind == MINIFT_EVENT_KIND_STEP) {
             CHECK(step < STEPS);
-            figures.losses[step++] = event.loss;
+            results.losses[step++] = event.loss;
             CHECK(event.done == step && event.step == step && event.total == STEPS);
             CHECK(event.epoch == (step <= STEPS / 2 ? 1 : 2));
             CHECK(event.learning_rate > 0 && event.gradient_norm > 0);
@@ -139,14 +138,14 @@ static Figures poll(MiniftRun *run) {
     CHECK(event.kind == MINIFT_EVENT_KIND_FINISHED);
     OK(minift_run_steps(run, &done, &total));
     CHECK(done == STEPS && total == STEPS);
-    OK(minift_run_outcome(run, &figures.outcome, sizeof figures.outcome));
-    CHECK(figures.outcome.steps == STEPS);
-    CHECK(figures.outcome.domain_perplexity_after < figures.outcome.domain_perplexity_before);
-    CHECK(figures.losses[STEPS - 1] < figures.losses[0]);
-    return figures;
+    OK(minift_run_outcome(run, &results.outcome, sizeof results.outcome));
+    CHECK(results.outcome.steps == STEPS);
+    CHECK(results.outcome.domain_perplexity_after < results.outcome.domain_perplexity_before);
+    CHECK(results.losses[STEPS - 1] < results.losses[0]);
+    return results;
 }
 
-static void nothing_is_an_argument(void) {
+static void null_arguments(void) {
     Inputs given = inputs();
     MiniftRun *run = new_run(&given, NULL);
     MiniftDevice *device = given.device;
@@ -237,7 +236,7 @@ static void nothing_is_an_argument(void) {
     minift_device_free(NULL);
     minift_text_free(NULL);
 
-    // No step was taken by any of these.
+    // None of these calls took a step.
     size_t done = 1;
     OK(minift_run_steps(run, &done, NULL));
     CHECK(done == 0);
@@ -245,7 +244,7 @@ static void nothing_is_an_argument(void) {
     free_inputs(&given);
 }
 
-static void texts_are_looked_at(void) {
+static void invalid_strings(void) {
     Inputs given = inputs();
     MiniftDevice *device;
     MiniftModel *model;
@@ -254,7 +253,7 @@ static void texts_are_looked_at(void) {
     char *text;
     static const char BROKEN[] = "ab\xff";
 
-    INVALID(minift_device_open(BROKEN, &device), "choice is not UTF-8: byte 2");
+    INVALID(minift_device_open(BROKEN, &device), "choice is not UTF-8: invalid byte at offset 2");
     INVALID(minift_device_open("tpu", &device), "expected auto, cpu, gpu or gpu:N");
     INVALID(minift_model_load(given.device, BROKEN, &model), "folder is not UTF-8");
     INVALID(minift_model_load(given.device, "", &model), "folder is empty");
@@ -263,27 +262,27 @@ static void texts_are_looked_at(void) {
     char prompt[8192];
     memset(prompt, '7', sizeof prompt - 1);
     prompt[sizeof prompt - 1] = '\0';
-    INVALID(minift_model_generate(given.model, prompt, 1, NULL, NULL, NULL, &text), "prompt = a text of");
+    INVALID(minift_model_generate(given.model, prompt, 1, NULL, NULL, NULL, &text), "prompt: ");
     const char *texts[] = {"Once upon a time", BROKEN, NULL};
     INVALID(minift_samples_from_texts(given.model, texts, 2, NULL, &samples), "texts[1] is not UTF-8");
     texts[1] = NULL;
     INVALID(minift_samples_from_texts(given.model, texts, 2, NULL, &samples), "texts[1] is NULL");
     FAILS(minift_samples_from_texts(given.model, texts, 0, NULL, &samples), MINIFT_STATUS_DATA,
-          "texts of the application holds no sample");
+          "no usable sample in texts of the application");
     INVALID(minift_samples_from_texts(given.model, texts, 1, "{\"length\": 1}", &samples), "`length`");
     INVALID(minift_samples_from_texts(given.model, texts, 1, "{\"max_length\": 1}", &samples),
-            "max-length = 1");
-    INVALID(minift_samples_from_texts(given.model, texts, 1, "{\"column\": \"x\"}", &samples), "column = x");
+            "max_length: 1");
+    INVALID(minift_samples_from_texts(given.model, texts, 1, "{\"column\": \"x\"}", &samples), "column: x");
     INVALID(minift_samples_from_texts(given.model, texts, 1, "{\"train_on\": \"x\"}", &samples),
             "answers or all");
     INVALID(minift_samples_from_texts(given.model, texts, 1, "max_length", &samples), "a JSON object");
     FAILS(minift_samples_split(given.train, 17, &samples, &samples), MINIFT_STATUS_DATA,
-          "17 samples were asked for");
+          "17 samples requested");
 
     static const char *const wrong[][2] = {
         {"{\"epoch\": 1}", "\"epoch\""},
         {"{\"objective\": {\"tou\": 1}}", "\"objective.tou\""},
-        {"{\"epochs\": 0}", "epochs = 0"},
+        {"{\"epochs\": 0}", "epochs: 0"},
         {"{\"epochs\": \"two\"}", "\"epochs\""},
         {"{\"epochs\": 1", "EOF"},
         {"{\"adapter\": {\"kind\": \"lora\", \"range\": 1}}", "adapter.range"},
@@ -297,12 +296,12 @@ static void texts_are_looked_at(void) {
     }
     FAILS(minift_run_new(given.model, given.train, given.domain, given.general, NULL, NULL,
                          "{\"replay_ratio\": 0.25}", &run),
-          MINIFT_STATUS_DATA, "the text to replay holds no sample");
+          MINIFT_STATUS_DATA, "no usable sample in the text to replay");
     FAILS(minift_run_new(given.model, given.train, given.domain, given.general, NULL, NULL,
                          "{\"ewc\": 1}", &run),
           MINIFT_STATUS_DATA, "the text for elastic weight consolidation");
 
-    // The usual settings are settings.
+    // The default settings are valid settings.
     OK(minift_default_settings(&text));
     CHECK(strstr(text, "\"batch_size\": 8") != NULL);
     OK(minift_run_new(given.model, given.train, given.domain, given.general, given.general, given.general,
@@ -312,7 +311,7 @@ static void texts_are_looked_at(void) {
     free_inputs(&given);
 }
 
-// Lines of the log that say that a key is not used.
+// Number of log messages about unused keys.
 static int unused_keys = 0;
 
 static void on_log(MiniftLogLevel level, const char *origin, const char *message, void *user_data) {
@@ -327,9 +326,9 @@ static void files_and_the_log(void) {
     MiniftModel *model;
     MiniftSamples *samples;
     INVALID(minift_log_to(NULL, NULL, MINIFT_LOG_LEVEL_WARN), "callback is NULL");
-    INVALID(minift_log_to(on_log, &unused_keys, 9), "most = 9");
+    INVALID(minift_log_to(on_log, &unused_keys, 9), "max_level = 9");
     OK(minift_log_to(on_log, &unused_keys, MINIFT_LOG_LEVEL_WARN));
-    FAILS(minift_log_to(on_log, NULL, MINIFT_LOG_LEVEL_ERROR), MINIFT_STATUS_IN_USE, "a log already");
+    FAILS(minift_log_to(on_log, NULL, MINIFT_LOG_LEVEL_ERROR), MINIFT_STATUS_IN_USE, "already has a logger");
 
     const char *paths[] = {in_folder("texts.jsonl"), in_folder("more.txt")};
     write_text(paths[0], "{\"text\": \"Once upon a time\", \"mood\": \"glad\"}\n{\"text\": \"The end\"}\n");
@@ -344,7 +343,7 @@ static void files_and_the_log(void) {
     FAILS(minift_samples_read(given.model, paths, 1, NULL, &samples), MINIFT_STATUS_DATA, "broken.jsonl:2");
     paths[0] = in_folder("nowhere.txt");
     FAILS(minift_samples_read(given.model, paths, 1, NULL, &samples), MINIFT_STATUS_IO, "cannot read");
-    FAILS(minift_model_load(given.device, folder, &model), MINIFT_STATUS_MODEL, "has no config.json");
+    FAILS(minift_model_load(given.device, folder, &model), MINIFT_STATUS_MODEL, "is missing config.json");
     FAILS(minift_model_with_adapter(given.model, folder, &model), MINIFT_STATUS_IO, "adapter_config.json");
     FAILS(minift_model_write(given.model, folder, 0), MINIFT_STATUS_OUTPUT_EXISTS, "not empty");
     OK(minift_model_write(given.model, in_folder("copy"), 0));
@@ -361,7 +360,7 @@ static void on_text(const char *piece, void *user_data) {
     strcat((char *)user_data, piece);
 }
 
-static void models_write(void) {
+static void models_generate(void) {
     Inputs given = inputs();
     char pieces[1024] = "", *whole, *sampled, *again;
     static const char PROMPT[] = "Once upon a time, there was a little";
@@ -378,50 +377,50 @@ static void models_write(void) {
     free_inputs(&given);
 }
 
-// A run on a thread of its own, of inputs that it makes itself or is given.
+// A run on its own thread.
 typedef struct {
     const Inputs *given;
-    Figures figures;
-    int knew_no_error;
+    Results results;
+    int no_previous_error;
 } Job;
 
 static void *work(void *argument) {
     Job *job = (Job *)argument;
-    job->knew_no_error = minift_last_error() == NULL;
+    job->no_previous_error = minift_last_error() == NULL;
     MiniftRun *run = new_run(job->given, SETTINGS);
-    job->figures = poll(run);
+    job->results = poll(run);
     minift_run_free(run);
     return NULL;
 }
 
-static Figures runs_one_after_another_and_at_once(void) {
+static Results sequential_and_concurrent_runs(void) {
     Inputs given = inputs(), others = inputs();
     Job alone = {&given, {{0}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}, 0};
     work(&alone);
     Job after = alone;
     work(&after);
-    CHECK(same(&alone.figures, &after.figures));
+    CHECK(same(&alone.results, &after.results));
 
-    // Of one model and of another one, all at once, beside threads that write.
+    // Concurrent runs on one model and on another, alongside text generation.
     Job jobs[3] = {alone, alone, alone};
     jobs[2].given = &others;
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
-        memset(&jobs[i].figures, 0, sizeof jobs[i].figures);
+        memset(&jobs[i].results, 0, sizeof jobs[i].results);
         CHECK(pthread_create(&threads[i], NULL, work, &jobs[i]) == 0);
     }
     OK(minift_model_generate(given.model, "One day", 32, NULL, NULL, NULL, NULL));
     for (int i = 0; i < 3; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);
-        CHECK(jobs[i].knew_no_error);
-        CHECK(same(&jobs[i].figures, &alone.figures));
+        CHECK(jobs[i].no_previous_error);
+        CHECK(same(&jobs[i].results, &alone.results));
     }
     free_inputs(&others);
     free_inputs(&given);
-    return alone.figures;
+    return alone.results;
 }
 
-// What a callback does to the run that it hears of.
+// State of an event callback that misuses its run.
 typedef struct {
     MiniftRun *run;
     uint64_t stop_after;
@@ -460,57 +459,57 @@ static void compare_files(const char *left, const char *right) {
     fclose(files[1]);
 }
 
-static void runs_stop_and_go_on(const Figures *undisturbed) {
+static void runs_stop_and_resume(const Results *uninterrupted) {
     Inputs given = inputs();
     char checkpoint[4096];
     snprintf(checkpoint, sizeof checkpoint, "%s", in_folder("checkpoint"));
 
     // Driven to the end.
     MiniftRun *run = new_run(&given, SETTINGS);
-    Figures figures = *undisturbed;
+    Results results = *uninterrupted;
     OK(minift_run_drive(run, NULL, NULL, NULL, 0));
-    OK(minift_run_outcome(run, &figures.outcome, sizeof figures.outcome));
-    CHECK(same(&figures, undisturbed));
+    OK(minift_run_outcome(run, &results.outcome, sizeof results.outcome));
+    CHECK(same(&results, uninterrupted));
     OK(minift_run_write(run, in_folder("straight"), 0));
     FAILS(minift_run_write(run, in_folder("straight"), 0), MINIFT_STATUS_OUTPUT_EXISTS, "not empty");
     OK(minift_run_write(run, in_folder("straight"), 1));
     minift_run_free(run);
 
-    // Stopped by the callback, and on by another call.
+    // Stopped by the callback, continued by another call.
     run = new_run(&given, SETTINGS);
     Listener listener = {run, 3, 0, 0};
-    FAILS(minift_run_drive(run, on_event, &listener, NULL, 0), MINIFT_STATUS_CANCELLED, "asked to stop");
+    FAILS(minift_run_drive(run, on_event, &listener, NULL, 0), MINIFT_STATUS_CANCELLED, "was cancelled");
     size_t done = 0;
     OK(minift_run_steps(run, &done, NULL));
     CHECK(done == 3);
-    FAILS(minift_run_outcome(run, &figures.outcome, sizeof figures.outcome), MINIFT_STATUS_NOT_FINISHED,
+    FAILS(minift_run_outcome(run, &results.outcome, sizeof results.outcome), MINIFT_STATUS_NOT_FINISHED,
           "3 of 8 steps");
     FAILS(minift_run_write(run, in_folder("early"), 0), MINIFT_STATUS_NOT_FINISHED, "not finished");
     listener.stop_after = 0;
     listener.events = 0;
     OK(minift_run_drive(run, on_event, &listener, NULL, 0));
-    CHECK(listener.events == STEPS - 3 + 2); // and two batches of an evaluation
-    OK(minift_run_outcome(run, &figures.outcome, sizeof figures.outcome));
-    CHECK(same(&figures, undisturbed));
+    CHECK(listener.events == STEPS - 3 + 2); // and two evaluation events
+    OK(minift_run_outcome(run, &results.outcome, sizeof results.outcome));
+    CHECK(same(&results, uninterrupted));
     minift_run_free(run);
 
-    // Stopped with a checkpoint by a callback that frees the run; another one goes on.
+    // Stopped with a checkpoint by a callback that frees the run, resumed by another run.
     run = new_run(&given, SETTINGS);
     listener = (Listener){run, 5, 0, 1};
     FAILS(minift_run_drive(run, on_event, &listener, checkpoint, 2), MINIFT_STATUS_CANCELLED,
-          "asked to stop");
+          "was cancelled");
     run = new_run(&given, SETTINGS);
     OK(minift_run_restore(run, checkpoint));
     OK(minift_run_steps(run, &done, NULL));
     CHECK(done == 5);
     OK(minift_run_drive(run, NULL, NULL, NULL, 0));
-    OK(minift_run_outcome(run, &figures.outcome, sizeof figures.outcome));
-    CHECK(same(&figures, undisturbed));
+    OK(minift_run_outcome(run, &results.outcome, sizeof results.outcome));
+    CHECK(same(&results, uninterrupted));
     OK(minift_run_write(run, in_folder("resumed"), 0));
     compare_files(in_folder("straight/model.safetensors"), in_folder("resumed/model.safetensors"));
     minift_run_free(run);
 
-    // Saved by hand between two pieces of work.
+    // Saved explicitly between two steps.
     run = new_run(&given, SETTINGS);
     MiniftEvent event;
     do {
@@ -524,11 +523,11 @@ static void runs_stop_and_go_on(const Figures *undisturbed) {
     CHECK(done == 2);
     minift_run_free(run);
 
-    // What is no checkpoint of this run.
+    // Invalid checkpoints for this run.
     run = new_run(&given, "{\"epochs\": 1, \"batch_size\": 4}");
-    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "epochs: 2 then, 1 now");
+    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "epochs: 2 in the checkpoint, 1 now");
     write_text(checkpoint, "nothing");
-    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "not a whole checkpoint");
+    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "damaged checkpoint");
     FAILS(minift_run_restore(run, in_folder("nowhere")), MINIFT_STATUS_IO, "nowhere");
     FAILS(minift_run_save(run, in_folder("nowhere/checkpoint")), MINIFT_STATUS_IO, "nowhere");
     minift_run_free(run);
@@ -540,7 +539,7 @@ static void *cancel(void *run) {
     return NULL;
 }
 
-// Lets another thread cancel the run, and waits until it has.
+// Cancels the run from another thread.
 static int32_t on_second_step(const MiniftEvent *event, void *user_data) {
     if (event->kind == MINIFT_EVENT_KIND_STEP && event->step == 2) {
         pthread_t thread;
@@ -554,36 +553,36 @@ static void runs_are_cancelled(void) {
     Inputs given = inputs();
     MiniftRun *run = new_run(&given, SETTINGS);
     MiniftEvent event;
-    FAILS(minift_run_drive(run, on_second_step, run, NULL, 0), MINIFT_STATUS_CANCELLED, "asked to stop");
+    FAILS(minift_run_drive(run, on_second_step, run, NULL, 0), MINIFT_STATUS_CANCELLED, "was cancelled");
     size_t done = 0;
     OK(minift_run_steps(run, &done, NULL));
     CHECK(done == 2);
-    FAILS(minift_run_next(run, &event, sizeof event), MINIFT_STATUS_CANCELLED, "asked to stop");
-    FAILS(minift_run_drive(run, NULL, NULL, NULL, 0), MINIFT_STATUS_CANCELLED, "asked to stop");
-    // Whatever it came to can be had.
+    FAILS(minift_run_next(run, &event, sizeof event), MINIFT_STATUS_CANCELLED, "was cancelled");
+    FAILS(minift_run_drive(run, NULL, NULL, NULL, 0), MINIFT_STATUS_CANCELLED, "was cancelled");
+    // The partially trained model is available.
     MiniftModel *model;
     OK(minift_run_model(run, &model));
     OK(minift_model_write(model, in_folder("cancelled"), 0));
     minift_model_free(model);
     minift_run_free(run);
 
-    // Before it began.
+    // Cancelled before the first step.
     run = new_run(&given, SETTINGS);
     minift_run_cancel(run);
-    FAILS(minift_run_drive(run, NULL, NULL, NULL, 0), MINIFT_STATUS_CANCELLED, "asked to stop");
+    FAILS(minift_run_drive(run, NULL, NULL, NULL, 0), MINIFT_STATUS_CANCELLED, "was cancelled");
     OK(minift_run_steps(run, &done, NULL));
     CHECK(done == 0);
     minift_run_free(run);
     free_inputs(&given);
 }
 
-static void losses_that_are_no_numbers(void) {
+static void non_finite_losses(void) {
     Inputs given = inputs();
     char checkpoint[4096];
     snprintf(checkpoint, sizeof checkpoint, "%s", in_folder("diverged"));
     MiniftRun *run = new_run(&given, "{\"learning_rate\": 1e30, \"warmup_steps\": 0}");
     FAILS(minift_run_drive(run, NULL, NULL, checkpoint, 0), MINIFT_STATUS_NON_FINITE_LOSS,
-          "lower the learning rate; the state of step");
+          "lower the learning rate; step");
     OK(minift_run_restore(run, checkpoint));
     minift_run_free(run);
     free_inputs(&given);
@@ -604,7 +603,7 @@ static void handles_are_freed_in_any_order(void) {
     poll(run);
     OK(minift_run_model(run, &trained));
     minift_run_free(run);
-    // Later steps did not change what was given before them.
+    // Later steps did not change the earlier model.
     char *texts[2];
     OK(minift_model_generate(early, "Bike:", 12, NULL, NULL, NULL, &texts[0]));
     OK(minift_model_generate(trained, "Bike:", 12, NULL, NULL, NULL, &texts[1]));
@@ -615,8 +614,8 @@ static void handles_are_freed_in_any_order(void) {
     minift_model_free(trained);
 }
 
-// An older program's structure is shorter, a newer one's longer.
-static void structures_are_of_the_callers_size(void) {
+// Structures of older programs are shorter, those of newer ones longer.
+static void structure_sizes(void) {
     Inputs given = inputs();
     MiniftRun *run = new_run(&given, SETTINGS);
     struct {
@@ -639,7 +638,7 @@ static void structures_are_of_the_callers_size(void) {
     free_inputs(&given);
 }
 
-// Adapters are trained, written, read and merged.
+// Adapters are trained, written, loaded and merged.
 static void adapters(void) {
     Inputs given = inputs();
     MiniftRun *run = new_run(&given, "{\"epochs\": 1, \"adapter\": {\"kind\": \"lora\", \"rank\": 4}}");
@@ -666,17 +665,17 @@ int main(int argc, char **argv) {
     CHECK(minift_abi_version() == MINIFT_ABI_VERSION);
     CHECK(strchr(minift_version(), '.') != NULL);
     CHECK(minift_last_error() == NULL);
-    nothing_is_an_argument();
-    texts_are_looked_at();
+    null_arguments();
+    invalid_strings();
     files_and_the_log();
-    models_write();
-    Figures figures = runs_one_after_another_and_at_once();
-    runs_stop_and_go_on(&figures);
+    models_generate();
+    Results results = sequential_and_concurrent_runs();
+    runs_stop_and_resume(&results);
     runs_are_cancelled();
-    losses_that_are_no_numbers();
+    non_finite_losses();
     handles_are_freed_in_any_order();
-    structures_are_of_the_callers_size();
+    structure_sizes();
     adapters();
-    printf("all as declared\n");
+    printf("all checks passed\n");
     return EXIT_SUCCESS;
 }

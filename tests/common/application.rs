@@ -1,10 +1,10 @@
-//! An application that has a GPU device of its own.
+//! An application with its own GPU device.
 
 use burn::tensor::wgpu::WgpuSetup;
 use minift::device::Device;
 use pollster::block_on;
 
-/// What an application has: an adapter, and a device that is opened for it.
+/// The adapter of an application, which opens devices on it.
 pub struct Application {
     instance: wgpu::Instance,
     pub adapter: wgpu::Adapter,
@@ -17,7 +17,8 @@ impl Application {
             ..wgpu::InstanceDescriptor::new_without_display_handle()
         });
         let adapter = block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
-        let adapter = adapter.expect("the tests need a GPU adapter, a software one at least");
+        let adapter =
+            adapter.expect("the tests require a GPU adapter; a software adapter is enough");
         Self { instance, adapter }
     }
 

@@ -1,7 +1,10 @@
-//! `mod counting;` installs the allocator that counts.
-#![allow(unused_imports)] // each user takes its part
+//! Installs the counting allocator in a test binary.
+#![allow(dead_code, unused_imports)] // each test binary uses some of the items
 
-pub use minift::counting::{bytes_now, peak_bytes};
+#[path = "../../src/cli/bench/allocator.rs"]
+mod allocator;
+
+pub use allocator::{bytes_now, peak_bytes, start_counting};
 
 #[global_allocator]
-static ALLOCATOR: minift::counting::CountingAllocator = minift::counting::CountingAllocator;
+static ALLOCATOR: allocator::CountingAllocator = allocator::CountingAllocator;

@@ -1,4 +1,4 @@
-//! What the integration tests share: devices, test data, comparisons.
+//! Shared helpers of the integration tests: devices, test data, comparisons.
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod application;
@@ -8,41 +8,67 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor, TensorData};
-use minift::data::{Sample, Samples};
 use minift::demo;
 use minift::device::{Device, DeviceChoice};
-use minift::model::CausalLm;
+use minift::model::{CausalLm, FileBytes, ModelFiles};
+use minift::text::{Preparation, Sample};
 use minift::train::{Run, RunData, TrainSettings};
 pub use vectors::Vectors;
 
-/// Reference values of `tests/data`.
+/// Loads the reference values of a file in `tests/data`.
 pub fn vectors(name: &str) -> Vectors {
     Vectors::parse(&std::fs::read(data(name)).unwrap())
 }
 
-/// The GPU adapter, hardware or software, opened once a process. Without one the tests fail.
+/// Returns the GPU adapter, hardware or software, opened once per process. Tests fail without one.
 pub fn gpu() -> Device {
     static GPU: OnceLock<Device> = OnceLock::new();
     GPU.get_or_init(|| {
         pollster::block_on(Device::open(DeviceChoice::Gpu))
-            .expect("the tests need a GPU adapter: ./test.sh installs a software one")
+            .expect("the tests require a GPU adapter: ./test.sh installs a software adapter")
     })
     .clone()
 }
 
-/// CPU and GPU adapter.
+/// Returns the CPU and the GPU adapter.
 pub fn devices() -> [Device; 2] {
     [Device::cpu(), gpu()]
 }
 
-/// A file of `tests/data`.
+/// Returns the path of a file in `tests/data`.
 pub fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
 }
 
-/// Token ids that a step of `training.safetensors` is trained on.
+/// Returns the sorted entries of a folder.
+pub fn folders(parent: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(parent).unwrap();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    folders
+}
+
+/// The random models have no tokenizer; this one has two words.
+const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "normalizer": null,
+    "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+    "truncation": null, "padding": null,
+    "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}"#;
+
+/// Loads a random model with that tokenizer.
+pub fn load_tiny(folder: &Path, device: &Device) -> CausalLm {
+    let files = ModelFiles::collect(folder.to_path_buf(), |name| {
+        let bytes = match name {
+            "tokenizer.json" => Some(TOKENIZER.as_bytes().to_vec()),
+            _ => std::fs::read(folder.join(name)).ok(),
+        };
+        Ok(bytes.map(|bytes| FileBytes::InMemory(bytes.into())))
+    });
+    CausalLm::from_files(files.unwrap(), device).unwrap()
+}
+
+/// Returns the samples of a step of `training.safetensors`.
 pub fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
     let [_, batch, length] = file.shape("input_ids").try_into().unwrap();
     let ids = file.i32("input_ids");
@@ -52,7 +78,7 @@ pub fn samples_of_step(file: &Vectors, step: usize) -> Vec<Sample> {
         .collect()
 }
 
-/// Fails where a model's logits for the file's first token ids are not those of that name.
+/// Checks the logits of a model for the inputs of a reference file.
 pub fn check_logits(
     model: &CausalLm,
     file: &Vectors,
@@ -84,9 +110,9 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Largest difference.
+/// Returns the largest absolute difference.
 pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len(), "as many values");
+    assert_eq!(found.len(), expected.len(), "number of values");
     found
         .iter()
         .zip(expected)
@@ -97,18 +123,20 @@ pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
         )
 }
 
-/// Largest absolute value.
+/// Returns the largest absolute value.
 pub fn largest(values: &[f64]) -> f64 {
     values
         .iter()
         .fold(0.0, |largest, value| value.abs().max(largest))
 }
 
-/// The embedded texts as samples of at most so many tokens: so many tickets to train on, and so many
-/// tickets and tales to measure by.
+/// Tokenizes the given numbers of embedded training tickets, held-out tickets and tales, each cut
+/// to `length` tokens.
 pub fn run_data(model: &CausalLm, length: usize, [train, domain, general]: [usize; 3]) -> RunData {
     let samples = |texts: &[String]| {
-        let read = Samples::tokenize(texts, model.tokenizer(), length, "test");
+        let read = model
+            .reader()
+            .samples_of_texts(texts, &Preparation::to_length(length), "test");
         read.unwrap().samples
     };
     let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
@@ -120,20 +148,15 @@ pub fn run_data(model: &CausalLm, length: usize, [train, domain, general]: [usiz
     }
 }
 
-/// A run of the embedded model, of eight steps, on samples of so many tokens.
+/// Creates a run of the embedded model: eight steps on samples of `length` tokens.
 pub fn short_run(device: &Device, length: usize) -> Run {
     let model = CausalLm::embedded(device).unwrap();
     let data = run_data(&model, length, [16, 2, 2]);
-    let settings = TrainSettings {
-        epochs: 2,
-        batch_size: 4,
-        ..TrainSettings::default()
-    };
+    let settings = TrainSettings::default().with_epochs(2.0).with_batch_size(4);
     Run::new(model, Arc::new(data), settings).unwrap()
 }
 
-/// Puts texts for the program to train on and to measure by into a folder: train.txt, held.txt and
-/// general.txt.
+/// Writes train.txt, held.txt and general.txt for runs of the command line to a folder.
 pub fn write_texts(folder: &Path) {
     let (tickets, tales) = (demo::tickets().unwrap(), demo::tales().unwrap());
     let texts = [
@@ -146,7 +169,7 @@ pub fn write_texts(folder: &Path) {
     }
 }
 
-/// Names of what is in a folder, in their order.
+/// Returns the sorted names of the entries of a folder.
 pub fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<String> = entries

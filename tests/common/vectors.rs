@@ -1,11 +1,11 @@
-//! Reference values out of safetensors files.
-#![allow(dead_code, clippy::unwrap_used)] // each user takes its part
+//! Reference values from safetensors files.
+#![allow(dead_code, clippy::unwrap_used)] // each test binary uses some of the items
 
 use std::collections::BTreeMap;
 
 use safetensors::{Dtype, SafeTensors};
 
-/// Tensors of a safetensors file as `f32`, with shapes and metadata.
+/// Shapes and values of the tensors in a safetensors file, and its metadata.
 pub struct Vectors {
     pub tensors: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
     pub metadata: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ impl Vectors {
                     Dtype::F64 => numbers::<8>(bytes, f64::from_le_bytes),
                     Dtype::I64 => numbers::<8>(bytes, |b| i64::from_le_bytes(b) as f64),
                     Dtype::I32 => numbers::<4>(bytes, |b| f64::from(i32::from_le_bytes(b))),
-                    other => panic!("{name} is {other:?}"),
+                    other => panic!("{name} has unsupported type {other:?}"),
                 };
                 (name.to_string(), (view.shape().to_vec(), values))
             })
@@ -42,7 +42,7 @@ impl Vectors {
         &self
             .tensors
             .get(name)
-            .unwrap_or_else(|| panic!("no {name}"))
+            .unwrap_or_else(|| panic!("no tensor {name}"))
             .1
     }
 
@@ -58,7 +58,7 @@ impl Vectors {
         &self
             .tensors
             .get(name)
-            .unwrap_or_else(|| panic!("no {name}"))
+            .unwrap_or_else(|| panic!("no tensor {name}"))
             .0
     }
 }

@@ -1,12 +1,9 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, finished, open, prependToWorker, SMALL, test } from "./page.js";
 
-test("without WebGPU the page says so, names browsers that have it, and trains on the CPU", async ({ page }, info) => {
+test("without WebGPU the page lists supported browsers and trains on the CPU", async ({ page }, info) => {
   await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined }));
-  await prependToWorker(
-    page,
-    'Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });',
-  );
+  await prependToWorker(page, 'Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });');
   await open(page, `compare=0&${SMALL}`);
   await expect(page.getByTestId("no-gpu")).toContainText("Firefox");
   await expect(page.getByTestId("no-gpu")).toContainText("Safari");
@@ -16,7 +13,7 @@ test("without WebGPU the page says so, names browsers that have it, and trains o
   await finished(page);
 });
 
-test("once loaded the page works without a network", async ({ page, context }) => {
+test("the page works offline once loaded", async ({ page, context }) => {
   await open(page, `device=cpu&compare=0&${SMALL}`);
   await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
   await context.setOffline(true);
@@ -26,7 +23,7 @@ test("once loaded the page works without a network", async ({ page, context }) =
   await finished(page);
 });
 
-test("a phone's width, dark, by keyboard alone", async ({ page }, info) => {
+test("a dark phone-sized page works by keyboard", async ({ page }, info) => {
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 375, height: 800 });
   await open(page, `device=cpu&${SMALL}`);
@@ -44,27 +41,29 @@ test("a phone's width, dark, by keyboard alone", async ({ page }, info) => {
   await page.screenshot({ path: info.outputPath("phone-finished.png"), fullPage: true });
 });
 
-for (const colorScheme of ["light", "dark"] as const) {
-  test(`nothing stands in the way of assistive technology, ${colorScheme}`, async ({ page }) => {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const violations = async () => (await new AxeBuilder({ page }).analyze()).violations;
-    await open(page, `device=cpu&${SMALL}&tau=7`);
-    await expect(page.getByTestId("plan")).toContainText("Measured", { timeout: 60_000 });
-    for (const details of await page.locator("details > summary").all()) await details.click();
-    expect(await violations()).toEqual([]);
-    await page.getByRole("button", { name: "Start", exact: true }).click();
-    await finished(page);
-    expect(await violations()).toEqual([]);
-  });
-}
+test("the page has no accessibility violations in light and dark", async ({ page }) => {
+  const expectNoViolations = async () => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      expect((await new AxeBuilder({ page }).analyze()).violations, colorScheme).toEqual([]);
+    }
+  };
+  await open(page, `device=cpu&${SMALL}&tau=7`);
+  await expect(page.getByTestId("plan")).toContainText("Measured", { timeout: 60_000 });
+  for (const details of await page.locator("details > summary").all()) await details.click();
+  await expectNoViolations();
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await finished(page);
+  await expectNoViolations();
+});
 
-test("the first run is sized to about two minutes, and the page says so", async ({ page }) => {
+test("the first run is sized to about two minutes", async ({ page }) => {
   await open(page, "device=cpu");
   const measured = page.getByText(/Measured on this device/).first();
   await expect(measured).toContainText(/about (2 minutes|1 minute|\d+ seconds)/, { timeout: 60_000 });
 });
 
-test("settings travel in a link", async ({ page }) => {
+test("settings are read from and written to the link", async ({ page }) => {
   await open(page, `device=cpu&tau=0.5&${SMALL}`);
   await expect(page.getByLabel("Margin τ")).toHaveValue("0.5");
   await page.getByLabel("Margin τ").fill("0.75");

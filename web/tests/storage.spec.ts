@@ -1,13 +1,16 @@
-import { expect, finished, open, prependToWorker, SMALL, test } from "./page.js";
 import type { Page } from "./page.js";
+import { expect, finished, open, prependToWorker, test } from "./page.js";
 
-/** Long enough on the CPU to be interrupted in the middle. */
+/** Settings of a CPU run that is long enough to be interrupted. */
 const LONG = "device=cpu&samples=120&epochs=3&batch=4&length=64&eval=8&evals=6&compare=0";
 
-async function startAndReach(page: Page, settings: string, share: RegExp): Promise<void> {
+/** Settings of a short GPU run: twelve steps, and no evaluation between them. */
+const SHORT_GPU = "device=gpu&samples=16&epochs=3&batch=4&length=32&eval=4&evals=1&lr=0.003&compare=0";
+
+async function startAndReach(page: Page, settings: string, activity: RegExp): Promise<void> {
   await open(page, settings);
   await page.getByRole("button", { name: "Start", exact: true }).click();
-  await expect(page.getByTestId("activity")).toContainText(share, { timeout: 120_000 });
+  await expect(page.getByTestId("activity")).toContainText(activity, { timeout: 120_000 });
 }
 
 const losses = (csv: string): string[] => csv.split("\r\n").map((row) => row.split(",").slice(0, 3).join());
@@ -21,7 +24,7 @@ async function csv(page: Page): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-test("a run goes on after a reload as if nothing had happened, and can be deleted", async ({ page }) => {
+test("a run resumes after a reload with the same losses, and can be deleted", async ({ page }) => {
   const settings = LONG.replace("120", "60");
   await startAndReach(page, settings, /minifinetuning/i);
   await finished(page);
@@ -53,22 +56,22 @@ test("a run goes on after a reload as if nothing had happened, and can be delete
   expect(stored).toEqual([]);
 });
 
-test("a worker that dies in the middle: the page says so, and the run goes on", async ({ page }) => {
+test("a run resumes after its worker dies", async ({ page }) => {
   await startAndReach(page, LONG, /minifinetuning/i);
   await page.getByRole("button", { name: "Pause" }).click();
   await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused");
   await page.getByRole("button", { name: "Resume" }).click();
   const [worker] = page.workers();
   await worker?.evaluate(() => self.close()).catch(() => undefined);
-  await expect(page.getByTestId("lost")).toContainText("ended", { timeout: 30_000 });
+  await expect(page.getByTestId("lost")).toContainText("terminated", { timeout: 30_000 });
   await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 60_000 });
   await finished(page);
 });
 
-test("a GPU that is lost in the middle: the page says so, and the run goes on", async ({ page, strict, browser }) => {
+test("a run resumes after its GPU is lost", async ({ page, strict, browser }) => {
   test.setTimeout(400_000);
   strict.expectConsole.push(/./);
-  await startAndReach(page, `device=gpu&compare=0&${SMALL}`, /minifinetuning/i);
+  await startAndReach(page, SHORT_GPU, /minifinetuning/i);
   await page.getByRole("button", { name: "Pause" }).click();
   await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused", { timeout: 60_000 });
   await page.getByRole("button", { name: "Resume" }).click();
@@ -79,10 +82,10 @@ test("a GPU that is lost in the middle: the page says so, and the run goes on", 
   await finished(page, 200_000);
 });
 
-test("a GPU whose memory is full: the page says so, and the checkpoint is kept", async ({ page, strict }) => {
+test("a GPU out of memory is reported, and the run resumes from its checkpoint", async ({ page, strict }) => {
   test.setTimeout(400_000);
   strict.expectConsole.push(/out of memory/i);
-  // Memory cannot be filled on purpose without harm to the machine: the device is made to report it.
+  // Filling the memory would harm the machine: the device is made to report the error.
   await prependToWorker(
     page,
     `const request = GPUAdapter.prototype.requestDevice;
@@ -90,7 +93,7 @@ test("a GPU whose memory is full: the page says so, and the checkpoint is kept",
        return (self.device = await request.apply(this, given));
      };`,
   );
-  await startAndReach(page, `device=gpu&compare=0&${SMALL}`, /minifinetuning/i);
+  await startAndReach(page, SHORT_GPU, /minifinetuning/i);
   await page.getByRole("button", { name: "Pause" }).click();
   await expect(page.getByTestId("run")).toHaveAttribute("data-state", "paused", { timeout: 60_000 });
   await page.getByRole("button", { name: "Resume" }).click();
@@ -100,14 +103,14 @@ test("a GPU whose memory is full: the page says so, and the checkpoint is kept",
     device.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
   });
   await expect(page.getByTestId("job-error")).toContainText(
-    /its memory is full: take smaller batches, shorter samples or a smaller model\. Its checkpoint at step \d+ of \d+ is kept/,
+    /out of memory: use a smaller batch size, shorter samples or a smaller model\. Its checkpoint at step \d+ of \d+ is kept/,
     { timeout: 60_000 },
   );
   await page.getByRole("button", { name: "Resume" }).first().click({ timeout: 120_000 });
   await finished(page, 200_000);
 });
 
-test("storage that is full: the page says so, and with room again the run goes on", async ({ page }) => {
+test("full storage is reported, and the run resumes once there is room", async ({ page }) => {
   const session = await page.context().newCDPSession(page);
   const allow = (quotaSize?: number) =>
     session.send("Storage.overrideQuotaForOrigin", {

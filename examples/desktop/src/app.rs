@@ -1,4 +1,4 @@
-//! The window: what is chosen on the left, what becomes of it on the right.
+//! The window: settings on the left, progress and results on the right.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -24,12 +24,12 @@ use crate::widgets::{GAP, alert, button, card, small};
 use crate::worker::{Command, Worker};
 use crate::{plots, prompts, results, theme};
 
-/// Time from a frame to the next while a run is under way.
+/// Frame interval while a run is active.
 const FRAME: Duration = Duration::from_micros(16_667);
-/// The same where software draws, which takes the processor from the training.
+/// The same for software rendering, which competes with training for the CPU.
 const SOFTWARE_FRAME: Duration = Duration::from_millis(100);
 
-/// What a dialog is open for.
+/// Purpose of an open file dialog.
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
     Model,
@@ -37,49 +37,50 @@ enum Purpose {
     Save,
 }
 
-/// The window's state.
+/// State of the window.
 pub struct App {
     setup: Setup,
     places: Places,
-    /// The window's GPU, where it can be trained on.
+    /// The GPU of the window, if it supports training.
     gpu: Option<Device>,
     session: Session,
     worker: Worker,
     prompt: String,
     save_to: String,
     dialog: Option<Dialog<Purpose>>,
-    /// Time from a frame to the next while a run is under way.
+    /// Frame interval while a run is active.
     frame: Duration,
-    /// Those times, as they were.
+    /// Measured frame times.
     frames: Frames,
     drive: Option<Drive>,
 }
 
 impl App {
-    /// With the device that was asked for, else the window's where it is hardware.
+    /// Creates the window with the requested device. Defaults to the GPU of the window if that is
+    /// hardware.
     ///
     /// # Errors
     ///
-    /// If the system gives no thread to train on, or not the device that was asked for.
+    /// If the system cannot start a thread, or the requested device is not available.
     pub fn new(
         context: &eframe::CreationContext<'_>,
         setup: Setup,
-        asked: Option<Place>,
+        requested: Option<Place>,
         drive: Option<Drive>,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let opened = match &context.wgpu_render_state {
             Some(window) => gpu::device_of_window(window).map_err(|error| error.to_string()),
-            None => Err("the window is not drawn by a GPU".to_string()),
+            None => Err("the window is not rendered by wgpu".to_string()),
         };
-        if let (Some(Place::Window), Err(why)) = (asked, &opened) {
+        if let (Some(Place::Window), Err(why)) = (requested, &opened) {
             return Err(why.clone().into());
         }
         let hardware = opened
             .as_ref()
             .is_ok_and(|device| !gpu::is_software(device));
-        let usual = if hardware { Place::Window } else { Place::Cpu };
+        let default = if hardware { Place::Window } else { Place::Cpu };
         let places = Places {
-            place: asked.unwrap_or(usual),
+            place: requested.unwrap_or(default),
             window: opened.as_ref().map(Device::name).map_err(String::clone),
             cpu: Device::cpu().name(),
         };
@@ -105,7 +106,7 @@ impl App {
         };
         self.session.start(&self.setup);
         self.frames.clear();
-        self.worker.ask(Command::Start(
+        self.worker.send(Command::Start(
             Box::new(self.setup.clone()),
             Box::new(device),
         ));
@@ -114,19 +115,19 @@ impl App {
     fn pressed(&mut self, context: &Context, pressed: Pressed) {
         match pressed {
             Pressed::Start => self.start(),
-            Pressed::Pause => self.worker.ask(Command::Pause),
-            Pressed::Resume => self.worker.ask(Command::Resume),
-            Pressed::Cancel => self.worker.ask(Command::Cancel),
+            Pressed::Pause => self.worker.send(Command::Pause),
+            Pressed::Resume => self.worker.send(Command::Resume),
+            Pressed::Cancel => self.worker.send(Command::Cancel),
             Pressed::BrowseModel => {
-                self.dialog = Dialog::folder(context, Purpose::Model, "A model's folder");
+                self.dialog = Dialog::folder(context, Purpose::Model, "Select a model folder");
             }
             Pressed::BrowseText => {
-                self.dialog = Dialog::file(context, Purpose::Text, "A file of texts");
+                self.dialog = Dialog::file(context, Purpose::Text, "Select a text file");
             }
         }
     }
 
-    /// Takes in everything that came since the last frame.
+    /// Processes the reports, dialogs and drops since the last frame.
     fn listen(&mut self, context: &Context) {
         while let Some(report) = self.worker.report() {
             self.session.apply(report);
@@ -155,7 +156,7 @@ impl App {
         }
     }
 
-    /// A folder or a file of one is a model, other files are texts.
+    /// Treats a model folder, or a file of one, as a model and other files as texts.
     fn take_dropped(&mut self, path: &Path) {
         let of_model = ["config.json", "model.safetensors", "tokenizer.json"];
         let name = path
@@ -177,7 +178,7 @@ impl App {
         ui.horizontal(|ui| {
             let (title, colour) = match self.session.stage {
                 Stage::Ready => ("Ready", colours.ink),
-                Stage::Preparing => ("Reading model and text", colours.ink),
+                Stage::Preparing => ("Loading model and text", colours.ink),
                 Stage::Running => ("Training", colours.mft),
                 Stage::Paused => ("Paused", colours.ft),
                 Stage::Finished => ("Finished", colours.mft),
@@ -215,7 +216,7 @@ impl App {
         }
     }
 
-    /// The share that is done, and where the run is.
+    /// Fraction of completed steps, and a status line.
     fn progress(&self) -> (f32, String) {
         let session = &self.session;
         let share = session.step as f32 / session.steps.max(1) as f32;
@@ -226,32 +227,32 @@ impl App {
         );
         let words = match (&session.stage, session.doing) {
             (Stage::Ready, _) => {
-                "The embedded model and texts are there: press Start, and it takes about a minute on two cores."
+                "Press Start to train the embedded model on the embedded texts: about a minute on two cores."
                     .to_string()
             }
             (Stage::Preparing, _) => "…".to_string(),
             (Stage::Running, Doing::Evaluating(moment, done, total)) => {
                 let of = match moment {
-                    Moment::Before => "the untouched model",
+                    Moment::Before => "the original model",
                     Moment::During | Moment::After => "the trained model",
                 };
-                format!("{steps} · perplexities of {of}: batch {done} of {total}")
+                format!("{steps} · evaluating {of}: batch {done} of {total}")
             }
             (Stage::Running | Stage::Paused, _) if session.step > 0 => format!(
-                "{steps} · epoch {} · {} tokens a second · {} of training left",
+                "{steps} · epoch {} · {} tokens/s · {} left",
                 session.epoch,
                 format::count(session.tokens_per_second as usize),
                 format::duration(session.seconds_left),
             ),
-            (Stage::Running, _) => format!("{steps} · the first step makes the kernels"),
+            (Stage::Running, _) => format!("{steps} · compiling kernels"),
             (Stage::Paused, _) => steps,
             (Stage::Finished, _) => format!(
-                "{} steps · {} tokens a second",
+                "{} steps · {} tokens/s",
                 format::count(session.steps),
                 format::count(session.tokens_per_second as usize),
             ),
             (Stage::Cancelled | Stage::Failed(_), _) if session.steps == 0 => {
-                "no step was taken".to_string()
+                "no steps were taken".to_string()
             }
             (Stage::Cancelled | Stage::Failed(_), _) => steps,
         };
@@ -267,25 +268,22 @@ impl App {
                 drive::mark("folder", &field);
                 if ui.button("Browse…").clicked() {
                     self.dialog =
-                        Dialog::folder(ui.ctx(), Purpose::Save, "Where to save the model");
+                        Dialog::folder(ui.ctx(), Purpose::Save, "Select where to save the model");
                 }
                 let ready = self.session.has_models() && !self.save_to.trim().is_empty();
                 let save = button(ui, "save", Button::new("Save"), Vec2::ZERO, ready);
                 if save
-                    .on_hover_text("As a new folder that transformers and minift load")
+                    .on_hover_text("Writes a new folder that transformers and minift can load")
                     .clicked()
                 {
                     self.session.saved = None;
                     self.worker
-                        .ask(Command::Save(PathBuf::from(self.save_to.trim())));
+                        .send(Command::Save(PathBuf::from(self.save_to.trim())));
                 }
             });
             match &self.session.saved {
                 Some(Ok(folder)) => {
-                    ui.label(small(format!(
-                        "The trained model is in {}.",
-                        folder.display()
-                    )));
+                    ui.label(small(format!("Saved to {}.", folder.display())));
                 }
                 Some(Err(message)) => alert(ui, message),
                 None => {}
@@ -296,9 +294,9 @@ impl App {
     fn foot(&self, ui: &mut Ui) {
         ui.horizontal_centered(|ui| {
             let frames = match self.frames.summary() {
-                None => "Frame times are measured while a run is under way".to_string(),
+                None => "Frame times are measured during training".to_string(),
                 Some(frames) => format!(
-                    "Frames while training: median {:.1} ms · 95 % within {:.1} ms · longest {:.1} ms",
+                    "Frame times during training: median {:.1} ms · 95th percentile {:.1} ms · max {:.1} ms",
                     frames.median_ms, frames.percentile_95_ms, frames.longest_ms
                 ),
             };
@@ -307,9 +305,9 @@ impl App {
                 theme::switch(ui);
                 let device = self.session.facts.as_ref().map(|facts| facts.device.as_str());
                 if let (Some(bytes), Some(device)) = (self.session.memory, device) {
-                    let most = format::mebibytes(self.session.peak_memory);
+                    let peak = format::mebibytes(self.session.peak_memory);
                     let held = format::mebibytes(bytes);
-                    ui.label(small(format!("{device} · {held} held, {most} at most")));
+                    ui.label(small(format!("{device} · {held} in use, peak {peak}")));
                 }
             });
         });
@@ -332,7 +330,7 @@ impl eframe::App for App {
             top,
             bottom,
         };
-        // What is behind everything is there by the clear colour: a layer less for software to draw.
+        // The clear colour is the background, which saves a layer in software rendering.
         let frame = |margin| Frame::new().inner_margin(margin);
         let foot = Panel::bottom("foot")
             .exact_size(32.0)
@@ -357,14 +355,14 @@ impl eframe::App for App {
                     let method = self.session.method().unwrap_or(self.setup.method);
                     plots::show(ui, &self.session, method, 146.0);
                     results::show(ui, &self.session);
-                    let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
-                    if let Some(prompt) = asked {
+                    let submitted = prompts::show(ui, &mut self.prompt, &self.session, method);
+                    if let Some(prompt) = submitted {
                         self.session.answers = Answers {
                             prompt: prompt.clone(),
                             busy: true,
                             ..Answers::default()
                         };
-                        self.worker.ask(Command::Answer(prompt));
+                        self.worker.send(Command::Answer(prompt));
                     }
                     self.save(ui);
                 });

@@ -1,19 +1,19 @@
-//! A line of any number of values, kept short enough to be drawn in every frame.
+//! A downsampled series that stays small enough to draw every frame.
 
 use egui_plot::PlotPoint;
 
-/// Points at most: about two a pixel of a plot.
-const MOST: usize = 800;
-/// A point of the smoothed line is the mean of this part of the points on each of its sides.
-const AROUND: usize = 20;
+/// Maximum number of points, about two per pixel of a plot.
+const MAX_POINTS: usize = 800;
+/// The smoothing window extends to each side by the number of points divided by this.
+const SMOOTHING: usize = 20;
 
-/// Means of as many neighbours as it takes.
+/// A series of values, averaged over bins.
 #[derive(Clone, Debug)]
 pub struct Curve {
     points: Vec<PlotPoint>,
-    /// Values that each point is the mean of.
+    /// Number of values per point.
     width: usize,
-    /// The values of the next point: their sum, and how many there are.
+    /// Sum and number of the values of the next point.
     next: (f64, usize),
     values: usize,
 }
@@ -30,7 +30,7 @@ impl Default for Curve {
 }
 
 impl Curve {
-    /// Adds the value of the next step; the first is that of step 1.
+    /// Appends the value of the next step, starting at step 1.
     pub fn push(&mut self, value: f64) {
         self.values += 1;
         self.next = (self.next.0 + value, self.next.1 + 1);
@@ -41,7 +41,7 @@ impl Curve {
         self.points
             .push(PlotPoint::new(middle, self.next.0 / self.width as f64));
         self.next = (0.0, 0);
-        if self.points.len() == MOST {
+        if self.points.len() == MAX_POINTS {
             let halves = self.points.chunks_exact(2);
             self.points = halves
                 .map(|pair| {
@@ -52,16 +52,16 @@ impl Curve {
         }
     }
 
-    /// The points, one for as many steps as it takes.
+    /// The points, one per bin.
     pub fn points(&self) -> &[PlotPoint] {
         &self.points
     }
 
-    /// The same, each the mean of those around it.
+    /// The points, smoothed by a moving average.
     pub fn smoothed(&self) -> Vec<PlotPoint> {
-        let around = self.points.len() / AROUND;
+        let around = self.points.len() / SMOOTHING;
         let middle = |index: usize| {
-            // As many on both sides, so that the ends do not lean.
+            // A symmetric window, which avoids bias at the ends.
             let around = around.min(index).min(self.points.len() - 1 - index);
             let points = &self.points[index - around..=index + around];
             let sum: f64 = points.iter().map(|point| point.y).sum();
@@ -70,7 +70,7 @@ impl Curve {
         (0..self.points.len()).map(middle).collect()
     }
 
-    /// How many values there were.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.values
     }
@@ -81,20 +81,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_curves_stay_short_and_keep_their_course() {
+    fn long_series_are_downsampled() {
         let mut curve = Curve::default();
         for step in 1..=100_000 {
             curve.push(f64::from(step));
         }
         assert_eq!(curve.len(), 100_000);
-        assert!((MOST / 2 - 1..MOST).contains(&curve.points().len()));
+        assert!((MAX_POINTS / 2 - 1..MAX_POINTS).contains(&curve.points().len()));
         for point in curve.points() {
             assert!((point.x - point.y).abs() < 1e-6, "{point:?}");
         }
     }
 
     #[test]
-    fn smoothing_keeps_straight_lines_and_halves_noise() {
+    fn smoothing_preserves_lines_and_averages_noise() {
         let mut straight = Curve::default();
         let mut noisy = Curve::default();
         for step in 0..200 {

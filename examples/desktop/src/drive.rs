@@ -1,5 +1,5 @@
-//! The window's test of itself: a script that clicks and types as a person would, through the window's own
-//! input, and looks at what comes of it.
+//! The scripted self-test: clicks and types through the regular input of the window, and checks the
+//! results.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -7,38 +7,34 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use eframe::egui::{
-    ColorImage, Context, Event, Id, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, Response,
-    ViewportCommand,
-};
+use eframe::egui::{ColorImage, Context, Id, Pos2, RawInput, Rect, Response, ViewportCommand};
 use serde_json::{Value, json};
 
 use crate::frames::Frames;
+use crate::gestures::{GESTURE, click, keys};
 use crate::session::{Session, Stage};
 
-/// Frames that a click takes, and what is typed.
-const GESTURE: usize = 2;
-/// Frames that a control may take to be there, or a report where no run is under way.
-const PATIENCE: usize = 600;
-/// Colours that a picture of the window has more of than a blank one.
-const COLOURS: usize = 200;
+/// Timeout in frames for a control to appear, or for a report without an active run.
+const TIMEOUT: usize = 600;
+/// Minimum number of colours in a screenshot that is not blank.
+const MIN_COLOURS: usize = 200;
 
-/// What came of it, for whoever opened the window.
+/// The result of the self-test, shared with `main`.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict(Arc<Mutex<Option<Result<Value, String>>>>);
 
 impl Verdict {
-    /// `None` if the script did not come to its end.
+    /// Returns `None` if the script did not finish.
     pub fn take(&self) -> Option<Result<Value, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn give(&self, verdict: Result<Value, String>) {
+    fn set(&self, verdict: Result<Value, String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
     }
 }
 
-/// Where a control was drawn, and in which pass.
+/// Position of a control, and the pass that drew it.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     rect: Rect,
@@ -46,7 +42,7 @@ struct Mark {
     pass: u64,
 }
 
-/// Lets the script find a control by its name.
+/// Registers a control under a name for the script.
 pub fn mark(name: &'static str, response: &Response) {
     let mark = Mark {
         rect: response.rect,
@@ -58,55 +54,55 @@ pub fn mark(name: &'static str, response: &Response) {
         .data_mut(|data| data.insert_temp(Id::unique(("mark", name)), mark));
 }
 
-/// A part of the script.
-enum Act {
-    /// So many frames pass.
+/// A step of the script.
+enum Action {
+    /// Waits for a number of frames.
     Wait(usize),
-    /// With the mouse, on a control.
+    /// Clicks a control.
     Click(&'static str),
-    /// With the keyboard, in place of what has the focus.
+    /// Replaces the text of the focused field.
     Type(String),
-    /// Until it is so; the words say what is waited for.
+    /// Waits for a condition, with a description.
     Until(&'static str, fn(&Session) -> bool),
-    /// Must be so; the words say what is wrong if it is not.
+    /// Checks a condition, with the message of a failure.
     Check(&'static str, fn(&Session, &Value) -> bool),
-    /// Keeps a part of the report.
+    /// Adds a value to the report.
     Note(&'static str, fn(&Session, &Frames) -> Value),
-    /// Takes a picture of the window.
+    /// Takes a screenshot.
     Picture,
 }
 
 type Picture = Arc<Mutex<Option<Arc<ColorImage>>>>;
 
-/// The script, and how far it is.
+/// The script and its progress.
 pub struct Drive {
     folder: PathBuf,
     verdict: Verdict,
-    acts: VecDeque<Act>,
-    /// Frames that the act has taken.
+    actions: VecDeque<Action>,
+    /// Frames spent on the current action.
     taken: usize,
-    /// Frames that it was waited for while nothing was under way.
+    /// Frames spent waiting without an active run.
     missed: usize,
     report: Value,
-    /// Frames before the run, to compare with.
+    /// Frame times before the run, for comparison.
     at_rest: Frames,
     picture: Option<Picture>,
-    /// The window has been told to close.
+    /// Whether the window has been asked to close.
     ended: bool,
 }
 
 impl Drive {
-    /// Begins in a new folder.
+    /// Starts the script with a new output folder.
     ///
     /// # Errors
     ///
-    /// In words, if it cannot be made.
+    /// If the folder cannot be created.
     pub fn new(folder: &Path, verdict: Verdict) -> Result<Self, String> {
         let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
         fs::create_dir(&folder)
             .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
         Ok(Self {
-            acts: script(&folder),
+            actions: script(&folder),
             folder,
             verdict,
             taken: 0,
@@ -118,24 +114,24 @@ impl Drive {
         })
     }
 
-    /// Adds what the script does by hand to the window's input.
+    /// Adds the input of the current action to that of the window.
     pub fn input(&mut self, context: &Context, input: &mut RawInput) {
-        // A window that nobody looks at has no focus.
+        // Windows on a virtual display have no focus.
         input.focused = true;
-        let events = match self.acts.front() {
-            Some(Act::Click(name)) => match find(context, name) {
-                Ok(Some(place)) => click(place, self.taken),
-                Ok(None) if self.missed < PATIENCE => {
+        let events = match self.actions.front() {
+            Some(Action::Click(name)) => match find(context, name) {
+                Ok(Some(position)) => click(position, self.taken),
+                Ok(None) if self.missed < TIMEOUT => {
                     self.missed += 1;
                     return;
                 }
                 Ok(None) => {
-                    let message = format!("{name} did not come, or cannot be used");
+                    let message = format!("control {name} did not appear, or is disabled");
                     return self.end(context, Err(message));
                 }
                 Err(message) => return self.end(context, Err(message)),
             },
-            Some(Act::Type(text)) => keys(text, self.taken),
+            Some(Action::Type(text)) => keys(text, self.taken),
             _ => return,
         };
         input.events.extend(events);
@@ -143,7 +139,7 @@ impl Drive {
         self.taken += 1;
     }
 
-    /// Goes on with the script after a frame.
+    /// Advances the script after a frame.
     pub fn frame(&mut self, context: &Context, session: &Session, training: &Frames) {
         if self.ended {
             return;
@@ -153,50 +149,53 @@ impl Drive {
         if let Stage::Failed(message) = &session.stage {
             return self.end(context, Err(format!("the run failed: {message}")));
         }
-        let Some(act) = self.acts.front() else {
+        let Some(action) = self.actions.front() else {
             self.note("frames_at_rest", json!(self.at_rest.summary()));
             let report = self.report.take();
             return self.end(context, Ok(report));
         };
-        let done = match act {
-            Act::Wait(frames) => {
+        let done = match action {
+            Action::Wait(frames) => {
                 self.taken += 1;
                 self.taken >= *frames
             }
-            Act::Click(_) | Act::Type(_) => self.taken == GESTURE,
-            Act::Until(what, is_so) => {
-                let so = is_so(session);
-                // What is left to come when a run has ended comes soon.
+            Action::Click(_) | Action::Type(_) => self.taken == GESTURE,
+            Action::Until(what, condition) => {
+                let met = condition(session);
+                // The timeout applies only without an active run.
                 self.missed = if session.stage.is_active() || session.answers.busy {
                     0
                 } else {
                     self.missed + 1
                 };
-                if !so && self.missed > PATIENCE {
-                    let message = format!("waited in vain until {what}; so far: {}", self.report);
+                if !met && self.missed > TIMEOUT {
+                    let message = format!(
+                        "timed out waiting until {what}; report so far: {}",
+                        self.report
+                    );
                     return self.end(context, Err(message));
                 }
-                so
+                met
             }
-            Act::Check(what, is_so) => {
-                if !is_so(session, &self.report) {
-                    let message = format!("{what}; so far: {}", self.report);
+            Action::Check(what, condition) => {
+                if !condition(session, &self.report) {
+                    let message = format!("{what}; report so far: {}", self.report);
                     return self.end(context, Err(message));
                 }
                 true
             }
-            Act::Note(name, value) => {
+            Action::Note(name, value) => {
                 let (name, value) = (*name, value(session, training));
                 self.note(name, value);
                 true
             }
-            Act::Picture => match self.take_picture(context) {
+            Action::Picture => match self.take_picture(context) {
                 Ok(taken) => taken,
                 Err(message) => return self.end(context, Err(message)),
             },
         };
         if done {
-            self.acts.pop_front();
+            self.actions.pop_front();
             self.taken = 0;
             self.missed = 0;
         }
@@ -206,7 +205,7 @@ impl Drive {
         self.report[name] = value;
     }
 
-    /// Whether the picture is there, and on the disk.
+    /// Takes and writes the screenshot. Returns whether it is done.
     fn take_picture(&mut self, context: &Context) -> Result<bool, String> {
         let Some(picture) = &self.picture else {
             let picture = Picture::default();
@@ -226,11 +225,8 @@ impl Drive {
         };
         let colours: BTreeSet<[u8; 4]> =
             image.pixels.iter().map(|pixel| pixel.to_array()).collect();
-        if colours.len() < COLOURS {
-            return Err(format!(
-                "the window shows {} colours: it is blank",
-                colours.len()
-            ));
+        if colours.len() < MIN_COLOURS {
+            return Err(format!("the window is blank: {} colours", colours.len()));
         }
         let path = self.folder.join("window.png");
         let [width, height] = image.size.map(|size| size as u32);
@@ -255,16 +251,16 @@ impl Drive {
     }
 
     fn end(&mut self, context: &Context, verdict: Result<Value, String>) {
-        self.acts.clear();
+        self.actions.clear();
         self.ended = true;
-        self.verdict.give(verdict);
+        self.verdict.set(verdict);
         context.send_viewport_cmd(ViewportCommand::Close);
     }
 }
 
-/// What is gone through.
-fn script(folder: &Path) -> VecDeque<Act> {
-    use Act::{Check, Click, Note, Picture, Type, Until, Wait};
+/// The script of the self-test.
+fn script(folder: &Path) -> VecDeque<Action> {
+    use Action::{Check, Click, Note, Picture, Type, Until, Wait};
     let model = folder.join("model");
     let answered = |session: &Session| !session.answers.busy && !session.answers.trained.is_empty();
     let memory = |session: &Session, _: &Frames| json!({ "most": session.peak_memory, "after": session.memory });
@@ -277,7 +273,7 @@ fn script(folder: &Path) -> VecDeque<Act> {
             session.stage == Stage::Paused
         }),
         Note("paused_at_step", |session, _| json!(session.step)),
-        // What is asked later is answered later: a step under way would have come before.
+        // Commands are handled in order: a step in flight would be reported before the answer.
         Click("ask"),
         Until("the prompt is answered in the pause", answered),
         Wait(60),
@@ -292,10 +288,10 @@ fn script(folder: &Path) -> VecDeque<Act> {
         Note("device", |session, _| {
             json!(session.facts.as_ref().map(|facts| &facts.device))
         }),
-        Check("not every step was shown", |session, _| {
+        Check("not every step was reported", |session, _| {
             session.step == session.steps && session.losses.len() == session.steps
         }),
-        Check("nothing was learnt", |session, _| {
+        Check("the domain perplexity did not improve", |session, _| {
             session
                 .outcome()
                 .is_some_and(|row| row.metrics().specialization > 0.0)
@@ -312,22 +308,25 @@ fn script(folder: &Path) -> VecDeque<Act> {
         }),
         Note("frames_while_training", |_, frames| json!(frames.summary())),
         Note("memory_of_finished", memory),
-        Check("the training kept its memory", |session, _| {
-            session
-                .memory
-                .is_some_and(|after| after < session.peak_memory)
-        }),
+        Check(
+            "the finished run did not release its memory",
+            |session, _| {
+                session
+                    .memory
+                    .is_some_and(|after| after < session.peak_memory)
+            },
+        ),
         Click("prompt"),
         Type("Bike: trekking bike".to_string()),
         Click("ask"),
         Until("the prompt is answered by the trained model", answered),
-        Check("another prompt was answered", |session, _| {
+        Check("the wrong prompt was answered", |session, _| {
             session.answers.prompt == "Bike: trekking bike"
         }),
         Note("answers", |session, _| {
             json!({
                 "prompt": session.answers.prompt,
-                "untouched": session.answers.untouched,
+                "untouched": session.answers.original,
                 "trained": session.answers.trained,
             })
         }),
@@ -350,20 +349,23 @@ fn script(folder: &Path) -> VecDeque<Act> {
             session.stage == Stage::Cancelled
         }),
         Note("memory_of_cancelled", memory),
-        Check("the cancelled training kept its memory", |session, _| {
-            session
-                .memory
-                .is_some_and(|after| after < session.peak_memory)
-        }),
+        Check(
+            "the cancelled run did not release its memory",
+            |session, _| {
+                session
+                    .memory
+                    .is_some_and(|after| after < session.peak_memory)
+            },
+        ),
     ]
     .into_iter()
     .collect()
 }
 
-/// The middle of a control, once it can be used.
+/// Returns the center of a control, once it is enabled.
 fn find(context: &Context, name: &str) -> Result<Option<Pos2>, String> {
     let mark: Option<Mark> = context.data(|data| data.get_temp(Id::unique(("mark", name))));
-    // Of the pass before this one: what is not drawn any more cannot be clicked.
+    // Drawn in this pass or the previous one; otherwise it is no longer visible.
     let now = context.cumulative_pass_nr();
     let Some(mark) = mark.filter(|mark| mark.enabled && mark.pass + 1 >= now) else {
         return Ok(None);
@@ -371,38 +373,9 @@ fn find(context: &Context, name: &str) -> Result<Option<Pos2>, String> {
     let window = context.content_rect();
     if !window.contains_rect(mark.rect) {
         return Err(format!(
-            "{name} at {:?} is not in the window, {window:?}",
+            "control {name} at {:?} is outside the window, {window:?}",
             mark.rect
         ));
     }
     Ok(Some(mark.rect.center()))
-}
-
-/// The mouse moves there and clicks: both in a frame, since a press that is held over slow frames is no click.
-fn click(place: Pos2, frame: usize) -> Vec<Event> {
-    let button = |pressed| Event::PointerButton {
-        pos: place,
-        button: PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    };
-    match frame {
-        0 => vec![Event::PointerMoved(place)],
-        _ => vec![button(true), button(false)],
-    }
-}
-
-/// Everything is selected, and written over.
-fn keys(text: &str, frame: usize) -> Vec<Event> {
-    let all = |pressed| Event::Key {
-        key: Key::A,
-        physical_key: None,
-        pressed,
-        repeat: false,
-        modifiers: Modifiers::COMMAND,
-    };
-    match frame {
-        0 => vec![all(true), all(false)],
-        _ => vec![Event::Text(text.to_string())],
-    }
 }

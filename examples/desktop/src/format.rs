@@ -1,9 +1,9 @@
-//! Numbers for people.
+//! Number formatting.
 
 /// A true minus sign, as wide as a plus.
 const MINUS: char = '−';
 
-/// A whole number with groups: 361,280.
+/// Formats an integer with thousands separators: 361,280.
 pub fn count(value: usize) -> String {
     let digits = value.to_string();
     let mut text = String::new();
@@ -16,7 +16,7 @@ pub fn count(value: usize) -> String {
     text
 }
 
-/// A perplexity, as fine as its size makes sense of.
+/// Formats a perplexity with a precision that suits its magnitude.
 pub fn perplexity(value: f64) -> String {
     if !value.is_finite() {
         "not a number".to_string()
@@ -27,19 +27,19 @@ pub fn perplexity(value: f64) -> String {
     }
 }
 
-/// Two decimals with a true minus sign.
+/// Formats a number with two decimals and a true minus sign.
 pub fn decimal(value: f64) -> String {
     format!("{value:.2}").replace('-', &MINUS.to_string())
 }
 
-/// The same with its sign always there.
+/// Formats a number with two decimals and an explicit sign.
 pub fn signed(value: f64) -> String {
     format!("{value:+.2}").replace('-', &MINUS.to_string())
 }
 
-/// A time to be read at a glance: 42 s, 1 min 20 s, 2 h 5 min.
+/// Formats a duration: 42 s, 1 min 20 s, 2 h 5 min.
 pub fn duration(seconds: f64) -> String {
-    // Of a run that has not begun nobody knows; longer ones than this are not waited for.
+    // NaN before the first step; clamped to keep the conversion in range.
     let whole = seconds.clamp(0.0, 1e9).round() as u64;
     match whole {
         0..60 => format!("{whole} s"),
@@ -48,7 +48,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes in mebibytes.
+/// Formats bytes as mebibytes.
 pub fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", count(bytes.div_ceil(1 << 20) as usize))
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_people_write_them() {
+    fn numbers_are_formatted() {
         assert_eq!(count(7), "7");
         assert_eq!(count(1234), "1,234");
         assert_eq!(count(361_280), "361,280");

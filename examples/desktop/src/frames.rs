@@ -1,36 +1,36 @@
-//! How evenly frames come: the time from each to the next.
+//! Frame-time statistics.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Times that are kept; the oldest go first.
-const KEPT: usize = 4096;
+/// Number of frame times to keep; the oldest are dropped.
+const CAPACITY: usize = 4096;
 
-/// Times between frames that follow each other.
+/// Intervals between consecutive frames.
 #[derive(Debug, Default)]
 pub struct Frames {
     last: Option<Instant>,
     times: VecDeque<f32>,
 }
 
-/// What they come to, in milliseconds.
+/// Summary statistics in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// How many.
+    /// Number of frames.
     pub frames: usize,
-    /// The middle one.
+    /// Median.
     pub median_ms: f32,
-    /// That which a twentieth are longer than.
+    /// 95th percentile.
     pub percentile_95_ms: f32,
-    /// The longest.
+    /// Maximum.
     pub longest_ms: f32,
 }
 
 impl Frames {
-    /// A frame begins at `now`. Where `counts` is false it is none of those that are measured, and neither
-    /// is the time to the next.
+    /// Records a frame that begins at `now`. If `counts` is false, the intervals before and after it are
+    /// not measured.
     pub fn frame(&mut self, now: Instant, counts: bool) {
         if let (Some(last), true) = (self.last, counts) {
             self.add(now - last);
@@ -39,18 +39,18 @@ impl Frames {
     }
 
     fn add(&mut self, time: Duration) {
-        if self.times.len() == KEPT {
+        if self.times.len() == CAPACITY {
             self.times.pop_front();
         }
         self.times.push_back(time.as_secs_f32() * 1e3);
     }
 
-    /// Forgets all.
+    /// Discards all measurements.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// `None` as long as nothing was measured.
+    /// Returns the statistics, or `None` without measurements.
     pub fn summary(&self) -> Option<Summary> {
         let mut times: Vec<f32> = self.times.iter().copied().collect();
         times.sort_unstable_by(f32::total_cmp);
@@ -69,11 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_between_frames_that_count() {
+    fn only_counted_frames_are_measured() {
         let mut frames = Frames::default();
         let mut now = Instant::now();
         assert_eq!(frames.summary(), None);
-        // 20 times of 10 ms, and a longer one to and from a frame that does not count.
+        // 20 intervals of 10 ms, and longer ones before and after a frame that does not count.
         for index in 0..23 {
             frames.frame(now, index != 21);
             now += Duration::from_millis(if index < 20 { 10 } else { 500 });

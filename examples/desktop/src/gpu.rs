@@ -1,18 +1,18 @@
-//! One GPU device for the window and the training.
+//! One GPU device shared by the window and the training.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew, wgpu};
-use minift::device::{AdapterKind, Device, WgpuSetup as SharedSetup};
+use minift::device::{Device, GpuKind, WgpuSetup as SharedSetup};
 
-/// The most that a frame waits for the training, about: half of what there is between two frames.
+/// Approximate maximum delay of a frame by training: half of a frame interval.
 const SLICE: Duration = Duration::from_millis(8);
-/// The same where software draws: about as long as it draws at a frame, so that the training gets its turn.
+/// The same for software rendering: about the time to draw a frame, so that training makes progress.
 const SOFTWARE_SLICE: Duration = Duration::from_millis(50);
 
-/// How the window opens its device, so that minift can use it too: with the features and limits that
-/// kernels are made with, beside what the window needs itself.
+/// Options that open the device of the window with the features and limits that minift requires, in
+/// addition to those of the window.
 pub fn window_options() -> WgpuConfiguration {
     let mut setup = WgpuSetupCreateNew::without_display_handle();
     let of_window = setup.device_descriptor.clone();
@@ -30,11 +30,11 @@ pub fn window_options() -> WgpuConfiguration {
     }
 }
 
-/// The window's device, for a training that leaves time to draw.
+/// Returns the device of the window, with training limited to time slices between frames.
 ///
 /// # Errors
 ///
-/// [`minift::Error::Device`] if it cannot run compute kernels.
+/// [`minift::Error::Device`] if it does not support compute shaders.
 pub fn device_of_window(window: &RenderState) -> minift::Result<Device> {
     let device = Device::from_wgpu(SharedSetup {
         instance: window.instance.clone(),
@@ -51,9 +51,9 @@ pub fn device_of_window(window: &RenderState) -> minift::Result<Device> {
     Ok(device.with_time_slice(slice))
 }
 
-/// Whether a GPU is a program on the CPU.
+/// Whether a GPU is a software adapter.
 pub fn is_software(device: &Device) -> bool {
     device
         .adapter()
-        .is_some_and(|adapter| adapter.kind == AdapterKind::Software)
+        .is_some_and(|adapter| adapter.kind == GpuKind::Software)
 }

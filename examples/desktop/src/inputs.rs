@@ -1,43 +1,43 @@
-//! The model and the samples of a run, out of what was chosen.
+//! Loads the model and the samples of a run.
 
 use std::path::Path;
 
-use minift::data::{Preparation, ReadOptions, Record, Samples, read_records};
 use minift::demo::{self, GENERAL_TALES, TRAIN_TICKETS};
 use minift::device::Device;
 use minift::model::CausalLm;
+use minift::text::{Preparation, ReadOptions, Record, Samples, read_records};
 use minift::train::RunData;
 use minift::{Error, Result};
 
 use crate::setup::Setup;
 
-/// Tokens of a sample at most; longer texts are cut.
-const LONGEST: usize = 256;
-/// Of a text of one's own, the last tenth is held out.
+/// Maximum sample length in tokens; longer texts are truncated.
+const MAX_LENGTH: usize = 256;
+/// The last tenth of a text file is held out.
 const HELD_OUT: usize = 10;
 
-/// What a run is made of, for people.
+/// A description of a run for display.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Name of the model.
+    /// Model name.
     pub model: String,
-    /// Values in it.
+    /// Number of parameters.
     pub parameters: usize,
-    /// Where the text came from.
+    /// Origin of the text.
     pub text: String,
-    /// Samples to train on.
+    /// Number of training samples.
     pub samples: usize,
-    /// Of the device.
+    /// Device name.
     pub device: String,
-    /// What is short for it, and what to do.
+    /// Warning about insufficient memory, with remedies.
     pub warning: Option<String>,
 }
 
-/// The model on a device.
+/// Loads the model onto a device.
 ///
 /// # Errors
 ///
-/// Those of reading and loading it.
+/// If the model cannot be read or loaded.
 pub fn model(setup: &Setup, device: &Device) -> Result<CausalLm> {
     match setup.model.path() {
         None => CausalLm::embedded(device),
@@ -45,14 +45,14 @@ pub fn model(setup: &Setup, device: &Device) -> Result<CausalLm> {
     }
 }
 
-/// The samples for the model, and where they came from.
+/// Returns the samples for the model, and the origin of the text.
 ///
 /// # Errors
 ///
-/// Those of reading the text and making samples of it.
+/// If the text cannot be read or tokenized.
 pub fn samples(setup: &Setup, model: &CausalLm) -> Result<(RunData, String)> {
     let tokenize = |records: &[Record], origin: &str| {
-        let length = model.config().decoder.max_length.min(LONGEST);
+        let length = model.config().decoder.max_length.min(MAX_LENGTH);
         let preparation = Preparation::to_length(length);
         model.reader().samples(records, &preparation, origin)
     };
@@ -100,7 +100,7 @@ fn texts(texts: Vec<String>) -> Vec<Record> {
     texts.into_iter().map(Record::Text).collect()
 }
 
-/// The last part of a path.
+/// The file name of a path.
 fn name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()

@@ -1,15 +1,20 @@
-//! Minifinetuning in a window: a model and a text are chosen, the training is watched while it runs, paused
-//! or cancelled, prompts are answered before and after, and the model is saved. The training can use the
-//! window's own GPU device.
+//! A desktop application for minifinetuning: choose a model and a text, watch, pause or cancel the
+//! training, compare completions before and after, and save the model. Training can share the GPU
+//! device of the window.
 //!
-//! `cargo run --release` in this folder. Where to look for what an application of your own needs: [`gpu`]
-//! shares the device, [`worker`] drives the run on a thread, [`session`] keeps what the window shows of it.
+//! Run `cargo run --release` in this folder. Starting points for your own application: [`gpu`]
+//! shares the device, [`worker`] drives the run on a thread, [`session`] holds the state that the
+//! window shows.
 
+#[path = "../../../src/cli/bench/allocator.rs"]
+#[allow(dead_code)]
+mod allocator;
 mod app;
 mod curve;
 mod drive;
 mod format;
 mod frames;
+mod gestures;
 mod gpu;
 mod inputs;
 mod pick;
@@ -28,46 +33,45 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use eframe::egui::{self, ThemePreference};
-use minift::counting::CountingAllocator;
 
 use app::App;
 use drive::{Drive, Verdict};
 use setup::{Place, Setup};
 
-/// So that what a training on the CPU holds can be shown.
+/// Tracks memory use, to display it for training on the CPU.
 #[global_allocator]
-static ALLOCATOR: CountingAllocator = CountingAllocator;
+static ALLOCATOR: allocator::CountingAllocator = allocator::CountingAllocator;
 
-/// Minifinetuning in a window.
+/// Minifinetuning with a graphical interface
 #[derive(Parser)]
 struct Arguments {
-    /// What to train on; without it the window's GPU, or the CPU where that GPU is software
+    /// Training device; defaults to the GPU of the window, or to the CPU if that GPU is a software adapter
     #[arg(long)]
     device: Option<Place>,
-    /// Samples to train on
+    /// Number of training samples
     #[arg(long)]
     samples: Option<usize>,
-    /// Times that every sample is seen
+    /// Number of epochs
     #[arg(long)]
     epochs: Option<usize>,
-    /// Samples a step
+    /// Batch size
     #[arg(long)]
     batch_size: Option<usize>,
-    /// Texts of each held-out set that perplexities are measured on
+    /// Number of evaluation texts per set
     #[arg(long)]
     evaluated: Option<usize>,
-    /// Colours
+    /// Color theme
     #[arg(long, value_enum, default_value_t)]
     theme: Colours,
-    /// Tests the window: goes through all of it by itself, leaves the saved model and a screenshot in this new
-    /// folder, prints what came of it as JSON, and closes
+    /// Runs the scripted self-test: operates the window, writes the saved model and a screenshot to this new
+    /// folder, prints a report as JSON, and exits
     #[arg(long, value_name = "FOLDER")]
     drive: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Colours {
-    /// As the system has them
+    /// Follow the system setting
     #[default]
     System,
     Light,
@@ -85,6 +89,7 @@ impl From<Colours> for ThemePreference {
 }
 
 fn main() -> ExitCode {
+    allocator::start_counting();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let arguments = Arguments::parse();
     let mut setup = Setup::default();
@@ -124,7 +129,7 @@ fn main() -> ExitCode {
         }),
     );
     if let Err(error) = shown {
-        return failed(&format!("no window could be opened: {error}"));
+        return failed(&format!("cannot open the window: {error}"));
     }
     match verdict.take() {
         Some(Ok(report)) => {
@@ -132,7 +137,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(Err(message)) => failed(&message),
-        None if driven => failed("the window was closed before the end"),
+        None if driven => failed("the window was closed before the self-test finished"),
         None => ExitCode::SUCCESS,
     }
 }

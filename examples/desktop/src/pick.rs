@@ -1,5 +1,5 @@
-//! The system's dialogs for files. They are waited for on a thread of their own, and where a system has none
-//! the paths can be typed.
+//! Native file dialogs. Each is awaited on its own thread. On systems without dialogs, paths can be
+//! typed.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -7,28 +7,28 @@ use std::thread;
 
 use eframe::egui::Context;
 
-/// A dialog that may still be open.
+/// A file dialog that may still be open.
 #[derive(Debug)]
 pub struct Dialog<T> {
-    /// What the path is for.
+    /// Purpose of the path.
     pub purpose: T,
     chosen: Receiver<Option<PathBuf>>,
 }
 
 impl<T> Dialog<T> {
-    /// Asks for a folder.
+    /// Opens a folder dialog.
     pub fn folder(context: &Context, purpose: T, title: &str) -> Option<Self> {
         let dialog = rfd::AsyncFileDialog::new().set_title(title);
         Self::open(context, purpose, dialog.pick_folder())
     }
 
-    /// Asks for a file.
+    /// Opens a file dialog.
     pub fn file(context: &Context, purpose: T, title: &str) -> Option<Self> {
         let dialog = rfd::AsyncFileDialog::new().set_title(title);
         Self::open(context, purpose, dialog.pick_file())
     }
 
-    /// `None` where the system gives no further thread.
+    /// Returns `None` if the system cannot start a thread.
     fn open(
         context: &Context,
         purpose: T,
@@ -38,7 +38,7 @@ impl<T> Dialog<T> {
         let context = context.clone();
         let wait = move || {
             let chosen = pollster::block_on(dialog).map(|file| file.path().to_path_buf());
-            // Nobody waits any more once the window is closed.
+            // Fails only after the window has closed.
             let _ = sender.send(chosen);
             context.request_repaint();
         };
@@ -46,7 +46,7 @@ impl<T> Dialog<T> {
         thread.ok().map(|_| Self { purpose, chosen })
     }
 
-    /// `None` while the dialog is open, then what was chosen, if anything.
+    /// Returns `None` while the dialog is open, then the selected path, if any.
     pub fn choice(&self) -> Option<Option<PathBuf>> {
         match self.chosen.try_recv() {
             Ok(choice) => Some(choice),

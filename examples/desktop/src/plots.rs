@@ -1,4 +1,4 @@
-//! Loss and perplexities by step, as they come.
+//! Plots of loss and perplexity by step.
 
 use eframe::egui::{Align, Color32, Layout, Rangef, RichText, Ui, Vec2, Vec2b};
 use egui_plot::{
@@ -12,15 +12,15 @@ use crate::setup::Method;
 use crate::theme::Palette;
 use crate::widgets::card;
 
-/// Marks on an axis, about.
+/// Approximate number of ticks per axis.
 const MARKS: f64 = 5.0;
-/// Distances of marks at which a label of the left axis begins to be seen, and is seen wholly.
+/// Tick distances at which labels of the left axis fade in and are fully visible.
 const LABELS: Rangef = Rangef {
     min: 9.0,
     max: 13.0,
 };
 
-/// Both plots side by side.
+/// Shows both plots side by side.
 pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     ui.columns_const(|[left, right]| {
         card(left, "", |ui| loss(ui, session, method, height));
@@ -28,9 +28,9 @@ pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     });
 }
 
-/// A title, and what the lines under it are.
+/// Shows a title with a legend.
 fn title(ui: &mut Ui, title: &str, lines: &[(&str, Color32)]) {
-    // A line of text has no button in it that would make it higher.
+    // Text only: do not reserve the height of a button.
     ui.spacing_mut().interact_size.y = 0.0;
     ui.horizontal(|ui| {
         ui.label(RichText::new(title).strong());
@@ -68,13 +68,11 @@ fn loss(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     let faint = colour.gamma_multiply(0.4);
     title(ui, "Loss", &[("each step", faint), ("smoothed", colour)]);
     let smoothed = session.losses.smoothed();
-    let axis = AxisHints::new_y()
-        .label("nats a token")
-        .formatter(|mark, _| {
-            // As many decimals as tell the marks apart.
-            let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
-            format!("{:.decimals$}", mark.value)
-        });
+    let axis = AxisHints::new_y().label("nats/token").formatter(|mark, _| {
+        // Enough decimals to distinguish the ticks.
+        let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
+        format!("{:.decimals$}", mark.value)
+    });
     plot("loss", session, axis, height)
         .y_grid_spacer(|input| even_marks(input.bounds))
         .grid_color(colours.grid)
@@ -123,7 +121,7 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
         });
 }
 
-/// What is said of the point under the mouse.
+/// Label of the point under the mouse.
 fn label(position: &HoverPosition<'_>, value: impl Fn(f64) -> String) -> Option<String> {
     match position {
         HoverPosition::NearDataPoint {
@@ -145,12 +143,12 @@ fn marked_line<'a>(plot: &mut PlotUi<'a>, name: &str, points: &'a [PlotPoint], c
     plot.points(marks.color(colour).radius(3.0));
 }
 
-/// Whether there is an axis to mark: not without data, nor with data that no axis has room for.
+/// Whether the bounds are finite and not empty.
 fn is_axis((low, high): (f64, f64)) -> bool {
     low.is_finite() && high.is_finite() && low < high
 }
 
-/// Marks at round numbers in even distances.
+/// Evenly spaced ticks at round numbers.
 fn even_marks((low, high): (f64, f64)) -> Vec<GridMark> {
     if !is_axis((low, high)) {
         return Vec::new();
@@ -167,8 +165,8 @@ fn even(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
     values.take_while(move |value| *value <= high)
 }
 
-/// Marks at round numbers of an axis of logarithms: so many of every decade that there are a few, and even
-/// distances where it is much shorter than one.
+/// Ticks at round numbers of a logarithmic axis: a few per decade, or evenly spaced values if the range is
+/// much shorter than a decade.
 fn logarithmic_marks((low, high): (f64, f64)) -> Vec<GridMark> {
     if !is_axis((low, high)) || high - low > 20.0 {
         return Vec::new();
@@ -196,7 +194,7 @@ fn logarithmic_marks((low, high): (f64, f64)) -> Vec<GridMark> {
     let inside: Vec<f64> = inside
         .filter(|value| (low..=high).contains(value))
         .collect();
-    // All are drawn as strongly.
+    // The same step size gives all ticks the same weight.
     let step_size = (high - low) / inside.len().max(1) as f64;
     inside
         .into_iter()
@@ -204,7 +202,7 @@ fn logarithmic_marks((low, high): (f64, f64)) -> Vec<GridMark> {
         .collect()
 }
 
-/// The round number next above: 1, 2 or 5 times a power of ten.
+/// Rounds up to 1, 2 or 5 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
     let digit = [1.0, 2.0, 5.0]
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn round_numbers_are_marked() {
+    fn ticks_are_round_numbers() {
         assert_eq!(
             values(&even_marks((0.0, 40.0))),
             [0.0, 10.0, 20.0, 30.0, 40.0]

@@ -1,4 +1,4 @@
-//! A prompt, and how both models go on from it.
+//! Completions of a prompt by both models.
 
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::{
@@ -12,29 +12,28 @@ use crate::setup::Method;
 use crate::theme::Palette;
 use crate::widgets::{alert, button, card, small};
 
-/// Characters of a prompt at most.
-const LONGEST: usize = 2000;
+/// Maximum prompt length in characters.
+const MAX_PROMPT: usize = 2000;
 
-/// The field and both answers; gives the prompt that was asked for.
+/// Shows the prompt and both completions. Returns the prompt when it is submitted.
 pub fn show(ui: &mut Ui, prompt: &mut String, session: &Session, method: Method) -> Option<String> {
-    let mut asked = None;
+    let mut submitted = None;
     card(ui, "Before and after", |ui| {
         let answers = &session.answers;
         ui.horizontal(|ui| {
             let buttons = 252.0;
             let field = TextEdit::multiline(prompt)
-                .char_limit(LONGEST)
+                .char_limit(MAX_PROMPT)
                 .desired_rows(2)
-                .hint_text("A prompt for both models to go on from")
+                .hint_text("A prompt for both models to complete")
                 .desired_width(ui.available_width() - buttons);
             let field = ui.add(field);
             drive::mark("prompt", &field);
             let ready = session.has_models() && !answers.busy && !prompt.trim().is_empty();
             let ask = button(ui, "ask", Button::new("Continue"), Vec2::ZERO, ready);
-            let ask =
-                ask.on_disabled_hover_text("Takes a model that was trained at least one step.");
+            let ask = ask.on_disabled_hover_text("Requires a model trained for at least one step.");
             if ask.clicked() {
-                asked = Some(prompt.clone());
+                submitted = Some(prompt.clone());
             }
             for (label, example) in [("A ticket", DOMAIN_PROMPT), ("A tale", GENERAL_PROMPT)] {
                 if ui.button(label).on_hover_text(example).clicked() {
@@ -46,19 +45,17 @@ pub fn show(ui: &mut Ui, prompt: &mut String, session: &Session, method: Method)
             alert(ui, error);
         }
         if answers.prompt.is_empty() {
-            ui.label(small(
-                "Both models go on from the same words, so that what changed can be read.",
-            ));
+            ui.label(small("Compare how both models complete the same prompt."));
             return;
         }
         let colours = Palette::of(ui);
         ui.columns_const(|[left, right]| {
             voice(
                 left,
-                "Untouched",
+                "Original",
                 colours.general,
                 answers,
-                &answers.untouched,
+                &answers.original,
             );
             voice(
                 right,
@@ -69,7 +66,7 @@ pub fn show(ui: &mut Ui, prompt: &mut String, session: &Session, method: Method)
             );
         });
     });
-    asked
+    submitted
 }
 
 fn voice(ui: &mut Ui, name: &str, colour: Color32, answers: &Answers, text: &str) {
@@ -94,7 +91,7 @@ fn voice(ui: &mut Ui, name: &str, colour: Color32, answers: &Answers, text: &str
                     TextFormat::simple(font.clone(), colours.muted),
                 );
                 job.append(text, 0.0, TextFormat::simple(font, colours.ink));
-                // The columns would have it justified.
+                // Columns justify their text by default.
                 ui.with_layout(Layout::top_down(Align::Min), |ui| ui.label(job));
             });
         });

@@ -1,4 +1,4 @@
-//! The table: perplexities, gain and cost, and what they say.
+//! The results table: perplexities, specialization and degeneralization.
 
 use eframe::egui::{Align, Color32, Grid, Layout, RichText, Ui, vec2};
 
@@ -11,13 +11,9 @@ const COLUMNS: [(&str, &str, &str); 7] = [
     (
         "Domain",
         "perplexity",
-        "On held-out text of the domain: lower is better",
+        "On held-out domain text: lower is better",
     ),
-    (
-        "General",
-        "perplexity",
-        "On text that should still be known: lower is better",
-    ),
+    ("General", "perplexity", "On general text: lower is better"),
     (
         "S",
         "gained",
@@ -30,34 +26,34 @@ const COLUMNS: [(&str, &str, &str); 7] = [
     ),
     (
         "S/DG",
-        "for each point",
-        "Gain for each point forgotten: higher is better",
+        "ratio",
+        "Specialization per degeneralization: higher is better",
     ),
     (
         "Δ domain",
-        "nats a token",
-        "Change of the loss on the domain: lower is better",
+        "nats/token",
+        "Change of the domain loss: lower is better",
     ),
     (
         "Δ general",
-        "nats a token",
-        "Change of the loss on general text: lower is better",
+        "nats/token",
+        "Change of the general loss: lower is better",
     ),
 ];
 
-/// Of the columns; that of ratios has words in it where there is no ratio.
+/// Column widths; the ratio column may contain text instead of a number.
 const WIDTHS: [f32; 7] = [70.0, 70.0, 70.0, 70.0, 122.0, 74.0, 74.0];
 
-/// Height of a line.
+/// Row height.
 const ROW: f32 = 20.0;
 
-/// The table, also while it is still empty.
+/// Shows the table, or an explanation before the first results.
 pub fn show(ui: &mut Ui, session: &Session) {
     card(ui, "Gained and forgotten", |ui| {
-        let Some(untouched) = session.untouched() else {
+        let Some(original) = session.original() else {
             ui.label(small(
-                "S, the domain's perplexity gained; DG, general perplexity lost; and S/DG, as soon \
-                 as the run has measured them.",
+                "Specialization S, degeneralization DG and S/DG appear here after the first \
+                 evaluations.",
             ));
             return;
         };
@@ -83,10 +79,10 @@ pub fn show(ui: &mut Ui, session: &Session) {
                     heading.response.on_hover_text(help);
                 }
                 ui.end_row();
-                ui.label(RichText::new("Untouched").color(colours.general));
+                ui.label(RichText::new("Original").color(colours.general));
                 numbers(
                     ui,
-                    [untouched.domain, untouched.general].map(format::perplexity),
+                    [original.domain, original.general].map(format::perplexity),
                 );
                 ui.end_row();
                 for row in session.rows() {

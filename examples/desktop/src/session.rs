@@ -1,4 +1,4 @@
-//! What the window knows of the run, from what the worker reported.
+//! The state of the run as reported by the worker.
 
 use std::path::PathBuf;
 
@@ -10,55 +10,55 @@ use crate::inputs::Facts;
 use crate::setup::{Method, Setup, Source};
 use crate::worker::{Report, Voice};
 
-/// Where a run is.
+/// Stage of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Stage {
-    /// None was started.
+    /// Not started.
     #[default]
     Ready,
-    /// Model and text are read.
+    /// Loading model and text.
     Preparing,
-    /// Under way.
+    /// Training or evaluating.
     Running,
-    /// Waits.
+    /// Paused.
     Paused,
-    /// Done.
+    /// Finished.
     Finished,
-    /// Dropped.
+    /// Cancelled.
     Cancelled,
-    /// Ended by an error, in words.
+    /// Failed with an error message.
     Failed(String),
 }
 
 impl Stage {
-    /// Whether a run is there that can be cancelled.
+    /// Whether there is a run to cancel.
     pub fn is_active(&self) -> bool {
         matches!(self, Self::Preparing | Self::Running | Self::Paused)
     }
 }
 
-/// What the run does at the moment.
+/// Current activity of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Doing {
-    /// Steps.
+    /// Training.
     #[default]
     Training,
-    /// Measures perplexities: batches done, and all of them.
+    /// Evaluating: completed and total batches.
     Evaluating(Moment, usize, usize),
 }
 
-/// A line of the table.
+/// A row of the results table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What it is.
+    /// Name of the run.
     pub name: String,
-    /// How it was trained.
+    /// Training method.
     pub method: Method,
-    /// Before.
+    /// Perplexities before training.
     pub before: Perplexities,
-    /// After, or as last measured.
+    /// Perplexities after training, or the latest ones.
     pub after: Perplexities,
-    /// Steps that it was trained, while it still is.
+    /// Number of steps at the latest evaluation, if the run is unfinished.
     pub so_far: Option<usize>,
 }
 
@@ -69,60 +69,60 @@ impl Row {
     }
 }
 
-/// Both models' answers to a prompt.
+/// Completions of a prompt by both models.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The prompt that they answer.
+    /// The prompt.
     pub prompt: String,
-    /// Of the untouched model.
-    pub untouched: String,
-    /// Of the trained one.
+    /// Completion by the original model.
+    pub original: String,
+    /// Completion by the trained model.
     pub trained: String,
-    /// More is coming.
+    /// Whether generation is in progress.
     pub busy: bool,
-    /// What went wrong, in words.
+    /// Error message.
     pub error: Option<String>,
 }
 
-/// The run, its results and those of runs before it.
+/// The current run, and the results of previous runs.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// Where it is.
+    /// Stage of the run.
     pub stage: Stage,
-    /// What it does.
+    /// Current activity.
     pub doing: Doing,
-    /// What it is made of, when that is known.
+    /// Description of the run, once it is prepared.
     pub facts: Option<Facts>,
-    /// Steps done.
+    /// Steps taken.
     pub step: usize,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: usize,
-    /// Epoch of the last step, from 1.
+    /// Epoch of the last step, starting at 1.
     pub epoch: usize,
-    /// Predicted tokens a second.
+    /// Predicted tokens per second.
     pub tokens_per_second: f64,
-    /// Seconds until the last step.
+    /// Estimated seconds until the last step.
     pub seconds_left: f64,
     /// Loss by step.
     pub losses: Curve,
     /// Perplexities by step.
     pub evaluations: Vec<Evaluated>,
-    /// Bytes that are held.
+    /// Memory in use, in bytes.
     pub memory: Option<u64>,
-    /// Bytes that were held at most since the run began.
+    /// Peak memory of the run, in bytes.
     pub peak_memory: u64,
-    /// Of the prompt tried last.
+    /// Completions of the latest prompt.
     pub answers: Answers,
-    /// Where the model was saved, or why not.
+    /// Where the model was saved, or the error message.
     pub saved: Option<Result<PathBuf, String>>,
-    /// Runs that are done, on the same model and text.
+    /// Finished runs on the same model and text.
     finished: Vec<Row>,
-    /// The run's name and method, and what it is compared on.
+    /// Name, method, model and text of the run.
     of_run: Option<(String, Method, [Source; 2])>,
 }
 
 impl Session {
-    /// Begins with nothing known of the new run; results of others stay where they can be compared.
+    /// Resets the state for a new run. Results of previous runs are kept if model and text are the same.
     pub fn start(&mut self, setup: &Setup) {
         let inputs = [setup.model.clone(), setup.text.clone()];
         let comparable = self
@@ -141,7 +141,7 @@ impl Session {
         };
     }
 
-    /// Takes in what the worker tells.
+    /// Applies a report of the worker.
     pub fn apply(&mut self, report: Report) {
         match report {
             Report::Prepared(facts, steps) => {
@@ -162,7 +162,7 @@ impl Session {
                 self.memory = Some(bytes);
                 self.peak_memory = self.peak_memory.max(bytes);
             }
-            Report::Piece(Voice::Untouched, piece) => self.answers.untouched.push_str(&piece),
+            Report::Piece(Voice::Original, piece) => self.answers.original.push_str(&piece),
             Report::Piece(Voice::Trained, piece) => self.answers.trained.push_str(&piece),
             Report::Answered => self.answers.busy = false,
             Report::AnswerFailed(message) => {
@@ -204,17 +204,17 @@ impl Session {
                 self.tokens_per_second = tokens_per_second;
                 self.seconds_left = seconds_left;
             }
-            // The window offers no elastic weight consolidation.
-            Event::Consolidating { .. } => {}
+            // The window does not offer EWC, and ignores events of later versions.
+            _ => {}
         }
     }
 
-    /// How the run trains.
+    /// Training method of the run.
     pub fn method(&self) -> Option<Method> {
         self.of_run.as_ref().map(|(_, method, _)| *method)
     }
 
-    /// Whether there are two models that can be tried.
+    /// Whether both models are available.
     pub fn has_models(&self) -> bool {
         match self.stage {
             Stage::Running | Stage::Paused => self.step > 0,
@@ -223,7 +223,7 @@ impl Session {
         }
     }
 
-    /// The lines of the table below the untouched model's: finished runs, then the one under way.
+    /// The rows of the table below the original model: finished runs, then the current one.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows = self.finished.clone();
         if matches!(self.stage, Stage::Running | Stage::Paused) {
@@ -232,13 +232,13 @@ impl Session {
         rows
     }
 
-    /// Perplexities of the untouched model.
-    pub fn untouched(&self) -> Option<Perplexities> {
+    /// Perplexities of the original model.
+    pub fn original(&self) -> Option<Perplexities> {
         let of_this = self.evaluations.first().map(|first| first.perplexities);
         of_this.or(self.finished.first().map(|row| row.before))
     }
 
-    /// The run as it was last measured.
+    /// The row of the current run at its latest evaluation.
     fn row(&self) -> Option<Row> {
         let (name, method, _) = self.of_run.clone()?;
         let [first, .., last] = self.evaluations[..] else {
@@ -253,7 +253,7 @@ impl Session {
         })
     }
 
-    /// What the run that finished last comes to, in a sentence.
+    /// A sentence that summarizes the run that just finished.
     pub fn verdict(&self) -> Option<String> {
         let row = self
             .finished
@@ -265,19 +265,19 @@ impl Session {
         };
         let metrics = row.metrics();
         if metrics.specialization.is_nan() || metrics.specialization <= 0.0 {
-            return Some(format!("{name} gained nothing on the domain."));
+            return Some(format!("{name} did not improve the domain perplexity."));
         }
         let share = 100.0 * metrics.specialization / row.before.domain;
-        let gain = format!("{name} lowered the domain's perplexity by {share:.0} %");
+        let gain = format!("{name} lowered the domain perplexity by {share:.0} %");
         Some(match metrics.ratio {
             Some(ratio) => {
-                format!("{gain}, and gained {ratio:.1} points for each point forgotten.")
+                format!("{gain}, gaining {ratio:.1} points per point forgotten.")
             }
-            None => format!("{gain}, and forgot nothing."),
+            None => format!("{gain} and forgot nothing."),
         })
     }
 
-    /// The results, when the run is done.
+    /// The results, once the run is finished.
     pub fn outcome(&self) -> Option<&Row> {
         self.finished
             .last()

@@ -1,33 +1,33 @@
-//! What a person chooses before a run.
+//! Settings of a run.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use minift::adapter::{AdapterSettings, LoraSettings};
-use minift::objective::{DEFAULT_TAU, Objective};
+use minift::model::adapter::{AdapterSettings, LoraSettings};
 use minift::train::TrainSettings;
+use minift::{DEFAULT_TAU, Objective};
 
-/// The part of the program, or a path.
+/// The embedded data, or a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// Whether `path` is meant.
+    /// Whether to use `path`.
     pub own: bool,
-    /// As typed, chosen or dropped.
+    /// The path, as typed, selected or dropped.
     pub path: String,
 }
 
 impl Source {
-    /// The path, where one is meant.
+    /// Returns the path, if it is in use.
     pub fn path(&self) -> Option<PathBuf> {
         self.own.then(|| PathBuf::from(self.path.trim()))
     }
 
-    /// Whether there is something to begin with.
+    /// Whether the source is specified.
     pub fn is_complete(&self) -> bool {
         !self.own || !self.path.trim().is_empty()
     }
 
-    /// Means this path from now on.
+    /// Switches to a path.
     pub fn take(&mut self, path: PathBuf) {
         self.own = true;
         self.path = path.to_string_lossy().into_owned();
@@ -43,12 +43,12 @@ pub enum Method {
     Ft,
 }
 
-/// What is trained.
+/// The trained parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trained {
-    /// Every weight.
+    /// All weights.
     Weights,
-    /// A LoRA adapter in their place.
+    /// A LoRA adapter.
     Lora,
 }
 
@@ -57,7 +57,7 @@ impl Trained {
         (self == Self::Lora).then(|| AdapterSettings::Lora(LoraSettings::default()))
     }
 
-    /// A learning rate to begin with.
+    /// Default learning rate.
     pub fn learning_rate(self) -> f64 {
         match self.adapter() {
             Some(adapter) => adapter.learning_rate(),
@@ -66,39 +66,39 @@ impl Trained {
     }
 }
 
-/// Where the numbers are crunched.
+/// Training device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Place {
-    /// The window's own GPU
+    /// The GPU of the window
     Window,
     /// The CPU
     Cpu,
 }
 
-/// All of it.
+/// All settings of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// The embedded model or a Hugging Face folder.
     pub model: Source,
     /// The embedded tickets or a file of texts.
     pub text: Source,
-    /// How it is trained.
+    /// Training method.
     pub method: Method,
     /// The margin τ of minifinetuning.
     pub tau: f32,
-    /// What is trained.
+    /// The trained parameters.
     pub trained: Trained,
-    /// Samples to train on, at most.
+    /// Maximum number of training samples.
     pub samples: usize,
-    /// Times that every sample is seen.
+    /// Number of epochs.
     pub epochs: usize,
-    /// Samples a step.
+    /// Batch size.
     pub batch_size: usize,
-    /// Size of a step.
+    /// Learning rate.
     pub learning_rate: f64,
-    /// Texts of each held-out set that perplexities are measured on, at most.
+    /// Maximum number of evaluation texts per set.
     pub evaluated: usize,
-    /// Evaluations of the model in training, that at its end included.
+    /// Number of evaluations during training, including the final one.
     pub evaluations: usize,
 }
 
@@ -112,7 +112,7 @@ impl Default for Setup {
             tau: DEFAULT_TAU,
             trained: Trained::Weights,
             samples: minift::demo::TRAIN_TICKETS,
-            epochs: settings.epochs,
+            epochs: settings.epochs as usize,
             batch_size: settings.batch_size,
             learning_rate: settings.learning_rate,
             evaluated: 100,
@@ -122,29 +122,27 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The library's settings for a training on so many samples.
+    /// Returns the library settings for a number of training samples.
     ///
     /// # Errors
     ///
-    /// [`minift::Error::InvalidSetting`] for one out of range.
+    /// [`minift::Error::InvalidSetting`] if a setting is out of range.
     pub fn train_settings(&self, samples: usize) -> minift::Result<TrainSettings> {
-        let mut settings = TrainSettings {
-            objective: match self.method {
+        let mut settings = TrainSettings::default()
+            .with_objective(match self.method {
                 Method::Mft => Objective::minifinetuning(self.tau),
                 Method::Ft => Objective::finetuning(),
-            },
-            adapter: self.trained.adapter(),
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            learning_rate: self.learning_rate,
-            ..TrainSettings::default()
-        };
+            })
+            .with_adapter(self.trained.adapter())
+            .with_epochs(self.epochs as f64)
+            .with_batch_size(self.batch_size)
+            .with_learning_rate(self.learning_rate);
         settings.validate()?;
         settings.evaluate_every = settings.steps(samples)?.div_ceil(self.evaluations.max(1));
         Ok(settings)
     }
 
-    /// What the trained model is called in a table.
+    /// Name of the trained model in the results table.
     pub fn name(&self) -> String {
         let method = match self.method {
             Method::Mft => format!("MFT, τ {}", self.tau),

@@ -1,4 +1,4 @@
-//! What is chosen before a run, and Start, Pause and Cancel.
+//! The settings of a run, and the buttons Start, Pause and Cancel.
 
 use std::ops::RangeInclusive;
 
@@ -12,34 +12,34 @@ use crate::setup::{Method, Place, Setup, Source, Trained};
 use crate::theme::Palette;
 use crate::widgets::{GAP, button, card, segments, small};
 
-/// Counts that make sense to ask for.
+/// Range of the count fields.
 const COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 
-/// The device to train on, and what there is to choose from.
+/// The selected device and the available ones.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// As chosen.
+    /// The selected device.
     pub place: Place,
-    /// Name of the window's GPU, or why it cannot be used.
+    /// Name of the window's GPU, or why it is unsupported.
     pub window: Result<String, String>,
     /// Name of the CPU.
     pub cpu: String,
 }
 
-/// What was pressed.
+/// A pressed button.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressed {
     Start,
     Pause,
     Resume,
     Cancel,
-    /// For a folder of a model.
+    /// Browse for a model folder.
     BrowseModel,
-    /// For a file of texts.
+    /// Browse for a text file.
     BrowseText,
 }
 
-/// All of it, in the height that there is.
+/// Shows the sidebar at the available height.
 pub fn show(ui: &mut Ui, setup: &mut Setup, places: &mut Places, stage: &Stage) -> Option<Pressed> {
     let mut pressed = None;
     let buttons = Panel::bottom("buttons")
@@ -61,12 +61,12 @@ pub fn show(ui: &mut Ui, setup: &mut Setup, places: &mut Places, stage: &Stage) 
 fn choices(ui: &mut Ui, setup: &mut Setup, places: &mut Places) -> Option<Pressed> {
     let mut pressed = None;
     card(ui, "Model", |ui| {
-        let hint = "a folder from the Hub: type, browse or drop it";
+        let hint = "a Hugging Face model folder: type, browse or drop it";
         if source(ui, &mut setup.model, ["Embedded", "Folder"], hint) {
             pressed = Some(Pressed::BrowseModel);
         }
         if !setup.model.own {
-            ui.label(small("minift-tales-360k, a teller of tiny stories"));
+            ui.label(small("minift-tales-360k, trained on tiny stories"));
         }
     });
     card(ui, "Text", |ui| {
@@ -84,7 +84,7 @@ fn choices(ui: &mut Ui, setup: &mut Setup, places: &mut Places) -> Option<Presse
     pressed
 }
 
-/// A choice between what is part of the program and a path; whether a dialog is asked for.
+/// A choice between embedded data and a path. Returns whether Browse was clicked.
 fn source(ui: &mut Ui, source: &mut Source, labels: [&str; 2], hint: &str) -> bool {
     let [embedded, own] = labels;
     segments(ui, &mut source.own, &[(false, embedded), (true, own)]);
@@ -105,8 +105,8 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
         &mut setup.method,
         &[(Method::Mft, "Minifinetuning"), (Method::Ft, "Finetuning")],
     );
-    let help = "How far the right token must lead. Smaller keeps more of what the model knew; \
-                1 is plain finetuning.";
+    let help = "Margin by which the label must lead. Smaller values forget less; 1 is plain \
+                finetuning.";
     ui.add_enabled_ui(setup.method == Method::Mft, |ui| {
         ui.horizontal(|ui| {
             ui.label("Margin τ").on_hover_text(help);
@@ -119,19 +119,16 @@ fn method(ui: &mut Ui, setup: &mut Setup) {
     });
     let before = setup.trained;
     let mut lora = before == Trained::Lora;
-    let help = "Trains few values in place of the weights: less memory, a small folder to save, \
-                less learnt.";
-    ui.add(Checkbox::new(
-        &mut lora,
-        "LoRA adapter in place of the weights",
-    ))
-    .on_hover_text(help);
+    let help = "Trains a low-rank adapter instead of the weights: less memory and smaller files, \
+                but less capacity.";
+    ui.add(Checkbox::new(&mut lora, "Train a LoRA adapter"))
+        .on_hover_text(help);
     setup.trained = if lora {
         Trained::Lora
     } else {
         Trained::Weights
     };
-    // Somebody's own learning rate is left alone.
+    // Keep a learning rate that the user has changed.
     if setup.trained != before && setup.learning_rate == before.learning_rate() {
         setup.learning_rate = setup.trained.learning_rate();
     }
@@ -146,16 +143,16 @@ fn numbers(ui: &mut Ui, setup: &mut Setup) {
             ui.add_sized([ui.available_width(), 24.0], field).on_hover_text(help);
             ui.end_row();
         };
-        count("Samples", "Texts to learn, at most.", &mut setup.samples, COUNTS);
-        count("Epochs", "How often every sample is seen.", &mut setup.epochs, 1..=1000);
-        count("Batch size", "Samples in one step; fewer take less memory.", &mut setup.batch_size, 1..=1024);
-        let help = "Held-out texts of each set that perplexities are measured on; more are surer \
-                    and slower.";
+        count("Samples", "Maximum number of training texts.", &mut setup.samples, COUNTS);
+        count("Epochs", "Number of passes over the training samples.", &mut setup.epochs, 1..=1000);
+        count("Batch size", "Samples per step; smaller batches use less memory.", &mut setup.batch_size, 1..=1024);
+        let help = "Evaluation texts per set; more texts give more accurate perplexities but take \
+                    longer.";
         count("Evaluated texts", help, &mut setup.evaluated, COUNTS);
-        let help = "How often the model is measured, its end included.";
+        let help = "Number of evaluations during training, including the final one.";
         count("Evaluations", help, &mut setup.evaluations, 1..=100);
-        let help = "Size of a step. Models of more than some hundred million parameters want \
-                    0.0001 or less.";
+        let help = "Models with more than a few hundred million parameters require 0.0001 or \
+                    less.";
         ui.label("Learning rate").on_hover_text(help);
         let field = DragValue::new(&mut setup.learning_rate)
             .range(1e-8..=1.0)
@@ -190,7 +187,7 @@ fn run_buttons(ui: &mut Ui, setup: &Setup, stage: &Stage) -> Option<Pressed> {
     if !stage.is_active() {
         let start = button(ui, "start", primary("Start"), vec2(width, height), ready);
         let start =
-            start.on_disabled_hover_text("Give the folder and the file, or take what is embedded.");
+            start.on_disabled_hover_text("Select a folder and a file, or use the embedded ones.");
         return start.clicked().then_some(Pressed::Start);
     }
     let half = vec2((width - ui.spacing().item_spacing.x) / 2.0, height);

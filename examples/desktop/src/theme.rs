@@ -1,4 +1,5 @@
-//! Colours and sizes, those of the page: paper and ink, blue for minifinetuning, orange for finetuning.
+//! Colours and sizes, which match the web page: paper and ink, blue for minifinetuning, orange for
+//! finetuning.
 
 use eframe::egui::{
     Color32, Context, CornerRadius, FontFamily, FontId, Stroke, Style, TextStyle, Theme,
@@ -10,29 +11,29 @@ use crate::setup::Method;
 /// The colours of a theme.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette {
-    /// Behind everything.
+    /// Window background.
     pub paper: Color32,
-    /// Cards and fields.
+    /// Background of cards and fields.
     pub surface: Color32,
-    /// Buttons at rest, and the groove of bars.
+    /// Idle buttons and slider rails.
     pub sunken: Color32,
     /// Text.
     pub ink: Color32,
-    /// Text of less weight.
+    /// Secondary text.
     pub muted: Color32,
     /// Outlines.
     pub line: Color32,
-    /// Lines of a plot's grid.
+    /// Grid lines of plots.
     pub grid: Color32,
-    /// Minifinetuning, and what is most important.
+    /// Minifinetuning and primary actions.
     pub mft: Color32,
     /// Plain finetuning.
     pub ft: Color32,
-    /// The untouched model and general text.
+    /// The original model and general text.
     pub general: Color32,
-    /// What went wrong.
+    /// Errors.
     pub danger: Color32,
-    /// Text on a button of an important colour.
+    /// Text on primary buttons.
     pub on_accent: Color32,
 }
 
@@ -67,7 +68,7 @@ const DARK: Palette = Palette {
 };
 
 impl Palette {
-    /// The colours of the theme that is shown.
+    /// The colours of the active theme.
     pub fn of(ui: &Ui) -> Self {
         Self::of_theme(ui.theme())
     }
@@ -88,7 +89,7 @@ impl Palette {
     }
 }
 
-/// Gives a window these colours and sizes.
+/// Applies colours and sizes to a window.
 pub fn install(context: &Context, preference: ThemePreference) {
     context.set_theme(preference);
     for theme in [Theme::Light, Theme::Dark] {
@@ -143,7 +144,7 @@ fn apply(style: &mut Style, theme: Theme) {
     style.visuals = visuals;
 }
 
-/// A button for the theme that is not shown.
+/// Shows a button that switches the theme.
 pub fn switch(ui: &mut Ui) {
     let (label, other) = match ui.theme() {
         Theme::Light => ("Dark", Theme::Dark),

@@ -1,4 +1,4 @@
-//! The few controls that several parts of the window share.
+//! Shared controls.
 
 use eframe::egui::{
     Button, CornerRadius, Frame, Margin, Response, RichText, Stroke, Ui, Vec2, vec2,
@@ -7,10 +7,10 @@ use eframe::egui::{
 use crate::drive;
 use crate::theme::Palette;
 
-/// Distance between parts of the window, and from its edge.
+/// Spacing between the parts of the window, and to its edge.
 pub const GAP: f32 = 12.0;
 
-/// A box with a title.
+/// Shows a box with a title.
 pub fn card<R>(ui: &mut Ui, title: &str, contents: impl FnOnce(&mut Ui) -> R) -> R {
     let colours = Palette::of(ui);
     let frame = Frame::new()
@@ -28,7 +28,7 @@ pub fn card<R>(ui: &mut Ui, title: &str, contents: impl FnOnce(&mut Ui) -> R) ->
     shown.inner
 }
 
-/// One of a few values, side by side over the whole width; whether it was changed.
+/// Shows a segmented control over the full width. Returns whether the value changed.
 pub fn segments<T: PartialEq + Copy>(ui: &mut Ui, value: &mut T, choices: &[(T, &str)]) -> bool {
     let before = *value;
     ui.horizontal(|ui| {
@@ -47,7 +47,7 @@ pub fn segments<T: PartialEq + Copy>(ui: &mut Ui, value: &mut T, choices: &[(T, 
     *value != before
 }
 
-/// A button that the window's own test finds by its name, as large as `size` or as its text.
+/// Shows a button that the self-test can find by name, with the given size, or sized to its text.
 pub fn button(
     ui: &mut Ui,
     name: &'static str,
@@ -67,12 +67,12 @@ pub fn button(
     response
 }
 
-/// Text of less weight.
+/// Secondary text.
 pub fn small(text: impl Into<String>) -> RichText {
     RichText::new(text).small().weak()
 }
 
-/// What went wrong.
+/// Shows an error message.
 pub fn alert(ui: &mut Ui, message: &str) {
     let colours = Palette::of(ui);
     Frame::new()

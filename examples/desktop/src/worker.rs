@@ -1,5 +1,5 @@
-//! The thread that trains: commands come in, reports go out. A run is driven one event at a time, and
-//! commands are obeyed between two of them.
+//! The training thread: receives commands and sends reports. The run is driven event by event, and
+//! commands are handled between events.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -8,130 +8,131 @@ use std::sync::mpsc::{Receiver, RecvError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 
 use eframe::egui;
-use minift::counting;
 use minift::device::Device;
 use minift::files::FolderWriter;
 use minift::model::{CausalLm, Sampling};
 use minift::train::{Event, MemoryEstimate, Run};
 use minift::{Error, Result};
 
+use crate::allocator;
 use crate::inputs::{self, Facts};
 use crate::setup::Setup;
 
-/// Tokens of an answer at most.
+/// Maximum number of generated tokens per completion.
 const ANSWER_TOKENS: usize = 48;
 
-/// What the window asks for.
+/// A command from the window.
 #[derive(Debug)]
 pub enum Command {
-    /// Trains; models of an earlier run are dropped.
+    /// Starts a run and drops the models of the previous one.
     Start(Box<Setup>, Box<Device>),
-    /// Waits before the next event of the run.
+    /// Pauses the run before its next event.
     Pause,
-    /// Goes on.
+    /// Resumes the run.
     Resume,
-    /// Drops the run.
+    /// Cancels the run.
     Cancel,
-    /// Continues a prompt by the untouched and the trained model, also in the middle of a run.
+    /// Completes a prompt with the original and the trained model, even during a run.
     Answer(String),
-    /// Writes the trained model into a new folder.
+    /// Writes the trained model to a new folder.
     Save(PathBuf),
 }
 
-/// Which model speaks.
+/// The model of a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
-    /// As it was.
-    Untouched,
-    /// As it is now.
+    /// The original model.
+    Original,
+    /// The trained model.
     Trained,
 }
 
-/// What the window is told.
+/// A report to the window.
 #[derive(Debug)]
 pub enum Report {
-    /// Model and samples are there; so many steps follow.
+    /// Model and samples are loaded; includes the number of steps.
     Prepared(Facts, usize),
-    /// Something happened in the run.
+    /// An event of the run.
     Event(Event),
-    /// It waits.
+    /// The run is paused.
     Paused,
-    /// It goes on.
+    /// The run has resumed.
     Resumed,
-    /// It is done; its models are kept for prompts and to be saved.
+    /// The run is finished. Its models remain available for completions and saving.
     Finished,
-    /// It was dropped.
+    /// The run was cancelled.
     Cancelled,
-    /// It ended in an error.
+    /// The run failed.
     Failed(String),
-    /// Bytes that the training's device holds, or the program where that is the CPU.
+    /// Memory in use by the device, or by the process on the CPU, in bytes.
     Memory(u64),
-    /// A further piece of an answer.
+    /// The next piece of a completion.
     Piece(Voice, String),
-    /// The prompt is answered.
+    /// The completions are finished.
     Answered,
-    /// The prompt could not be answered.
+    /// The completions failed.
     AnswerFailed(String),
-    /// The trained model is in the folder.
+    /// The trained model was saved.
     Saved(PathBuf),
-    /// It could not be written.
+    /// Saving failed.
     SaveFailed(String),
 }
 
-/// The window's end of it.
+/// The handle of the window to the training thread.
 #[derive(Debug)]
 pub struct Worker {
     commands: Option<Sender<Command>>,
     reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
-    /// What ended the thread before its time, and whether it was asked for something since.
+    /// Panic message of the thread.
     fault: Option<String>,
-    unheard: bool,
+    /// Whether the last command could not be delivered.
+    undelivered: bool,
 }
 
 impl Worker {
-    /// Starts the thread; `context` is repainted when there is something to tell.
+    /// Starts the thread, which requests repaints of `context` for its reports.
     ///
     /// # Errors
     ///
-    /// The system's, if there can be no further thread.
+    /// If the system cannot start a thread.
     pub fn start(context: egui::Context) -> std::io::Result<Self> {
-        let (commands, to_obey) = channel();
+        let (commands, receiver) = channel();
         let (sender, reports) = channel();
-        let hand = Hand {
-            commands: to_obey,
-            teller: Teller { sender, context },
+        let state = Thread {
+            commands: receiver,
+            reporter: Reporter { sender, context },
             models: None,
         };
         let thread = thread::Builder::new().name("training".into());
         Ok(Self {
             commands: Some(commands),
             reports,
-            thread: Some(thread.spawn(move || hand.work())?),
+            thread: Some(thread.spawn(move || state.run_commands())?),
             fault: None,
-            unheard: false,
+            undelivered: false,
         })
     }
 
-    /// Asks; that a thread has ended is said by [`Self::report`], each time that it is asked.
-    pub fn ask(&mut self, command: Command) {
-        let asked = self
+    /// Sends a command. If the thread has panicked, [`Self::report`] returns the failure for each command.
+    pub fn send(&mut self, command: Command) {
+        let sent = self
             .commands
             .as_ref()
             .map(|commands| commands.send(command));
-        self.unheard = !matches!(asked, Some(Ok(())));
+        self.undelivered = !matches!(sent, Some(Ok(())));
     }
 
-    /// The next report, if there is one.
+    /// Returns the next report, if any.
     pub fn report(&mut self) -> Option<Report> {
         match self.reports.try_recv() {
             Ok(report) => Some(report),
             Err(TryRecvError::Empty) => None,
-            // It ends by itself only when the window does.
+            // The thread ends before the window only if it panics.
             Err(TryRecvError::Disconnected) => {
                 if let Some(thread) = self.thread.take() {
-                    self.fault = thread.join().err().map(words);
-                } else if !std::mem::take(&mut self.unheard) {
+                    self.fault = thread.join().err().map(panic_message);
+                } else if !std::mem::take(&mut self.undelivered) {
                     return None;
                 }
                 self.fault.clone().map(Report::Failed)
@@ -140,18 +141,16 @@ impl Worker {
     }
 }
 
-/// What a panic says to a person.
-fn words(panic: Box<dyn Any + Send>) -> String {
+/// Describes a panic to the user.
+fn panic_message(panic: Box<dyn Any + Send>) -> String {
     let reason = panic.downcast_ref::<String>().map(String::as_str);
     let reason = reason.or(panic.downcast_ref::<&str>().copied());
-    let reason = reason.unwrap_or("no reason was given");
-    format!(
-        "A fault in the program ended the training; close the window and open it again: {reason}"
-    )
+    let reason = reason.unwrap_or("unknown reason");
+    format!("Training stopped due to an internal error; restart the application: {reason}")
 }
 
 impl Drop for Worker {
-    /// The GPU must not be closed under a step: the thread ends after the one that it is in.
+    /// Waits for the step in flight, since the GPU must stay open until it completes.
     fn drop(&mut self) {
         self.commands = None;
         if let Some(thread) = self.thread.take() {
@@ -160,43 +159,43 @@ impl Drop for Worker {
     }
 }
 
-/// Sends reports and has them shown.
-struct Teller {
+/// Sends reports and requests repaints.
+struct Reporter {
     sender: Sender<Report>,
     context: egui::Context,
 }
 
-impl Teller {
-    fn tell(&self, report: Report) {
-        // While a run is under way the window paints itself again and again.
-        let waits = matches!(report, Report::Event(_) | Report::Memory(_));
-        // Where nobody listens any more, the next command is the last.
+impl Reporter {
+    fn send(&self, report: Report) {
+        // During a run the window repaints continuously.
+        let can_wait = matches!(report, Report::Event(_) | Report::Memory(_));
+        // Fails only after the window has closed.
         let _ = self.sender.send(report);
-        if !waits {
+        if !can_wait {
             self.context.request_repaint();
         }
     }
 }
 
-/// A model before and after.
+/// The models before and after training.
 struct Models {
-    untouched: CausalLm,
+    original: CausalLm,
     trained: CausalLm,
 }
 
 /// The window has closed.
 struct Closed;
 
-/// What runs on the thread.
-struct Hand {
+/// State of the training thread.
+struct Thread {
     commands: Receiver<Command>,
-    teller: Teller,
-    /// Of the run that finished last.
+    reporter: Reporter,
+    /// Models of the last finished run.
     models: Option<Models>,
 }
 
-impl Hand {
-    fn work(mut self) {
+impl Thread {
+    fn run_commands(mut self) {
         while let Ok(command) = self.commands.recv() {
             match command {
                 Command::Start(setup, device) => {
@@ -213,18 +212,18 @@ impl Hand {
                         self.save(&models.trained, &folder);
                     }
                 }
-                // Asked for when the run had just ended.
+                // Sent just as the run ended.
                 Command::Pause | Command::Resume | Command::Cancel => {}
             }
         }
     }
 
     fn run(&mut self, setup: &Setup, device: &Device) {
-        // The run is dropped in there, and with it everything that only a training needs.
+        // `train` drops the run, which frees everything that only training needs.
         let ended = self.train(setup, device);
         device.release_memory();
-        self.tell_memory(device);
-        self.teller.tell(match ended {
+        self.report_memory(device);
+        self.reporter.send(match ended {
             Ok(Some(models)) => {
                 self.models = Some(models);
                 Report::Finished
@@ -234,7 +233,7 @@ impl Hand {
         });
     }
 
-    /// Trains to the end; `None` if it was cancelled.
+    /// Trains to the end. Returns `None` if cancelled.
     fn train(&self, setup: &Setup, device: &Device) -> Result<Option<Models>> {
         let model = inputs::model(setup, device)?;
         let (data, text) = inputs::samples(setup, &model)?;
@@ -249,30 +248,30 @@ impl Hand {
             warning: memory.excess(device),
         };
         let mut run = Run::new(model.clone(), Arc::new(data), settings)?;
-        self.teller.tell(Report::Prepared(facts, run.steps()));
+        self.reporter.send(Report::Prepared(facts, run.steps()));
         loop {
-            if !matches!(self.listen(&model, &run), Ok(true)) {
+            if !matches!(self.handle_commands(&model, &run), Ok(true)) {
                 return Ok(None);
             }
             let Some(event) = pollster::block_on(run.next())? else {
                 break;
             };
             let evaluated = matches!(event, Event::Evaluated { .. });
-            self.teller.tell(Report::Event(event));
+            self.reporter.send(Report::Event(event));
             if evaluated {
-                self.tell_memory(device);
+                self.report_memory(device);
             }
         }
         Ok(Some(Models {
-            untouched: model,
+            original: model,
             trained: run.trained_model(),
         }))
     }
 
-    /// Obeys what was asked meanwhile, and waits while the run is paused; whether it goes on.
-    fn listen(&self, model: &CausalLm, run: &Run) -> std::result::Result<bool, Closed> {
+    /// Handles pending commands, and waits while paused. Returns whether to continue.
+    fn handle_commands(&self, model: &CausalLm, run: &Run) -> std::result::Result<bool, Closed> {
         let models = || Models {
-            untouched: model.clone(),
+            original: model.clone(),
             trained: run.trained_model(),
         };
         let mut paused = false;
@@ -280,16 +279,16 @@ impl Hand {
             match command {
                 Command::Pause if !paused => {
                     paused = true;
-                    self.teller.tell(Report::Paused);
+                    self.reporter.send(Report::Paused);
                 }
                 Command::Resume if paused => {
                     paused = false;
-                    self.teller.tell(Report::Resumed);
+                    self.reporter.send(Report::Resumed);
                 }
                 Command::Cancel => return Ok(false),
                 Command::Answer(prompt) => self.answer(&models(), &prompt),
                 Command::Save(folder) => self.save(&models().trained, &folder),
-                // What is so already, and a second start that the window does not offer.
+                // Redundant commands, and a second start, which the window does not offer.
                 Command::Pause | Command::Resume | Command::Start(..) => {}
             }
         }
@@ -309,17 +308,17 @@ impl Hand {
 
     fn answer(&self, models: &Models, prompt: &str) {
         let answered = [
-            (Voice::Untouched, &models.untouched),
+            (Voice::Original, &models.original),
             (Voice::Trained, &models.trained),
         ]
         .into_iter()
         .try_for_each(|(voice, model)| {
-            let piece = |piece: &str| self.teller.tell(Report::Piece(voice, piece.to_string()));
+            let piece = |piece: &str| self.reporter.send(Report::Piece(voice, piece.to_string()));
             let sampling = Sampling::default();
             let text = model.generate(prompt, ANSWER_TOKENS, &sampling, piece);
             pollster::block_on(text).map(drop)
         });
-        self.teller.tell(match answered {
+        self.reporter.send(match answered {
             Ok(()) => Report::Answered,
             Err(error) => Report::AnswerFailed(sentence(&error)),
         });
@@ -330,26 +329,26 @@ impl Hand {
             pollster::block_on(model.write(&writer, ""))?;
             writer.finish()
         });
-        self.teller.tell(match saved {
+        self.reporter.send(match saved {
             Ok(()) => Report::Saved(folder.to_path_buf()),
             Err(error) => Report::SaveFailed(sentence(&error)),
         });
     }
 
-    fn tell_memory(&self, device: &Device) {
+    fn report_memory(&self, device: &Device) {
         let held = match device.tensors().memory_pool_usage() {
             Some(usage) => usage.bytes_reserved,
-            None => counting::bytes_now() as u64,
+            None => allocator::bytes_now() as u64,
         };
-        self.teller.tell(Report::Memory(held));
+        self.reporter.send(Report::Memory(held));
     }
 }
 
-/// An error as a sentence.
+/// Formats an error as a sentence.
 fn sentence(error: &Error) -> String {
-    let text = error.to_string();
+    let text = error.report();
     let mut characters = text.chars();
-    // What begins with the name of a file keeps it as it is.
+    // Capitalize words, but not file names.
     let is_word = text
         .split([' ', ','])
         .next()

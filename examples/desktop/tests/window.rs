@@ -1,4 +1,4 @@
-//! The window, opened and driven by its own script: under a virtual display on Linux, on the screen elsewhere.
+//! Runs the self-test of the window: on a virtual display on Linux, on the screen elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,20 +8,20 @@ use minift::device::Device;
 use minift::model::{CausalLm, Sampling};
 use serde_json::Value;
 
-/// As in the script's answers.
+/// Must match the worker.
 const ANSWER_TOKENS: usize = 48;
 
-/// Windows share the processor that draws them: their frames are looked at one window at a time.
+/// Windows compete for the CPU, which affects frame times: run one at a time.
 static SCREEN: Mutex<()> = Mutex::new(());
 
-/// Opens the window and lets it go through its script; what it reports.
+/// Runs the self-test and returns its report.
 fn drive(folder: &Path, arguments: &str) -> Value {
-    let _alone = SCREEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = SCREEN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = env!("CARGO_BIN_EXE_minift-desktop");
     let mut command = if cfg!(target_os = "linux") {
         let mut display = Command::new("xvfb-run");
         display.args(["-a", "-s", "-screen 0 1280x800x24", program]);
-        // Else the window would be opened where somebody works.
+        // Do not open the window in the user's session.
         display.env_remove("WAYLAND_DISPLAY");
         display
     } else {
@@ -32,10 +32,10 @@ fn drive(folder: &Path, arguments: &str) -> Value {
         .arg("--drive")
         .arg(folder)
         .output()
-        .expect("xvfb-run (Debian's packages xvfb and xauth) opens a virtual display");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", output.status);
-    let report: Value = serde_json::from_slice(&output.stdout).expect("a report as JSON");
+        .expect("xvfb-run (Debian packages xvfb and xauth) runs");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {log}", output.status);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
     println!("{arguments}: {report:#}");
     report
 }
@@ -45,7 +45,7 @@ fn number(report: &Value, path: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no number {path} in {report:#}"))
 }
 
-/// What holds wherever it was trained.
+/// Checks a report, independent of the device.
 fn check(report: &Value, steps: f64) {
     assert_eq!(number(report, "/steps"), steps);
     let paused_at = number(report, "/paused_at_step");
@@ -64,8 +64,12 @@ fn check(report: &Value, steps: f64) {
     assert!(number(report, "/frames_while_training/frames") >= 20.0);
     assert_ne!(report["answers"]["untouched"], report["answers"]["trained"]);
 
-    let picture = PathBuf::from(report["picture"]["path"].as_str().expect("a path"));
-    let picture = image::open(&picture).expect("a picture of the window");
+    let picture = PathBuf::from(
+        report["picture"]["path"]
+            .as_str()
+            .expect("the report has a path"),
+    );
+    let picture = image::open(&picture).expect("the screenshot is readable");
     assert_eq!([picture.width(), picture.height()], [1100, 760]);
 }
 
@@ -79,8 +83,8 @@ fn trains_on_the_cpu() {
     );
     check(&report, 40.0);
 
-    // What was saved is the model that answered.
-    let model = CausalLm::load(&folder.join("model"), &Device::cpu()).unwrap();
+    // The saved model reproduces the answer.
+    let model = CausalLm::load(folder.join("model"), &Device::cpu()).unwrap();
     let prompt = report["answers"]["prompt"].as_str().unwrap();
     let sampling = Sampling::default();
     let text = model.generate(prompt, ANSWER_TOKENS, &sampling, |_| ());
@@ -91,14 +95,14 @@ fn trains_on_the_cpu() {
 }
 
 #[test]
-fn trains_on_the_gpu_that_draws_the_window() {
+fn trains_on_the_gpu_of_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("window");
-    // A software adapter takes its time: short steps, and few texts to evaluate.
+    // Software adapters are slow: use small steps and few evaluation texts.
     let arguments =
         "--device window --samples 16 --epochs 1 --batch-size 2 --evaluated 4 --theme dark";
     let report = drive(&folder, arguments);
     check(&report, 8.0);
     assert!(report["device"].as_str().unwrap().contains("vulkan") || !cfg!(target_os = "linux"));
-    CausalLm::load(&folder.join("model"), &Device::cpu()).unwrap();
+    CausalLm::load(folder.join("model"), &Device::cpu()).unwrap();
 }

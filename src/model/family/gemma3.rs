@@ -1,13 +1,26 @@
-//! Gemma 3, text only (Gemma Team, arXiv:2503.19786): scaled embeddings, norms around each block whose
-//! weights count from 1, normalised heads, and layers with windows and a short wavelength among layers
-//! with neither.
+//! Gemma 3, text only (Gemma Team, arXiv:2503.19786): scaled embeddings, norms before and after each block
+//! with weights relative to 1, QK norm, and local layers with a sliding window and a smaller RoPE base
+//! among global layers.
 
-use super::{Family, activation, llama, rope, windows};
+use super::description::{Description, activation};
+use super::{llama, rope, windows};
 use crate::error::Result;
 use crate::model::config::{Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind};
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
-use crate::model::rotary::{RopeScaling, Rotary};
+use crate::model::names::{Family, ParameterNames};
+use crate::model::rope_scaling::RopeScaling;
+use crate::model::rotary::Rotary;
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "Gemma3ForCausalLM",
+    model_type: "gemma3_text",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "Gemma 3",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
     attention_output_norm: "post_attention_layernorm",
@@ -16,7 +29,7 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
     ..llama::NAMES
 };
 
-/// What files without the fields mean.
+/// Defaults of missing fields.
 const DEFAULT_HEAD_SIZE: usize = 256;
 const DEFAULT_QUERY_SCALE: f32 = 256.0;
 const DEFAULT_WINDOW: usize = 4096;
@@ -29,15 +42,14 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     fields.refuse("attn_logit_softcapping")?;
     fields.refuse("final_logit_softcapping")?;
     if fields.or("use_bidirectional_attention", false)? {
-        let message = "use_bidirectional_attention is true: only models that see what came before \
-                       are supported";
+        let message = "use_bidirectional_attention is true: only causal models are supported";
         return Err(fields.fault(message.to_string()));
     }
     let head_size = fields
         .optional_size("head_dim")?
         .unwrap_or(DEFAULT_HEAD_SIZE);
     let mut config = llama::with_head_size(fields, head_size)?;
-    config.family = Family::Gemma3;
+    config.family = FAMILY;
     config.max_length = fields
         .optional_size("max_position_embeddings")?
         .unwrap_or(DEFAULT_LENGTH);
@@ -46,13 +58,13 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         ..config.norm
     };
     config.block = Block::Sandwiched;
-    config.norms_of_heads = true;
+    config.qk_norm = true;
     config.embedding_scale = (config.hidden_size as f32).sqrt();
     config.feed_forward = FeedForward {
         kind: FeedForwardKind::Gated,
         activation: activation(fields, "hidden_activation", "gelu_pytorch_tanh")?,
     };
-    config.tied_head = fields.or("tie_word_embeddings", true)?;
+    config.tie_word_embeddings = fields.or(NAMES.tie, true)?;
 
     let layers = config.layers.len();
     let pattern = fields
@@ -69,29 +81,29 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         )));
     }
     for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
-        layer.rotary = Some(if sliding { local } else { global });
+        let rotary = if sliding { &local } else { &global };
+        layer.rotary = Some(rotary.clone());
         layer.attention_scale = 1.0 / scale.sqrt();
     }
     Ok(config)
 }
 
-/// How layers without and with windows turn.
+/// Reads the rotary embeddings of global and local layers.
 fn rotaries(fields: &Fields<'_>, head_size: usize, max_length: usize) -> Result<[Rotary; 2]> {
     let rotary = |theta, scaling| Rotary {
         size: head_size,
         theta,
         scaling,
     };
-    // One object for each kind of layer, or fields beside each other, whose scaling is the global
-    // layers' alone.
+    // Either one object per kind of layer, or flat fields, whose scaling applies to global layers only.
     let parameters = fields.object("rope_parameters")?;
     if let Some(parameters) = parameters.filter(|object| object.has("full_attention")) {
-        let read = |name: &str, usual: f64| -> Result<Rotary> {
+        let read = |name: &str, default: f64| -> Result<Rotary> {
             let Some(fields) = parameters.object(name)? else {
-                return Ok(rotary(usual, RopeScaling::None));
+                return Ok(rotary(default, RopeScaling::None));
             };
-            let theta = fields.or("rope_theta", usual)?;
-            Ok(rotary(theta, rope::scaling(&fields, max_length)?))
+            let theta = fields.or("rope_theta", default)?;
+            Ok(rotary(theta, rope::scaling(&fields, max_length, None)?))
         };
         return Ok([
             read("full_attention", DEFAULT_THETA)?,

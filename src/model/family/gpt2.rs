@@ -1,13 +1,24 @@
-//! GPT-2 (Radford et al., 2019): layer norm, learned positions, one layer for queries, keys and
-//! values, plain feed-forward; weights as \[in, out\].
+//! GPT-2 (Radford et al., 2019): layer norm, learned position embeddings, a fused query, key and value
+//! projection, plain feed-forward; weights stored as \[in, out\].
 
-use super::{Family, activation, end_tokens};
+use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
 };
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
+use crate::model::names::{Family, ParameterNames};
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "GPT2LMHeadModel",
+    model_type: "gpt2",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "GPT-2",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
     prefix: "transformer.",
@@ -22,14 +33,14 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
     down: "mlp.c_proj",
     norm: "transformer.ln_f",
     head: "lm_head",
-    // Masks that old exports kept beside the weights.
+    // Masks that old exports contain.
     ignored: &[".attn.bias", ".attn.masked_bias"],
     ..ParameterNames::NONE
 };
 
-/// The token that begins and ends texts in GPT-2's own vocabulary. Libraries write it into the file of
-/// every model that nobody gave another, however small its vocabulary.
-const USUAL_TOKEN: u32 = 50_256;
+/// The begin and end token of GPT-2's own vocabulary. Libraries write it into configurations by default,
+/// also for smaller vocabularies.
+const GPT2_END_TOKEN: u32 = 50_256;
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let hidden_size = fields.size("n_embd")?;
@@ -39,19 +50,19 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let by_depth = fields.or("scale_attn_by_inverse_layer_idx", false)?;
     let intermediate_size = fields.optional_size("n_inner")?;
     let layer = |number: usize| {
-        let of_width = if scaled {
+        let by_width = if scaled {
             (head_size as f32).sqrt()
         } else {
             1.0
         };
-        let of_depth = if by_depth { (number + 1) as f32 } else { 1.0 };
+        let depth = if by_depth { (number + 1) as f32 } else { 1.0 };
         LayerConfig {
             heads,
-            key_heads: heads,
+            num_kv_heads: heads,
             intermediate_size: intermediate_size.unwrap_or(4 * hidden_size),
             window: usize::MAX,
             rotary: None,
-            attention_scale: 1.0 / (of_width * of_depth),
+            attention_scale: 1.0 / (by_width * depth),
         }
     };
     let layers = (0..fields.layers("n_layer")?).map(layer).collect();
@@ -59,10 +70,10 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         Some(length) => length,
         None => fields.size("n_ctx")?,
     };
-    described(fields, hidden_size, head_size, max_length, layers)
+    with_sizes(fields, hidden_size, head_size, max_length, layers)
 }
 
-/// The width of heads that share the hidden size.
+/// Returns the head size, an equal share of the hidden size.
 pub(super) fn head_size(
     fields: &Fields<'_>,
     (hidden_name, hidden_size): (&str, usize),
@@ -76,21 +87,21 @@ pub(super) fn head_size(
     )))
 }
 
-/// A model of those sizes, which GPT-Neo's files call by other names.
-pub(super) fn described(
+/// Builds the configuration from sizes whose field names differ between GPT-2 and GPT-Neo.
+pub(super) fn with_sizes(
     fields: &Fields<'_>,
     hidden_size: usize,
     head_size: usize,
     max_length: usize,
     layers: Vec<LayerConfig>,
 ) -> Result<DecoderConfig> {
-    let vocabulary = fields.at_least_two("vocab_size")?;
-    let is_meant = |&id: &u32| id != USUAL_TOKEN || (id as usize) < vocabulary;
-    let mut end_tokens = end_tokens(fields)?;
-    end_tokens.retain(is_meant);
+    let vocab_size = fields.at_least_two("vocab_size")?;
+    let exists = |&id: &u32| id != GPT2_END_TOKEN || (id as usize) < vocab_size;
+    let mut end_tokens = fields.token_ids("eos_token_id")?;
+    end_tokens.retain(exists);
     Ok(DecoderConfig {
-        family: Family::Gpt2,
-        vocabulary,
+        family: FAMILY,
+        vocab_size,
         hidden_size,
         head_size,
         max_length,
@@ -105,7 +116,7 @@ pub(super) fn described(
             activation: activation(fields, "activation_function", "gelu_new")?,
         },
         fused_attention: true,
-        norms_of_heads: false,
+        qk_norm: false,
         transposed_weights: true,
         learned_positions: true,
         embedding_scale: 1.0,
@@ -115,8 +126,8 @@ pub(super) fn described(
             feed_forward: true,
             head: false,
         },
-        tied_head: fields.or("tie_word_embeddings", true)?,
-        begin_token: fields.optional("bos_token_id")?.filter(is_meant),
+        tie_word_embeddings: fields.or(NAMES.tie, true)?,
+        begin_token: fields.token_ids("bos_token_id")?.into_iter().find(exists),
         end_tokens,
     })
 }

@@ -1,23 +1,35 @@
-//! GPT-Neo (Black et al., 2021): GPT-2 with separate queries, keys and values without biases, products
-//! that are not scaled, and windows in every other layer.
+//! GPT-Neo (Black et al., 2021): GPT-2 with separate query, key and value projections without biases,
+//! unscaled attention scores, and a sliding window in every other layer.
 
-use super::{Family, gpt2, windows};
+use super::description::Description;
+use super::{gpt2, windows};
 use crate::error::Result;
 use crate::model::config::{Biases, DecoderConfig, LayerConfig};
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
+use crate::model::names::{Family, ParameterNames};
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "GPTNeoForCausalLM",
+    model_type: "gpt_neo",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "GPT-Neo",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
     query: "attn.attention.q_proj",
     key: "attn.attention.k_proj",
     value: "attn.attention.v_proj",
     attention_output: "attn.attention.out_proj",
-    // Masks that old exports kept beside the weights.
+    // Masks that old exports contain.
     ignored: &[".attn.attention.bias", ".attn.attention.masked_bias"],
     ..gpt2::NAMES
 };
 
-/// What files without the fields mean.
+/// Defaults of missing fields.
 const DEFAULT_WINDOW: usize = 256;
 const DEFAULT_LENGTH: usize = 2048;
 
@@ -28,7 +40,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let head_size = gpt2::head_size(fields, of_hidden, ("num_heads", heads))?;
     let layer = LayerConfig {
         heads,
-        key_heads: heads,
+        num_kv_heads: heads,
         intermediate_size: fields
             .optional_size("intermediate_size")?
             .unwrap_or(4 * hidden_size),
@@ -46,9 +58,9 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let max_length = fields
         .optional_size("max_position_embeddings")?
         .unwrap_or(DEFAULT_LENGTH);
-    let config = gpt2::described(fields, hidden_size, head_size, max_length, layers)?;
+    let config = gpt2::with_sizes(fields, hidden_size, head_size, max_length, layers)?;
     Ok(DecoderConfig {
-        family: Family::GptNeo,
+        family: FAMILY,
         fused_attention: false,
         transposed_weights: false,
         biases: Biases {
@@ -59,7 +71,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     })
 }
 
-/// Which layers have windows: `attention_types` is a list of patterns, each with how often it comes.
+/// Returns which layers have a window: `attention_types` is a list of patterns with repetition counts.
 fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     let types: Vec<String> = match fields.optional("attention_layers")? {
         Some(types) => types,
@@ -68,7 +80,7 @@ fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
             patterns
                 .into_iter()
                 .flat_map(|(pattern, times)| {
-                    // No more than there are layers, whatever the file says.
+                    // Bounded by the number of layers, since a file may contain any count.
                     let types = pattern.len().saturating_mul(times);
                     pattern.into_iter().cycle().take(types.min(layers + 1))
                 })
@@ -80,7 +92,7 @@ fn local_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
         "local" => Ok(true),
         "global" => Ok(false),
         other => Err(fields.fault(format!(
-            "attention_types has {other}: supported are global and local"
+            "attention_types has {other}: expected global or local"
         ))),
     });
     local.collect()

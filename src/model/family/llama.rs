@@ -1,15 +1,28 @@
-//! Llama (Touvron et al., arXiv:2302.13971): RMS norm before each block, rotary positions,
-//! grouped-query attention, gated feed-forward with SiLU. Other families say how they differ from it.
+//! Llama (Touvron et al., arXiv:2302.13971): pre-norm with RMS norm, rotary embeddings, grouped-query
+//! attention, gated feed-forward with SiLU. Other families are described by their differences from it.
 
-use super::{Family, activation, end_tokens, rope};
+use super::description::{Description, activation};
+use super::rope;
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
 };
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
+use crate::model::names::{Family, ParameterNames};
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "LlamaForCausalLM",
+    model_type: "llama",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "Llama",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
+    prefix: "model.",
     embedding: "model.embed_tokens",
     layer: "model.layers",
     attention_norm: "input_layernorm",
@@ -25,7 +38,7 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
     down: "mlp.down_proj",
     norm: "model.norm",
     head: "lm_head",
-    // Tables that old exports kept beside the weights.
+    // Tables that old exports contain.
     ignored: &[".rotary_emb.inv_freq"],
     ..ParameterNames::NONE
 };
@@ -40,26 +53,28 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     with_head_size(fields, head_size)
 }
 
-/// The same for families whose heads have a width of their own.
+/// Parses the configuration with a given head size.
 pub(super) fn with_head_size(fields: &Fields<'_>, head_size: usize) -> Result<DecoderConfig> {
     let heads = fields.size("num_attention_heads")?;
     let max_length = fields
         .optional_size("max_position_embeddings")?
         .unwrap_or(2048);
+    let rotary = rope::rotary(fields, head_size, max_length)?;
+    let max_length = rotary.scaling.extended(max_length);
     let layer = LayerConfig {
         heads,
-        key_heads: fields
+        num_kv_heads: fields
             .optional_size("num_key_value_heads")?
             .unwrap_or(heads),
         intermediate_size: fields.size("intermediate_size")?,
         window: usize::MAX,
-        rotary: Some(rope::rotary(fields, head_size, max_length)?),
+        rotary: Some(rotary),
         attention_scale: 1.0 / (head_size as f32).sqrt(),
     };
     let attention = fields.or("attention_bias", false)?;
     Ok(DecoderConfig {
-        family: Family::Llama,
-        vocabulary: fields.at_least_two("vocab_size")?,
+        family: FAMILY,
+        vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size: fields.size("hidden_size")?,
         head_size,
         max_length,
@@ -74,7 +89,7 @@ pub(super) fn with_head_size(fields: &Fields<'_>, head_size: usize) -> Result<De
             activation: activation(fields, "hidden_act", "silu")?,
         },
         fused_attention: false,
-        norms_of_heads: false,
+        qk_norm: false,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
@@ -84,8 +99,8 @@ pub(super) fn with_head_size(fields: &Fields<'_>, head_size: usize) -> Result<De
             feed_forward: fields.or("mlp_bias", false)?,
             head: false,
         },
-        tied_head: fields.or("tie_word_embeddings", false)?,
-        begin_token: fields.optional("bos_token_id")?,
-        end_tokens: end_tokens(fields)?,
+        tie_word_embeddings: fields.or(NAMES.tie, false)?,
+        begin_token: fields.token_ids("bos_token_id")?.first().copied(),
+        end_tokens: fields.token_ids("eos_token_id")?,
     })
 }

@@ -1,12 +1,24 @@
-//! Mistral (Jiang et al., arXiv:2310.06825): Llama without biases, whose queries see a window of
-//! positions.
+//! Mistral (Jiang et al., arXiv:2310.06825): Llama without biases, with sliding-window attention.
 
-use super::{Family, llama, windows};
+use super::description::Description;
+use super::{llama, windows};
 use crate::error::Result;
 use crate::model::config::{Biases, DecoderConfig};
 use crate::model::fields::Fields;
+use crate::model::names::Family;
 
-/// What a file without the field means; null means no window.
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "MistralForCausalLM",
+    model_type: "mistral",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "Mistral",
+    tensors: &llama::NAMES,
+};
+
+/// Default of a missing field; null means no window.
 const DEFAULT_WINDOW: usize = 4096;
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
@@ -16,7 +28,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         None => DEFAULT_WINDOW,
     };
     let mut config = DecoderConfig {
-        family: Family::Mistral,
+        family: FAMILY,
         biases: Biases::default(),
         ..llama::describe(fields)?
     };

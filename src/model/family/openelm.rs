@@ -1,14 +1,26 @@
-//! OpenELM (Mehta et al., arXiv:2404.14619): Llama whose layers differ in heads and widths, with
-//! normalised heads, one layer for queries, keys and values, and one for gate and what is gated.
+//! OpenELM (Mehta et al., arXiv:2404.14619): Llama with heads and widths that vary by layer, QK norm, a
+//! fused query, key and value projection, and a fused gate and up projection.
 
-use super::{Family, activation, end_tokens};
+use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
 };
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
-use crate::model::rotary::{RopeScaling, Rotary};
+use crate::model::names::{Family, ParameterNames};
+use crate::model::rope_scaling::RopeScaling;
+use crate::model::rotary::Rotary;
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "OpenELMForCausalLM",
+    model_type: "openelm",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "OpenELM",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
     embedding: "transformer.token_embeddings",
@@ -24,21 +36,22 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
     down: "ffn.proj_2",
     norm: "transformer.norm",
     head: "lm_head",
-    // Tables that exports may keep beside the weights, and a head that is never used.
+    tie: "share_input_output_layers",
+    // Tables that exports may contain, and an unused head.
     ignored: &[".pos_embedding.inv_freq", "transformer.classifier.weight"],
     ..ParameterNames::NONE
 };
 
-/// The epsilon of its norms, which its files do not name.
+/// Epsilon of the norms, which the files do not contain.
 const NORM_EPSILON: f32 = 1e-6;
-/// Its widths are multiples of this where the file does not say.
+/// Default of `ffn_dim_divisor`.
 const DEFAULT_DIVISOR: usize = 256;
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let norm: String = fields.or("normalization_layer_name", "rms_norm".to_string())?;
     if norm != "rms_norm" {
         return Err(fields.fault(format!(
-            "normalization_layer_name is {norm}: supported is rms_norm"
+            "normalization_layer_name is {norm}: expected rms_norm"
         )));
     }
     let hidden_size = fields.size("model_dim")?;
@@ -46,26 +59,26 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let count = fields.layers("num_transformer_layers")?;
     let of_layers = |name: &str| fields.for_layers(name, fields.sizes(name)?, count);
     let heads = of_layers("num_query_heads")?;
-    let key_heads = of_layers("num_kv_heads")?;
+    let num_kv_heads = of_layers("num_kv_heads")?;
     let widths = widths(fields, hidden_size, count)?;
     let rotary = Rotary {
         size: head_size,
         theta: fields.or("rope_freq_constant", 10_000.0)?,
         scaling: RopeScaling::None,
     };
-    let layers = heads.into_iter().zip(key_heads).zip(widths);
-    let layers = layers.map(|((heads, key_heads), intermediate_size)| LayerConfig {
+    let layers = heads.into_iter().zip(num_kv_heads).zip(widths);
+    let layers = layers.map(|((heads, num_kv_heads), intermediate_size)| LayerConfig {
         heads,
-        key_heads,
+        num_kv_heads,
         intermediate_size,
         window: usize::MAX,
-        rotary: Some(rotary),
+        rotary: Some(rotary.clone()),
         attention_scale: 1.0 / (head_size as f32).sqrt(),
     });
     let gated = fields.or("ffn_with_glu", true)?;
     Ok(DecoderConfig {
-        family: Family::OpenElm,
-        vocabulary: fields.at_least_two("vocab_size")?,
+        family: FAMILY,
+        vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size,
         head_size,
         max_length: fields.optional_size("max_context_length")?.unwrap_or(2048),
@@ -84,19 +97,19 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             activation: activation(fields, "activation_fn_name", "swish")?,
         },
         fused_attention: true,
-        norms_of_heads: fields.or("normalize_qk_projections", true)?,
+        qk_norm: fields.or("normalize_qk_projections", true)?,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
         biases: Biases::default(),
-        tied_head: fields.or("share_input_output_layers", true)?,
-        begin_token: fields.optional("bos_token_id")?,
-        end_tokens: end_tokens(fields)?,
+        tie_word_embeddings: fields.or(NAMES.tie, true)?,
+        begin_token: fields.token_ids("bos_token_id")?.first().copied(),
+        end_tokens: fields.token_ids("eos_token_id")?,
     })
 }
 
-/// The width inside each layer's feed-forward block: a multiple of the model's, rounded as
-/// MobileNets round.
+/// Returns the inner width of each layer's feed-forward block: a multiple of the hidden size, rounded to
+/// the divisor as in MobileNet.
 fn widths(fields: &Fields<'_>, hidden_size: usize, layers: usize) -> Result<Vec<usize>> {
     #[derive(serde::Deserialize)]
     #[serde(untagged)]
@@ -106,7 +119,7 @@ fn widths(fields: &Fields<'_>, hidden_size: usize, layers: usize) -> Result<Vec<
     }
     let multipliers = match fields.required("ffn_multipliers")? {
         Multipliers::One(multiplier) => vec![multiplier; layers],
-        Multipliers::Each(ends) if ends.len() == 2 && layers > 2 => between(&ends, layers),
+        Multipliers::Each(ends) if ends.len() == 2 && layers > 2 => interpolated(&ends, layers),
         Multipliers::Each(list) => fields.for_layers("ffn_multipliers", list, layers)?,
     };
     let divisor = fields
@@ -116,12 +129,12 @@ fn widths(fields: &Fields<'_>, hidden_size: usize, layers: usize) -> Result<Vec<
         let width = multiplier * hidden_size as f64;
         if !(1.0..=1e7).contains(&width) {
             return Err(fields.fault(format!(
-                "ffn_multipliers has {multiplier}: expected a width of 1 to 10,000,000"
+                "ffn_multipliers has {multiplier}: expected a width from 1 to 10,000,000"
             )));
         }
         let nearest = (width as usize + divisor / 2) / divisor * divisor;
         let nearest = nearest.max(divisor);
-        // Never a tenth less than asked for.
+        // Rounding must not reduce the width by more than 10 %.
         Ok(if (nearest as f64) < 0.9 * width {
             nearest + divisor
         } else {
@@ -131,8 +144,8 @@ fn widths(fields: &Fields<'_>, hidden_size: usize, layers: usize) -> Result<Vec<
     multipliers.into_iter().map(width).collect()
 }
 
-/// From the first layer's multiplier to the last's in even steps, to two decimals.
-fn between(ends: &[f64], layers: usize) -> Vec<f64> {
+/// Interpolates linearly from the first layer's multiplier to the last's, rounded to two decimals.
+fn interpolated(ends: &[f64], layers: usize) -> Vec<f64> {
     let step = (ends[1] - ends[0]) / (layers - 1) as f64;
     (0..layers)
         .map(|layer| ((ends[0] + step * layer as f64) * 100.0).round() / 100.0)

@@ -1,13 +1,25 @@
-//! Phi-1, Phi-1.5 and Phi-2 (Li et al., arXiv:2309.05463): layer norm, attention and feed-forward beside
-//! each other, heads that turn in part, and biases everywhere, the head's included.
+//! Phi-1, Phi-1.5 and Phi-2 (Li et al., arXiv:2309.05463): layer norm, parallel attention and feed-forward,
+//! partial rotary embedding, and biases in every linear layer, the head included.
 
-use super::{Family, activation, gpt2, llama, rope};
+use super::description::{Description, activation};
+use super::{gpt2, llama, rope};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind,
 };
 use crate::model::fields::Fields;
-use crate::model::parameters::ParameterNames;
+use crate::model::names::{Family, ParameterNames};
+
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "PhiForCausalLM",
+    model_type: "phi",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "Phi",
+    tensors: &NAMES,
+};
 
 pub(super) const NAMES: ParameterNames = ParameterNames {
     query_norm: "self_attn.q_layernorm",
@@ -19,8 +31,8 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
     ..llama::NAMES
 };
 
-/// The part of a head that turns where the file does not say.
-const DEFAULT_ROTARY_PART: f64 = 0.5;
+/// Default of `partial_rotary_factor`.
+const DEFAULT_ROTARY_FACTOR: f64 = 0.5;
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let hidden_size = fields.size("hidden_size")?;
@@ -28,13 +40,13 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let of_hidden = ("hidden_size", hidden_size);
     let head_size = gpt2::head_size(fields, of_hidden, ("num_attention_heads", heads))?;
     let mut config = llama::with_head_size(fields, head_size)?;
-    let part = DEFAULT_ROTARY_PART;
-    let rotary = rope::partial_rotary(fields, head_size, part, config.max_length)?;
+    let factor = DEFAULT_ROTARY_FACTOR;
+    let rotary = rope::partial_rotary(fields, head_size, factor, config.max_length)?;
     for layer in &mut config.layers {
-        layer.rotary = Some(rotary);
+        layer.rotary = Some(rotary.clone());
     }
     Ok(DecoderConfig {
-        family: Family::Phi,
+        family: FAMILY,
         norm: Norm {
             kind: NormKind::Layer,
             epsilon: fields.or("layer_norm_eps", 1e-5)?,
@@ -44,7 +56,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             kind: FeedForwardKind::Plain,
             activation: activation(fields, "hidden_act", "gelu_new")?,
         },
-        norms_of_heads: fields.or("qk_layernorm", false)?,
+        qk_norm: fields.or("qk_layernorm", false)?,
         biases: Biases {
             attention: true,
             attention_output: true,

@@ -1,19 +1,32 @@
-//! Qwen2 and Qwen2.5 (Yang et al., arXiv:2407.10671): Llama with biases on queries, keys and values,
-//! and windows in its last layers where the file asks for them.
+//! Qwen2 and Qwen2.5 (Yang et al., arXiv:2407.10671): Llama with biases on queries, keys and values, and
+//! optional sliding windows in the last layers.
 
-use super::{Family, llama, windows};
+use super::description::Description;
+use super::{llama, windows};
 use crate::error::Result;
 use crate::model::config::{Biases, DecoderConfig, LayerConfig};
 use crate::model::fields::Fields;
+use crate::model::names::Family;
 
-/// What a file without the field means.
+pub(super) const DESCRIPTION: Description = Description {
+    architecture: "Qwen2ForCausalLM",
+    model_type: "qwen2",
+    parse: describe,
+};
+
+const FAMILY: Family = Family {
+    name: "Qwen2",
+    tensors: &llama::NAMES,
+};
+
+/// Default of `sliding_window`.
 const DEFAULT_WINDOW: usize = 4096;
-/// See [`DEFAULT_WINDOW`]; layers from this one on have windows.
+/// Default of `max_window_layers`, the first layer with a window.
 const DEFAULT_FIRST_WINDOW: usize = 28;
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let mut config = DecoderConfig {
-        family: Family::Qwen2,
+        family: FAMILY,
         ..llama::describe(fields)?
     };
     config.biases = Biases {
@@ -24,7 +37,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     Ok(config)
 }
 
-/// Windows as Qwen's files describe them.
+/// Sets the sliding windows as Qwen's files describe them.
 pub(super) fn set_windows(fields: &Fields<'_>, layers: &mut [LayerConfig]) -> Result<()> {
     if !fields.or("use_sliding_window", false)? {
         return Ok(());

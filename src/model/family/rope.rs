@@ -1,72 +1,141 @@
-//! Rotary positions as configurations describe them: `rope_parameters` (transformers 5), or
-//! `rope_theta` beside `rope_scaling` (before).
+//! Reads rotary embeddings: `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling`
+//! (earlier versions).
+
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::model::fields::Fields;
-use crate::model::rotary::{RopeScaling, Rotary};
+use crate::model::rope_scaling::RopeScaling;
+use crate::model::rotary::Rotary;
 
-/// What a file without `rope_theta` means.
+/// Default of `rope_theta`.
 const DEFAULT_THETA: f64 = 10_000.0;
 
-/// How heads of that size turn.
+/// Reads the rotary embedding of whole heads.
 pub(super) fn rotary(fields: &Fields<'_>, head_size: usize, max_length: usize) -> Result<Rotary> {
     partial_rotary(fields, head_size, 1.0, max_length)
 }
 
-/// The same where only a part of each head turns, `usual` where the file does not say which.
+/// Reads a rotary embedding of the fraction `partial_rotary_factor` of each head, by default
+/// `default_factor`.
 pub(super) fn partial_rotary(
     fields: &Fields<'_>,
     head_size: usize,
-    usual: f64,
+    default_factor: f64,
     max_length: usize,
 ) -> Result<Rotary> {
     let mut theta = fields.optional("rope_theta")?;
-    let mut part = fields.optional("partial_rotary_factor")?;
+    let mut factor = fields.optional("partial_rotary_factor")?;
+    let original_length = fields.optional("original_max_position_embeddings")?;
     let mut found = RopeScaling::None;
     if let Some(old) = fields.object("rope_scaling")? {
-        found = scaling(&old, max_length)?;
+        found = scaling(&old, max_length, original_length)?;
     }
     if let Some(new) = fields.object("rope_parameters")? {
         theta = new.optional("rope_theta")?.or(theta);
-        part = new.optional("partial_rotary_factor")?.or(part);
-        // A file may have both, one of them saying nothing.
-        found = match scaling(&new, max_length)? {
+        factor = new.optional("partial_rotary_factor")?.or(factor);
+        // A file may have both objects, one of them without scaling.
+        found = match scaling(&new, max_length, original_length)? {
             RopeScaling::None => found,
-            said => said,
+            scaled => scaled,
         };
     }
-    let part: f64 = part.unwrap_or(usual);
-    if !(part > 0.0 && part <= 1.0) {
+    let factor: f64 = factor.unwrap_or(default_factor);
+    if !(factor > 0.0 && factor <= 1.0) {
         return Err(fields.fault(format!(
-            "partial_rotary_factor is {part}: expected more than 0, and at most 1"
+            "partial_rotary_factor is {factor}: expected more than 0 and at most 1"
         )));
     }
     Ok(Rotary {
-        size: (head_size as f64 * part) as usize,
+        size: (head_size as f64 * factor) as usize,
         theta: theta.unwrap_or(DEFAULT_THETA),
         scaling: found,
     })
 }
 
-/// The scaling that an object describes.
-pub(super) fn scaling(fields: &Fields<'_>, max_length: usize) -> Result<RopeScaling> {
+/// Reads the scaling that an object describes. `original_length` is the model's
+/// `original_max_position_embeddings`, which counts before the object's own.
+pub(super) fn scaling(
+    fields: &Fields<'_>,
+    max_length: usize,
+    original_length: Option<f64>,
+) -> Result<RopeScaling> {
     let kind: Option<String> = match fields.optional("rope_type")? {
         Some(kind) => Some(kind),
         None => fields.optional("type")?,
     };
-    match kind.as_deref() {
-        None | Some("default") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear {
+    let max_length = max_length as f64;
+    let original_length = || -> Result<f64> {
+        match original_length {
+            Some(length) => Ok(length),
+            None => fields.or("original_max_position_embeddings", max_length),
+        }
+    };
+    Ok(match kind.as_deref() {
+        None | Some("default") => RopeScaling::None,
+        Some("linear") => RopeScaling::Linear {
             factor: fields.required("factor")?,
-        }),
-        Some("llama3") => Ok(RopeScaling::Llama3 {
+        },
+        Some("llama3") => RopeScaling::Llama3 {
             factor: fields.required("factor")?,
             low_frequency: fields.required("low_freq_factor")?,
             high_frequency: fields.required("high_freq_factor")?,
-            original_length: fields.or("original_max_position_embeddings", max_length as f64)?,
-        }),
-        Some(kind) => Err(fields.fault(format!(
-            "the RoPE scaling is of type {kind}: supported are default, linear and llama3"
-        ))),
-    }
+            original_length: original_length()?,
+        },
+        Some("dynamic") => RopeScaling::Dynamic {
+            factor: fields.required("factor")?,
+            original_length: max_length,
+        },
+        Some("yarn") => yarn(fields, max_length, original_length()?)?,
+        // The first Phi-3 models call it so.
+        Some("longrope" | "su") => longrope(fields, max_length, original_length()?)?,
+        Some(kind) => {
+            return Err(fields.fault(format!(
+                "the RoPE scaling has type {kind}: expected default, linear, dynamic, yarn, longrope or \
+                 llama3"
+            )));
+        }
+    })
+}
+
+fn yarn(fields: &Fields<'_>, max_length: f64, original_length: f64) -> Result<RopeScaling> {
+    let factor = fields.or("factor", max_length / original_length)?;
+    // The temperature of the attention, by the paper's fit.
+    let temperature = |scale: f64| match factor > 1.0 {
+        true => 0.1 * scale * factor.ln() + 1.0,
+        false => 1.0,
+    };
+    let scale =
+        |name| -> Result<Option<f64>> { Ok(fields.optional(name)?.filter(|&scale| scale != 0.0)) };
+    let attention_factor = match fields.optional("attention_factor")? {
+        Some(factor) => factor,
+        None => match (scale("mscale")?, scale("mscale_all_dim")?) {
+            (Some(scale), Some(of_all)) => temperature(scale) / temperature(of_all),
+            _ => temperature(1.0),
+        },
+    };
+    Ok(RopeScaling::Yarn {
+        factor,
+        attention_factor,
+        fast_rotations: scale("beta_fast")?.unwrap_or(32.0),
+        slow_rotations: scale("beta_slow")?.unwrap_or(1.0),
+        truncate: fields.or("truncate", true)?,
+        original_length,
+    })
+}
+
+fn longrope(fields: &Fields<'_>, max_length: f64, original_length: f64) -> Result<RopeScaling> {
+    let factors = |name| -> Result<Arc<[f64]>> { Ok(fields.required::<Vec<f64>>(name)?.into()) };
+    let factor: f64 = fields.or("factor", max_length / original_length)?;
+    let attention_factor = match fields.optional("attention_factor")? {
+        Some(factor) => factor,
+        None if factor <= 1.0 => 1.0,
+        None => (1.0 + factor.ln() / original_length.ln()).sqrt(),
+    };
+    Ok(RopeScaling::LongRope {
+        short: factors("short_factor")?,
+        long: factors("long_factor")?,
+        attention_factor,
+        original_length,
+    })
 }

@@ -1,6 +1,6 @@
-//! The teacher's hidden states in a file, from one run to the next: a safetensors file with a tensor
-//! \[inputs, hidden size\] for each sample, called by its number, and a checksum of them all, in a folder
-//! for any number of them.
+//! Teacher hidden states in a file, for reuse by later runs: a safetensors file with a tensor
+//! \[inputs, hidden size\] per sample, named by its index, and a checksum. A folder holds any number of
+//! these files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -12,14 +12,14 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::KeptStates;
-use crate::data::Sample;
 use crate::error::{Error, Result};
 use crate::files::FileWriter;
 use crate::model::{CausalLm, FileBytes, weights};
+use crate::text::Sample;
 
-/// Part of every file's hash: another one for another layout.
+/// Version of the layout, part of the hash in the file name.
 const LAYOUT: &str = "minift teacher states 1";
-/// The last tensor, of one number: the CRC-32 of all that is before it.
+/// The last tensor, of one U32: the CRC-32 of the other tensors.
 const CHECKSUM: &str = "crc32";
 
 impl KeptStates {
@@ -31,9 +31,9 @@ impl KeptStates {
     }
 }
 
-/// Where the states of a model on those samples stand in a folder: called by a hash of all that they
-/// depend on, which is the model's configuration and weights, the tokens and the texts' bounds.
-pub(super) fn place(
+/// Returns the path of the hidden states of a model on these samples: its name is a hash of everything they
+/// depend on, which is the model's configuration and weights, the tokens and the segment bounds.
+pub(super) fn path_in(
     folder: &Path,
     model: &CausalLm,
     samples: &[Sample],
@@ -53,7 +53,7 @@ pub(super) fn place(
     for sample in samples {
         let numbers = sample.tokens().iter().flat_map(|token| token.to_le_bytes());
         part(&numbers.collect::<Vec<u8>>());
-        let bounds = sample.beginnings().iter();
+        let bounds = sample.segment_starts().iter();
         let bounds = bounds.flat_map(|&beginning| (beginning as u64).to_le_bytes());
         part(&bounds.collect::<Vec<u8>>());
     }
@@ -64,21 +64,26 @@ pub(super) fn place(
     folder.join(format!("{name}.safetensors"))
 }
 
-/// Such a file, opened.
+/// An open file of hidden states.
 #[derive(Debug)]
 pub(super) struct StatesFile {
     bytes: FileBytes,
-    /// Where the states of each sample are.
-    places: HashMap<usize, Range<usize>>,
+    /// Byte range of the hidden states of each sample.
+    ranges: HashMap<usize, Range<usize>>,
 }
 
 impl StatesFile {
-    /// Opens a file of states of those samples.
+    /// Opens a file of the hidden states of these samples and verifies its checksum.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if it cannot be read, [`Error::TeacherStates`] if it is not what its name says.
-    pub fn open(path: &Path, samples: &[Sample], width: usize, kept: KeptStates) -> Result<Self> {
+    /// [`Error::Io`] if it cannot be read, [`Error::TeacherStates`] if it is damaged or of other samples.
+    pub(super) fn open(
+        path: &Path,
+        samples: &[Sample],
+        width: usize,
+        kept: KeptStates,
+    ) -> Result<Self> {
         let fault = |message: String| Error::TeacherStates {
             path: path.to_path_buf(),
             message,
@@ -86,51 +91,52 @@ impl StatesFile {
         let bytes = FileBytes::map(path)?;
         let (header, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|error| fault(error.to_string()))?;
-        // What follows the header's length and the header.
+        // The tensors follow the header's length and the header.
         let data = size_of::<u64>() + header;
         let mut tensors = metadata.tensors();
         let (start, end) = match tensors.remove(CHECKSUM) {
             Some(info) if info.dtype == Dtype::U32 => info.data_offsets,
-            _ => return Err(fault("it has no checksum".to_string())),
+            _ => return Err(fault("missing checksum".to_string())),
         };
         let checksum = crc32fast::hash(&bytes[data..data + start]);
         if bytes[data + start..data + end] != checksum.to_le_bytes() {
-            return Err(fault("its checksum is of something else".to_string()));
+            return Err(fault("checksum mismatch".to_string()));
         }
-        let mut places = HashMap::new();
+        let mut ranges = HashMap::new();
         for (name, info) in tensors {
             let sample: Option<usize> = name.parse().ok();
-            let Some((number, sample)) = sample.and_then(|i| Some((i, samples.get(i)?))) else {
-                return Err(fault(format!("there is no sample {name:?}")));
+            let Some((index, sample)) = sample.and_then(|i| Some((i, samples.get(i)?))) else {
+                return Err(fault(format!("tensor {name:?} matches no sample")));
             };
             let expected = [sample.inputs(), width];
             if info.dtype != kept.dtype() || info.shape != expected {
                 return Err(fault(format!(
-                    "sample {name} is {:?} {:?}, not {:?} {expected:?}",
+                    "tensor {name:?} is {:?} {:?}, expected {:?} {expected:?}",
                     info.dtype,
                     info.shape,
                     kept.dtype()
                 )));
             }
             let (start, end) = info.data_offsets;
-            places.insert(number, data + start..data + end);
+            ranges.insert(index, data + start..data + end);
         }
-        Ok(Self { bytes, places })
+        Ok(Self { bytes, ranges })
     }
 
-    /// The bytes of a sample's states.
-    pub fn get(&self, sample: usize) -> Option<&[u8]> {
-        let place = self.places.get(&sample)?;
-        Some(&self.bytes[place.clone()])
+    /// Returns the encoded hidden states of a sample.
+    pub(super) fn get(&self, sample: usize) -> Option<&[u8]> {
+        let range = self.ranges.get(&sample)?;
+        Some(&self.bytes[range.clone()])
     }
 
-    /// Samples whose states it has.
-    pub fn samples(&self) -> impl Iterator<Item = usize> {
-        self.places.keys().copied()
+    /// Returns the indices of the samples in the file.
+    pub(super) fn samples(&self) -> impl Iterator<Item = usize> {
+        self.ranges.keys().copied()
     }
 }
 
-/// Writes such a file of the samples of those numbers of inputs; `bytes_of` gives the bytes of each.
+/// Writes a file of hidden states, given the number of inputs of each sample; `bytes_of` returns the encoded
+/// hidden states of a sample.
 ///
 /// # Errors
 ///

@@ -1,23 +1,13 @@
-//! The teacher's hidden states in the host's memory and in files: little-endian numbers, row by row.
+//! Encoding of teacher hidden states in host memory and in files: little-endian, row-major.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use super::KeptStates;
-
-/// Rounds to float16; values beyond its range become its largest.
-pub(super) fn to_halves(values: &[f32], halves: &mut [f16]) {
-    let largest = f16::MAX.to_f32();
-    let clamped: Vec<f32> = values
-        .iter()
-        .map(|value| value.clamp(-largest, largest))
-        .collect();
-    halves.convert_from_f32_slice(&clamped);
-}
+use crate::kernels::half::to_halves;
 
 impl KeptStates {
-    /// Numbers as the bytes that are kept of them.
+    /// Encodes values as bytes.
     pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::Float32 => values
@@ -32,7 +22,7 @@ impl KeptStates {
         }
     }
 
-    /// The numbers of such bytes as a tensor \[rows, width\].
+    /// Decodes bytes to a tensor \[rows, width\].
     pub(super) fn decode(self, bytes: &[u8], width: usize, device: &Device) -> Tensor<2> {
         let values: Vec<f32> = match self {
             Self::Float32 => {

@@ -1,13 +1,9 @@
-//! The teacher: the model before training. It never changes, so its last hidden states are computed
-//! once a sample and kept: on the device, then in the host's memory, and from one run to the next in a
-//! file if that is wanted.
+//! The teacher: the model before training. It is frozen, so its last hidden states are computed once per
+//! sample and cached: on the device, then in host memory, and optionally in a file across runs.
 
-mod backend;
-mod cpu;
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
 mod host;
-mod wgsl;
 
 use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,35 +13,36 @@ use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Batch;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::data::Sample;
 use crate::device;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::error::Error;
 use crate::error::Result;
+use crate::kernels::distillation::Predictions;
+use crate::kernels::half::HalfBackend;
+use crate::model::Batch;
 use crate::model::CausalLm;
-use crate::objective::Predictions;
-use backend::HalvesBackend;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::text::Sample;
 #[cfg(not(target_arch = "wasm32"))]
 use file::StatesFile;
 
-/// In what numbers the teacher's hidden states are kept.
+/// Data type of the cached teacher hidden states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
 pub enum KeptStates {
-    /// As they were computed.
+    /// As computed.
     #[default]
     Float32,
-    /// In half the memory, rounded to 11 bits, which puts losses off by less than a thousandth (a
-    /// fifty-thousandth on the embedded model). They are rounded wherever they come from, also where
-    /// they are used at once, so that a run which goes on later does so exactly.
+    /// Half the memory, rounded to 11 bits, which changes losses by less than 1e-3 (2e-5 on the embedded
+    /// model). Hidden states are rounded even when used directly, without the cache, so that a resumed run
+    /// computes the same values.
     Float16,
 }
 
 impl KeptStates {
-    /// Bytes of a number.
+    /// Returns the bytes per value.
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::Float32 => 4,
@@ -54,55 +51,57 @@ impl KeptStates {
     }
 }
 
-/// What came of keeping the teacher's hidden states.
+/// Statistics of the teacher cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TeacherCache {
-    /// Tokens whose states were there.
+    /// Tokens whose hidden states were cached.
     pub reused_tokens: usize,
-    /// Tokens whose states were computed.
+    /// Tokens whose hidden states were computed.
     pub computed_tokens: usize,
-    /// Bytes that are kept on the device.
+    /// Bytes cached on the device.
     pub device_bytes: usize,
-    /// Bytes that are kept in the host's memory.
+    /// Bytes cached in host memory.
     pub host_bytes: usize,
 }
 
 impl TeacherCache {
-    /// The share of tokens whose states were there; 0 before there were any.
+    /// Returns the share of tokens whose hidden states were cached; 0 before the first batch.
     pub fn hit_rate(&self) -> f64 {
         let all = self.reused_tokens + self.computed_tokens;
         self.reused_tokens as f64 / all.max(1) as f64
     }
 }
 
-/// How the teacher's states are kept.
+/// Settings of the teacher cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keeping {
     pub numbers: KeptStates,
-    /// Bytes that may be kept on the device.
+    /// Maximum bytes on the device.
     pub device_bytes: usize,
-    /// Bytes that may be kept in the host's memory.
+    /// Maximum bytes in host memory.
     pub host_bytes: usize,
 }
 
-/// The frozen model and what it said of each sample.
+/// The frozen model and its cached hidden states per sample.
 #[derive(Clone, Debug)]
 pub(super) struct Teacher {
     model: CausalLm,
     keeping: Keeping,
     on_device: HashMap<usize, States>,
     on_host: HashMap<usize, Vec<u8>>,
-    /// What an earlier run left.
+    /// Hidden states of an earlier run.
     #[cfg(not(target_arch = "wasm32"))]
     file: Option<Arc<StatesFile>>,
     cache: TeacherCache,
+    /// Whether only the head's weights are left.
+    released: bool,
 }
 
 /// Last hidden states \[length, hidden size\] of a sample.
 #[derive(Clone, Debug)]
 enum States {
     Float32(Tensor<2>),
-    /// Two numbers an element.
+    /// Two values per element, with the shape of the hidden states.
     Float16(Tensor<1, Int>, [usize; 2]),
 }
 
@@ -112,7 +111,7 @@ impl States {
             KeptStates::Float32 => Self::Float32(states),
             KeptStates::Float16 => {
                 let shape = states.dims();
-                let halves = Dispatch::to_halves(states.into_dispatch());
+                let halves = Dispatch::pack(states.into_dispatch());
                 Self::Float16(Tensor::from_dispatch(halves), shape)
             }
         }
@@ -123,14 +122,14 @@ impl States {
             Self::Float32(states) => states.clone(),
             Self::Float16(halves, [rows, columns]) => {
                 let halves = halves.clone().into_dispatch();
-                Tensor::from_dispatch(Dispatch::from_halves(halves, *rows, *columns))
+                Tensor::from_dispatch(Dispatch::unpack(halves, *rows, *columns))
             }
         }
     }
 }
 
 impl Teacher {
-    pub fn new(model: CausalLm, keeping: Keeping) -> Self {
+    pub(super) fn new(model: CausalLm, keeping: Keeping) -> Self {
         Self {
             model,
             keeping,
@@ -139,28 +138,29 @@ impl Teacher {
             #[cfg(not(target_arch = "wasm32"))]
             file: None,
             cache: TeacherCache::default(),
+            released: false,
         }
     }
 
-    /// What came of keeping states so far.
-    pub fn cache(&self) -> TeacherCache {
+    /// Returns the statistics of the cache.
+    pub(super) fn cache(&self) -> TeacherCache {
         self.cache
     }
 
-    /// The teacher's predictions for a batch, one row a token as the student's.
+    /// Returns the teacher's predictions for a batch, one row per token like the student's.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Device`] if the device fails.
-    pub async fn predictions(&mut self, batch: &Batch) -> Result<Predictions> {
+    pub(super) async fn predictions(&mut self, batch: &Batch) -> Result<Predictions> {
         let tokens: usize = batch.lengths.iter().sum();
-        // Looked for first: what is recalled in part would be brought to the device for nothing.
-        let are_known = batch.samples.iter().all(|&sample| self.is_known(sample));
-        let known = match are_known {
+        // Check first: a batch that is cached only in part would be uploaded for nothing.
+        let all_cached = batch.samples.iter().all(|&sample| self.is_cached(sample));
+        let cached = match all_cached {
             true => batch.samples.iter().map(|&i| self.recall(i)).collect(),
             false => None,
         };
-        let hidden = match known {
+        let hidden = match cached {
             Some(parts) => {
                 self.cache.reused_tokens += tokens;
                 assemble(parts, batch.length)
@@ -176,16 +176,27 @@ impl Teacher {
         };
         Ok(Predictions {
             hidden,
-            head: self.model.decoder().head(self.model.parameters()),
+            head: self.model.decoder().head(&self.model.weights(None)),
         })
+    }
+
+    /// Frees the weights but those of the head, if the hidden states of all of these samples are cached. Returns
+    /// whether it did.
+    pub(super) fn release(&mut self, samples: usize) -> bool {
+        let complete = !self.released && (0..samples).all(|sample| self.is_cached(sample));
+        if complete {
+            self.model = self.model.only_head();
+            self.released = true;
+        }
+        complete
     }
 
     fn width(&self) -> usize {
         self.model.config().decoder.hidden_size
     }
 
-    /// Whether the states of a sample are anywhere.
-    fn is_known(&self, sample: usize) -> bool {
+    /// Returns whether the hidden states of a sample are cached.
+    fn is_cached(&self, sample: usize) -> bool {
         #[cfg(not(target_arch = "wasm32"))]
         if self
             .file
@@ -198,7 +209,7 @@ impl Teacher {
         self.on_device.contains_key(&sample) || self.on_host.contains_key(&sample)
     }
 
-    /// The states of a sample, if they are anywhere.
+    /// Returns the cached hidden states of a sample.
     fn recall(&mut self, sample: usize) -> Option<Tensor<2>> {
         if let Some(states) = self.on_device.get(&sample) {
             return Some(states.float32());
@@ -217,7 +228,7 @@ impl Teacher {
         None
     }
 
-    /// Keeps the states of a sample on the device if there is room.
+    /// Caches the hidden states of a sample on the device if they fit. Returns whether they did.
     fn keep_on_device(&mut self, sample: usize, states: &Tensor<2>) -> bool {
         let Keeping {
             numbers,
@@ -234,7 +245,7 @@ impl Teacher {
         fits
     }
 
-    /// Keeps the states of a batch's samples where there is room.
+    /// Caches the hidden states of a batch's samples where they fit.
     async fn keep(&mut self, hidden: &Tensor<2>, batch: &Batch) -> Result<()> {
         let Keeping {
             numbers,
@@ -242,7 +253,7 @@ impl Teacher {
             ..
         } = self.keeping;
         let width = self.width();
-        // Read once for all that go to the host.
+        // Read back at most once per batch.
         let mut on_host: Option<Vec<f32>> = None;
         let rows = batch.samples.iter().zip(&batch.lengths).enumerate();
         for (row, (&sample, &length)) in rows {
@@ -270,15 +281,15 @@ impl Teacher {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Teacher {
-    /// Begins with the states of those samples that an earlier run left in a folder; whether there were
-    /// any.
+    /// Loads the hidden states of these samples that an earlier run wrote to a folder. Returns whether it
+    /// found any.
     ///
     /// # Errors
     ///
-    /// [`crate::Error::Io`], and [`crate::Error::TeacherStates`] for a file that cannot be used.
-    pub fn read(&mut self, folder: &Path, samples: &[Sample]) -> Result<bool> {
+    /// [`crate::Error::Io`], and [`crate::Error::TeacherStates`] for a damaged file.
+    pub(super) fn read(&mut self, folder: &Path, samples: &[Sample]) -> Result<bool> {
         let numbers = self.keeping.numbers;
-        let path = file::place(folder, &self.model, samples, numbers);
+        let path = file::path_in(folder, &self.model, samples, numbers);
         if !path.exists() {
             return Ok(false);
         }
@@ -287,20 +298,20 @@ impl Teacher {
         Ok(true)
     }
 
-    /// Leaves the states of those samples in a folder for later runs, unless all are there.
+    /// Writes the cached hidden states of these samples to a folder, unless nothing was computed.
     ///
     /// # Errors
     ///
     /// [`crate::Error::Io`], and [`crate::Error::Device`] if the device fails.
-    pub async fn write(&self, folder: &Path, samples: &[Sample]) -> Result<()> {
+    pub(super) async fn write(&self, folder: &Path, samples: &[Sample]) -> Result<()> {
         if self.cache.computed_tokens == 0 {
             return Ok(());
         }
         let numbers = self.keeping.numbers;
-        let known = self.on_device.keys().chain(self.on_host.keys()).copied();
+        let cached = self.on_device.keys().chain(self.on_host.keys()).copied();
         let in_file = self.file.iter().flat_map(|file| file.samples());
-        let inputs = known.chain(in_file).map(|i| (i, samples[i].inputs()));
-        let path = file::place(folder, &self.model, samples, numbers);
+        let inputs = cached.chain(in_file).map(|i| (i, samples[i].inputs()));
+        let path = file::path_in(folder, &self.model, samples, numbers);
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         file::write(&path, &inputs.collect(), self.width(), numbers, async |i| {
             if let Some(states) = self.on_device.get(&i) {
@@ -308,18 +319,20 @@ impl Teacher {
             }
             let in_file = || self.file.as_ref()?.get(i);
             let bytes = self.on_host.get(&i).map(Vec::as_slice).or_else(in_file);
-            Ok(bytes.expect("it is in one of the three").to_vec())
+            Ok(bytes
+                .expect("every sample to write is in one of the caches")
+                .to_vec())
         })
         .await
     }
 }
 
-/// Rows of each sample, padded to the batch's length.
+/// Concatenates the rows of the samples, each padded to the length of the batch.
 fn assemble(parts: Vec<Tensor<2>>, length: usize) -> Tensor<2> {
     let mut rows = Vec::with_capacity(2 * parts.len());
     for part in parts {
-        let [own, width] = part.dims();
-        let padding = length - own;
+        let [rows_of_part, width] = part.dims();
+        let padding = length - rows_of_part;
         let device = part.device();
         rows.push(part);
         if padding > 0 {

@@ -6,7 +6,7 @@ interface Pending {
   reject(error: MiniftError): void;
 }
 
-/** Calls what listens, and lets it stop listening. */
+/** A set of listeners. */
 class Listeners<Arguments extends unknown[]> {
   readonly #listeners = new Set<(...values: Arguments) => void>();
 
@@ -21,8 +21,8 @@ class Listeners<Arguments extends unknown[]> {
 }
 
 /**
- * The page's end of a training worker. Should the worker be lost (it crashed, or its GPU failed),
- * what was asked of it is rejected, a new one takes its place, and whoever listens is told.
+ * The page's end of a training worker. If the worker is lost (it crashed, or its GPU failed),
+ * pending requests are rejected, a new worker is started, and `onLost` listeners are called.
  */
 export class Client {
   readonly #url: URL;
@@ -32,16 +32,16 @@ export class Client {
   readonly #losses = new Listeners<[message: string]>();
   #worker: Worker;
   #lastId = 0;
-  /** Whether the worker has ever answered; one that never did would not do so the next time. */
+  /** Whether the worker ever started; restarting one that never did would not help. */
   #alive = false;
 
-  /** Starts the worker, by default the `worker.js` beside this module. */
+  /** Starts the worker, by default `worker.js` beside this module. */
   constructor(options: { worker?: URL } = {}) {
     this.#url = options.worker ?? new URL("./worker.js", import.meta.url);
     this.#worker = this.#start();
   }
 
-  /** Asks the worker for something. Rejects with a {@link MiniftError}. */
+  /** Sends a command to the worker. Rejects with a {@link MiniftError}. */
   request<K extends Command["type"]>(command: Command & { type: K }): Promise<Commands[K]["reply"]> {
     const request: Request = { id: ++this.#lastId, command };
     return new Promise((resolve, reject) => {
@@ -50,22 +50,22 @@ export class Client {
     });
   }
 
-  /** Listens to what happens in jobs; returns what stops it. */
+  /** Listens to job events; returns a function that unsubscribes. */
   onEvent(listener: (job: string, event: JobEvent) => void): () => void {
     return this.#events.add(listener);
   }
 
-  /** Listens to the results of `examine` as they come. */
+  /** Listens to the results of `examine` as they arrive. */
   onCheck(listener: (check: Check) => void): () => void {
     return this.#checks.add(listener);
   }
 
-  /** Listens to losses of the worker. The new one has neither device nor model nor texts. */
+  /** Listens to losses of the worker. The new worker has no device, model or texts. */
   onLost(listener: (message: string) => void): () => void {
     return this.#losses.add(listener);
   }
 
-  /** Ends the worker. */
+  /** Terminates the worker. */
   close(): void {
     this.#worker.terminate();
     this.#rejectAll("closed");
@@ -79,7 +79,7 @@ export class Client {
     worker.onmessage = ({ data }: MessageEvent<Message>) => this.#receive(data, lose);
     worker.onerror = (event) => {
       event.preventDefault();
-      lose(event.message || "its script could not be loaded");
+      lose(event.message || "its script failed to load");
     };
     return worker;
   }
@@ -88,8 +88,8 @@ export class Client {
     switch (message.type) {
       case "alive":
         this.#alive = true;
-        // The worker holds this lock as long as it lives: whoever gets it knows that it died.
-        void navigator.locks.request(message.lock, () => lose("it was ended from outside"));
+        // The worker holds this lock while it lives: acquiring it means that the worker died.
+        void navigator.locks.request(message.lock, () => lose("it was terminated"));
         break;
       case "reply":
         this.#take(message.id)?.resolve(message.value);

@@ -1,9 +1,9 @@
 import type { Failure } from "./protocol.js";
 
-/** What a command of the worker fails with. */
+/** The error of a failed command. */
 export class MiniftError extends Error {
   override readonly name = "MiniftError";
-  /** Kind of the failure, such as `TensorShape`, `DataLine` or `Lost`. */
+  /** Error kind, such as `TensorShape`, `DataLine` or `Lost`. */
   readonly kind: string;
 
   constructor(failure: Failure) {
@@ -12,18 +12,18 @@ export class MiniftError extends Error {
   }
 }
 
-/** A failure with words of our own. */
+/** Returns an error of the given kind. */
 export function failure(kind: string, message: string): MiniftError {
   return new MiniftError({ kind, message });
 }
 
-/** Whatever was thrown, as it crosses from the worker to the page. */
+/** Converts a thrown value for the message to the page. */
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof WebAssembly.RuntimeError) {
     const panic = (globalThis as { miniftPanic?: string }).miniftPanic;
-    // A module that gets no more memory ends without a word.
-    const silent = `minift ended (${thrown.message}), most likely because memory ran out: take smaller batches, shorter samples or a smaller model`;
-    return { kind: "Crash", message: panic ?? silent };
+    // A module that runs out of memory traps without a panic message.
+    const outOfMemory = `minift crashed (${thrown.message}), most likely out of memory: reduce the batch size or the sample length, or use a smaller model`;
+    return { kind: "Crash", message: panic ?? outOfMemory };
   }
   if (thrown instanceof Error) {
     const kind = (thrown as { kind?: unknown }).kind;

@@ -2,4 +2,12 @@ export { Client } from "./client.js";
 export { MiniftError } from "./errors.js";
 export { applyEvent } from "./job.js";
 export type * from "./protocol.js";
-export { defaultSettings, learningRates } from "./settings.js";
+export {
+  adapterNames,
+  defaultSettings,
+  embeddedPrompt,
+  learningRates,
+  methodNames,
+  methodsOf,
+  methodTitles,
+} from "./settings.js";

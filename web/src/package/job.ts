@@ -1,8 +1,7 @@
 import type { Job, JobEvent, Method, Training } from "./protocol.js";
+import { methodNames } from "./settings.js";
 
-const names: Record<Method, string> = { mft: "minifinetuning", ft: "finetuning" };
-
-function begun({ type: _, ...event }: JobEvent & { type: "training" }, before?: Training): Training {
+function started({ type: _, ...event }: JobEvent & { type: "training" }, before?: Training): Training {
   return {
     ...event,
     step: event.losses.length,
@@ -13,10 +12,7 @@ function begun({ type: _, ...event }: JobEvent & { type: "training" }, before?: 
   };
 }
 
-/**
- * The job after an event. Worker and page both keep their job this way, so that what is stored and
- * what is shown are the same.
- */
+/** Returns the job after an event. Worker and page both use it, so stored and shown jobs agree. */
 export function applyEvent(job: Job, event: JobEvent): Job {
   const change = (method: Method, change: (training: Training) => Partial<Training>): Job => ({
     ...job,
@@ -35,13 +31,13 @@ export function applyEvent(job: Job, event: JobEvent): Job {
     case "training": {
       const before = job.trainings.find((training) => training.method === event.method);
       const others = job.trainings.filter((training) => training !== before);
-      return { ...job, trainings: [...others, begun(event, before)] };
+      return { ...job, trainings: [...others, started(event, before)] };
     }
     case "evaluating": {
       const text =
         event.moment === "before"
-          ? "measuring the untouched model"
-          : `measuring ${event.moment === "during" ? "in the middle of" : "after"} ${names[event.method]}`;
+          ? "evaluating the untouched model"
+          : `evaluating ${event.moment} ${methodNames[event.method]}`;
       return { ...job, activity: { text, done: event.done, total: event.total } };
     }
     case "evaluated":
@@ -59,7 +55,7 @@ export function applyEvent(job: Job, event: JobEvent): Job {
       const steps = job.trainings.find((training) => training.method === event.method)?.steps ?? 0;
       return {
         ...next,
-        activity: { text: names[event.method], done: event.step, total: steps },
+        activity: { text: methodNames[event.method], done: event.step, total: steps },
         secondsLeft: event.secondsLeft,
       };
     }

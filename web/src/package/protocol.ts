@@ -1,87 +1,82 @@
-/**
- * What a page and the training worker say to each other. Every message is a member of a union that
- * its `type` tells apart.
- */
+/** The messages between a page and the training worker: discriminated unions, by `type`. */
 
-import type { Check, DeviceInfo, MemoryEstimate, ModelInfo, Moment, Pace, TextsInfo } from "../../wasm/minift.js";
+import type {
+  AdapterKind,
+  Check,
+  DeviceInfo,
+  EvaluationMetrics,
+  JobSettings,
+  MemoryEstimate,
+  JobMethod as Method,
+  ModelInfo,
+  Moment,
+  Pace,
+  TextsInfo,
+} from "../../wasm/minift.js";
 
-export type { Check, DeviceInfo, MemoryEstimate, ModelInfo, Moment, Pace, TextsInfo };
+export type {
+  AdapterKind,
+  Check,
+  DeviceInfo,
+  EvaluationMetrics,
+  JobSettings,
+  MemoryEstimate,
+  Method,
+  ModelInfo,
+  Moment,
+  Pace,
+  TextsInfo,
+};
 
-/** A hardware GPU if there is one, else the CPU; or what is asked for. */
+/** Which device to open; `auto` takes a hardware GPU if available, else the CPU. */
 export type DeviceChoice = "auto" | "gpu" | "cpu";
 
-/** Minifinetuning, or plain finetuning. */
-export type Method = "mft" | "ft";
-
-/** What is trained: the weights themselves, or an adapter in their place, in the format of PEFT. */
-export type AdapterKind = "none" | "lora" | "dora" | "ia3";
-
-/** What a text is for: to learn, to measure what was learnt, to measure what was forgotten. */
+/** The role of a text: the training domain, its held-out set, or the general set. */
 export type TextRole = "domain" | "held-out" | "general";
 
-/** Everything that decides a job, apart from model and texts. */
-export interface JobSettings {
-  method: Method;
-  /** Also train by plain finetuning, to compare. */
-  compare: boolean;
-  adapter: AdapterKind;
-  /** Margin of the right token, in [0, 1]. */
-  tau: number;
-  learningRate: number;
-  epochs: number;
-  /** Samples to train on. */
-  samples: number;
-  batchSize: number;
-  /** Greatest length of a sample, in tokens. */
-  maxLength: number;
-  seed: number;
-  /** Samples of each set that perplexities are measured on. */
-  evaluationSamples: number;
-  /** Evaluations in the course of a training, the one at its end included. */
-  evaluations: number;
-  /** Text that the model continues before, during and after. */
-  prompt: string;
-}
-
-/** A problem with a file or a setting; `stops` tells whether the job can start all the same. */
+/** A problem with a file or a setting; `stops` means that the job cannot start. */
 export interface Problem {
   message: string;
   stops: boolean;
 }
 
-/** What a job would take. */
+/** The estimated cost of a job. */
 export interface Plan {
   settings: JobSettings;
-  /** Bytes by part. */
+  /** Bytes per component. */
   memory: MemoryEstimate;
-  /** Steps of one training. */
+  /** Steps per training. */
   steps: number;
-  /** Of the whole job; null while the device is not measured. */
+  /** Estimated duration of the whole job; null until the device is measured. */
   seconds: number | null;
   problems: Problem[];
 }
 
+/** A loaded text. */
 export interface Texts {
   role: TextRole;
   name: string;
   info: TextsInfo;
 }
 
-/** State of a job. A job that is `interrupted` was cut off and can be resumed. */
+/** State of a job. An `interrupted` job can be resumed. */
 export type JobState = "running" | "paused" | "interrupted" | "stopped" | "finished" | "failed";
 
+/** Perplexities at a step, and the metrics against the untouched model. */
 export interface Evaluation {
   step: number;
   domain: number;
   general: number;
+  metrics: EvaluationMetrics;
 }
 
+/** The model's continuation of the prompt at a step. */
 export interface Continuation {
   step: number;
   text: string;
 }
 
-/** A training within a job. */
+/** One training of a job. */
 export interface Training {
   method: Method;
   tau: number;
@@ -89,45 +84,45 @@ export interface Training {
   step: number;
   epoch: number;
   losses: number[];
-  /** The untouched model's first. */
+  /** The first is the untouched model's. */
   evaluations: Evaluation[];
   continuations: Continuation[];
   tokensPerSecond: number;
-  /** Training time so far, without evaluation. */
+  /** Training time so far, excluding evaluation. */
   seconds: number;
-  /** Step of the newest checkpoint; null if there is none. */
+  /** Step of the latest checkpoint, if any. */
   checkpoint: number | null;
-  /** Whether its model is complete and can be downloaded. */
+  /** Whether the trained model can be downloaded. */
   finished: boolean;
 }
 
-/** A job as it is kept in the browser's own storage. */
+/** A job, as stored in the browser. */
 export interface Job {
   id: string;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since the Unix epoch. */
   created: number;
   updated: number;
   state: JobState;
-  /** Why it failed or stopped, for people. */
+  /** Why it failed or stopped. */
   message: string | null;
   settings: JobSettings;
   device: string;
   model: { name: string; parameters: number; embedded: boolean };
   texts: { domain: string; general: string };
   trainings: Training[];
-  /** What goes on now, for a progress line: "measuring the untouched model" and how far that is. */
+  /** Current activity and its progress, such as "evaluating the untouched model". */
   activity: { text: string; done: number; total: number } | null;
-  /** Until the job is done; null while unknown. */
+  /** Estimated time to completion; null while unknown. */
   secondsLeft: number | null;
-  /** Bytes in the browser's storage. */
+  /** Size in the browser's storage. */
   bytes: number;
 }
 
-/** What happens in a job. {@link applyEvent} makes the next `Job` of it. */
+/** An event of a job. `applyEvent` reduces it into the `Job`. */
 export type JobEvent =
   | { type: "state"; state: JobState; message: string | null }
   | {
-      /** A training begins, or goes on from a checkpoint with what is known from before it. */
+      /** A training starts, or resumes from a checkpoint with its history so far. */
       type: "training";
       method: Method;
       tau: number;
@@ -155,61 +150,59 @@ export type JobEvent =
   | { type: "checkpoint"; method: Method; step: number; bytes: number }
   | { type: "trained"; method: Method; bytes: number };
 
-/** Page to worker, with what each is answered. */
+/** Commands from the page to the worker, each with its reply. */
 export interface Commands {
-  /** Opens a device and moves the model there; asked for the same again, the same one is taken. */
+  /** Opens a device, or reuses it if already open, and moves the model there. */
   open: { device: DeviceChoice; reply: DeviceInfo };
-  /** Reads a model: the files of a Hugging Face folder of that name, or the embedded one. */
+  /** Loads a model from the files of a Hugging Face folder; null loads the embedded model. */
   loadModel: { files: File[] | null; name?: string; reply: ModelInfo };
-  /** Looks at one file of a model that is not complete; rejects with what is wrong with it. */
+  /** Checks one file of an incomplete model; rejects if it is invalid. */
   checkModelFile: { file: File; name?: string; reply: null };
-  /** Reads a text: a .txt or .jsonl file, or the embedded one. */
+  /** Loads a text file; null loads the embedded text. */
   loadText: { role: TextRole; file: File | null; reply: Texts };
-  /** Drops a text that need not be given. */
+  /** Unloads an optional text. */
   dropText: { role: TextRole; reply: null };
-  /** Measures a step on this device. */
+  /** Measures the time of a step on this device. */
   measure: { settings: JobSettings; reply: Pace };
-  /** Settings whose job ends in about so many seconds, as far as the measured pace tells. */
+  /** Sizes a job to take about `seconds`, from the measured pace. */
   budget: { settings: JobSettings; seconds: number; reply: JobSettings };
-  /** What a job of those settings would take. */
+  /** Estimates the cost of a job. */
   plan: { settings: JobSettings; reply: Plan };
   /** Starts a job on the loaded model and texts. */
   start: { settings: JobSettings; reply: Job };
   pause: { reply: null };
   resume: { reply: null };
-  /** Ends the job; it keeps its checkpoint and can be resumed. */
+  /** Stops the job; it keeps its checkpoint and can be resumed. */
   stop: { reply: null };
-  /** The jobs in the browser's storage, the newest first. */
+  /** Lists the stored jobs, newest first. */
   jobs: { reply: Job[] };
-  /** Goes on with a job from its newest checkpoint. */
+  /** Resumes a job from its latest checkpoint. */
   resumeJob: { id: string; reply: Job };
   deleteJob: { id: string; reply: null };
-  /** The files of a finished training: a Hugging Face folder and run.json. */
+  /** Returns the files of a finished training, a Hugging Face folder. */
   files: { id: string; method: Method; reply: File[] };
-  /** run.json of a job. */
+  /** Returns the run.json of a job. */
   report: { id: string; reply: string };
-  /** Checks the device against reference values. */
+  /** Verifies that the device computes correct results. */
   examine: { vectors: Uint8Array | null; reply: Check[] };
 }
 
-type Distribute<K extends keyof Commands> = K extends keyof Commands
-  ? { type: K } & Omit<Commands[K], "reply">
-  : never;
+type Distribute<K extends keyof Commands> = K extends keyof Commands ? { type: K } & Omit<Commands[K], "reply"> : never;
 
 /** A message from the page to the worker. */
 export type Command = Distribute<keyof Commands>;
 
-/** A command with the number that its answer will bear. */
+/** A command with the id that its reply carries. */
 export type Request = { id: number; command: Command };
 
-/** A failure as it crosses from the worker to the page. */
+/** An error as sent from the worker to the page. */
 export interface Failure {
-  /** Kind of the error, such as `TensorShape` or `DataLine`. */
+  /** Error kind, such as `TensorShape` or `DataLine`. */
   kind: string;
   message: string;
 }
 
-/** Worker to page. */
+/** A message from the worker to the page. */
 export type Message =
   | { type: "alive"; lock: string }
   | { type: "reply"; id: number; value: unknown }

@@ -1,16 +1,16 @@
-import { describeDevice, describeSetup, Run, runJson } from "../../wasm/minift.js";
-import type { Device, Event, Model } from "../../wasm/minift.js";
+import type { Device, Event, Model, Perplexities } from "../../wasm/minift.js";
+import { describeDevice, describeSetup, metrics, Run, runJson, trainSettings } from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
 import { applyEvent } from "./job.js";
-import type { Job, JobEvent, JobSettings, Method, Training } from "./protocol.js";
-import { readModel, readText } from "./session.js";
+import type { Evaluation, Job, JobEvent, JobSettings, Method, Training } from "./protocol.js";
 import type { LoadedText } from "./session.js";
-import { pools, select, toData } from "./sets.js";
+import { readModel, readText } from "./session.js";
 import type { Pools } from "./sets.js";
-import { JobFolder } from "./storage.js";
-import { methodsOf, tauOf, trainSettings } from "./train-settings.js";
+import { pools, select, toData } from "./sets.js";
+import { methodsOf } from "./settings.js";
+import type { JobFolder } from "./storage.js";
 
-/** A job that starts or goes on. */
+/** The inputs of a job. */
 export interface Inputs {
   device: Device;
   model: Model;
@@ -20,8 +20,9 @@ export interface Inputs {
 }
 
 const CONTINUATION_TOKENS = 32;
-/** Milliseconds between checkpoints, unless writing one takes longer than a twentieth of that. */
+/** Milliseconds between checkpoints. */
 const CHECKPOINT_INTERVAL = 10_000;
+/** Checkpoints are at least this many times as far apart as writing one takes. */
 const CHECKPOINT_SHARE = 20;
 
 const MODEL = "input/model";
@@ -32,13 +33,8 @@ const modelPath = (method: Method): string => `trained/${method}`;
 const reportPath = (method: Method): string => `${method}.report.json`;
 const textPath = (role: string): string => `input/${role}`;
 
-/** Stores what a job needs to go on after the page was closed. */
-export async function store(
-  job: Job,
-  folder: JobFolder,
-  inputs: Inputs,
-  modelFiles: File[] | null,
-): Promise<void> {
+/** Stores the inputs that resuming a job requires after the page was closed. */
+export async function store(job: Job, folder: JobFolder, inputs: Inputs, modelFiles: File[] | null): Promise<void> {
   for (const file of modelFiles ?? []) await folder.write(`${MODEL}/${file.name}`, file);
   const texts = { domain: inputs.domain, "held-out": inputs.heldOut, general: inputs.general };
   for (const [role, text] of Object.entries(texts)) {
@@ -48,21 +44,14 @@ export async function store(
   await folder.write(DEVICE, describeDevice(inputs.device));
   await folder.write(
     SETUP,
-    describeSetup(
-      inputs.model,
-      job.settings.maxLength,
-      samples.train,
-      samples.domain,
-      samples.general,
-    ),
+    describeSetup(inputs.model, job.settings.maxLength, samples.train, samples.domain, samples.general),
   );
   await folder.writeRecord(job);
 }
 
-/** Reads what {@link store} stored. */
+/** Reads the inputs written by {@link store}. */
 export async function restoreInputs(job: Job, folder: JobFolder, device: Device): Promise<Inputs> {
-  const stored = async (role: string): Promise<File | null> =>
-    (await folder.readAll(textPath(role)))[0] ?? null;
+  const stored = async (role: string): Promise<File | null> => (await folder.readAll(textPath(role)))[0] ?? null;
   const heldOut = await stored("held-out");
   const files = job.model.embedded ? null : await folder.readAll(MODEL);
   return {
@@ -84,23 +73,23 @@ function selected(inputs: Inputs, settings: JobSettings): Pools {
   return select(pools(inputs.model, texts, embedded, settings.maxLength), settings);
 }
 
-/** What somebody wants of a job. */
+/** The requested state of a job. */
 type Wish = "run" | "pause" | "stop";
 
 const { port1, port2 } = new MessageChannel();
 
 /**
- * Lets messages in: on the CPU a run never waits for anything, and a pause would not be heard. A
- * message to ourselves comes behind those that are there, and sooner than any timer.
+ * Yields to the event loop. On the CPU a run never awaits anything else, so pause commands would not
+ * be received. A message to itself queues behind pending messages, and arrives sooner than any timer.
  */
-function breathe(): Promise<void> {
+function yieldToMessages(): Promise<void> {
   return new Promise((resolve) => {
     port1.onmessage = () => resolve();
     port2.postMessage(null);
   });
 }
 
-/** A job under way: its trainings one after another, with checkpoints in its folder. */
+/** Runs the trainings of a job one after another, with checkpoints in its folder. */
 export class Runner {
   #job: Job;
   readonly #folder: JobFolder;
@@ -110,7 +99,7 @@ export class Runner {
   #wake: () => void = () => undefined;
   #saved = performance.now();
   #savingTook = 0;
-  /** Seconds of the last step and of the last evaluation. */
+  /** Seconds of the latest step and of the latest evaluation. */
   #stepTook = 0;
   #evaluationTook = 0;
 
@@ -139,20 +128,16 @@ export class Runner {
     this.#wake();
   }
 
-  /** Runs to the end, or until it is stopped; never rejects: failures become the job's state. */
+  /** Runs the job until it is finished or stopped; a failure becomes the job's state and is rethrown. */
   async run(): Promise<void> {
     try {
       await this.#state("running", null);
       const data = toData(selected(this.#inputs, this.#job.settings));
       for (const method of methodsOf(this.#job.settings)) {
         if (this.#training(method)?.finished) continue;
-        const settings = trainSettings(method, this.#job.settings);
+        const settings = trainSettings(this.#job.settings, method, 0);
         const steps = new Run(this.#inputs.model, data, settings).steps;
-        const run = new Run(
-          this.#inputs.model,
-          data,
-          trainSettings(method, this.#job.settings, steps),
-        );
+        const run = new Run(this.#inputs.model, data, trainSettings(this.#job.settings, method, steps));
         try {
           await this.#begin(method, run);
           if (!(await this.#train(method, run))) {
@@ -190,22 +175,23 @@ export class Runner {
     await this.#folder.writeRecord(this.#job);
   }
 
-  /** Goes on from the checkpoint, if there is one, with the record brought to where that is. */
+  /** Starts a training, or resumes it from its checkpoint and truncates the record to that step. */
   async #begin(method: Method, run: Run): Promise<void> {
     const before = this.#training(method);
     const stored = await this.#folder.read(checkpointPath(method));
     if (stored) run.restore(new Uint8Array(await stored.arrayBuffer()));
+    const evaluations = run.evaluations();
     this.#apply({
       type: "training",
       method,
-      tau: tauOf(method, this.#job.settings),
+      tau: trainSettings(this.#job.settings, method, 0).objective.tau,
       steps: run.steps,
       losses: [...run.losses()],
-      evaluations: run.evaluations().map(({ step, domain, general }) => ({ step, domain, general })),
+      evaluations: evaluations.map((evaluated) => measured(evaluations[0], evaluated)),
       continuations: (before?.continuations ?? []).filter(({ step }) => step <= run.stepsDone),
       checkpoint: stored ? run.stepsDone : null,
     });
-    // Every training of a job begins with the same model.
+    // Every training of a job starts from the same model.
     const known = this.#job.trainings.find((training) => training.evaluations[0]?.step === 0);
     const first = known?.evaluations[0];
     if (first && !stored) {
@@ -218,12 +204,12 @@ export class Runner {
     }
   }
 
-  /** Pulls a run to its end; false if it was stopped before. */
+  /** Runs a training to its end; returns false if it was stopped. */
   async #train(method: Method, run: Run): Promise<boolean> {
     let began = performance.now();
     let evaluationBegan = began;
     for (;;) {
-      await breathe();
+      await yieldToMessages();
       if (this.#wish !== "run" && !(await this.#halt(method, run))) return false;
       const event = await run.next();
       if (!event) return true;
@@ -242,7 +228,7 @@ export class Runner {
     }
   }
 
-  /** Waits while the job is paused; false if it is to stop. Either way nothing is lost. */
+  /** Saves a checkpoint and waits while the job is paused; returns false if it must stop. */
   async #halt(method: Method, run: Run): Promise<boolean> {
     await this.#save(method, run);
     if (this.#wish === "pause") {
@@ -265,9 +251,8 @@ export class Runner {
         break;
       }
       case "evaluated": {
-        const { moment, step, domain, general } = event;
-        const evaluation = { step, domain, general };
-        this.#apply({ type: "evaluated", method, moment, evaluation });
+        const evaluation = measured(this.#training(method)?.evaluations[0], event);
+        this.#apply({ type: "evaluated", method, moment: event.moment, evaluation });
         break;
       }
       case "step":
@@ -287,17 +272,15 @@ export class Runner {
     }
   }
 
-  /** Seconds of what is left of the job but this training's steps, as far as it is known. */
+  /** Estimates the remaining seconds of the job beyond the steps of this training. */
   #secondsBeyond(method: Method, run: Run, event: Event & { event: "step" }): number {
     const { settings } = this.#job;
     const every = Math.ceil(run.steps / settings.evaluations);
     const evaluations = Math.ceil((event.steps - event.step) / every);
     const training = this.#training(method);
-    const secondsAStep = ((training?.seconds ?? 0) + this.#stepTook) / event.step;
-    const others = methodsOf(settings).filter(
-      (other) => other !== method && !this.#training(other)?.finished,
-    );
-    const other = run.steps * secondsAStep + settings.evaluations * this.#evaluationTook;
+    const secondsPerStep = ((training?.seconds ?? 0) + this.#stepTook) / event.step;
+    const others = methodsOf(settings).filter((other) => other !== method && !this.#training(other)?.finished);
+    const other = run.steps * secondsPerStep + settings.evaluations * this.#evaluationTook;
     return evaluations * this.#evaluationTook + others.length * other;
   }
 
@@ -324,7 +307,7 @@ export class Runner {
     this.#savingTook = this.#saved - began;
   }
 
-  /** Keeps the trained model and its report; the checkpoint has then done its work. */
+  /** Stores the trained model and its report, and removes the checkpoint. */
   async #finish(method: Method, run: Run): Promise<void> {
     const model = run.model();
     try {
@@ -348,24 +331,30 @@ export class Runner {
     try {
       await this.#state("failed", message);
     } catch {
-      // Where even the record cannot be written, the page is told all the same.
+      // The page is notified even if the record cannot be written.
       this.#tell({ type: "state", state: "failed", message });
     }
   }
 }
 
-/** The files of a finished training. */
+/** Adds the metrics against the untouched model to an evaluation. */
+export function measured(untouched: Perplexities | undefined, evaluated: Omit<Evaluation, "metrics">): Evaluation {
+  const { step, domain, general } = evaluated;
+  return { step, domain, general, metrics: metrics(untouched ?? evaluated, evaluated) };
+}
+
+/** Returns the files of a finished training. */
 export async function trainedFiles(folder: JobFolder, method: Method): Promise<File[]> {
   const files = await folder.readAll(modelPath(method));
   if (files.length === 0) throw failure("NotFinished", "this training is not finished");
   return files;
 }
 
-/** `run.json` of what is finished of a job. */
+/** Returns the `run.json` of the finished trainings of a job. */
 export async function report(job: Job, folder: JobFolder): Promise<string> {
   const text = async (path: string): Promise<string> => {
     const file = await folder.read(path);
-    if (!file) throw failure("Damaged", `the stored job lacks ${path}`);
+    if (!file) throw failure("Damaged", `the stored job has no ${path}`);
     return file.text();
   };
   const finished = job.trainings.filter((training) => training.finished);

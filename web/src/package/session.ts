@@ -4,10 +4,11 @@ import {
   countTokens,
   Device,
   estimateMemory,
+  Model,
   measurePace,
   memoryExcess,
-  Model,
   Texts,
+  trainSettings,
 } from "../../wasm/minift.js";
 import { failure } from "./errors.js";
 import type {
@@ -21,11 +22,11 @@ import type {
   TextRole,
   Texts as TextsReply,
 } from "./protocol.js";
-import { pools, select, toData } from "./sets.js";
 import type { JobTexts, Pools } from "./sets.js";
-import { methodsOf, trainSettings } from "./train-settings.js";
+import { pools, select, toData } from "./sets.js";
+import { methodsOf } from "./settings.js";
 
-/** A text with the file that it was read from; null for an embedded one. */
+/** A text with its file; null for an embedded text. */
 export interface LoadedText {
   texts: Texts;
   file: File | null;
@@ -37,10 +38,10 @@ const EMBEDDED_NAMES: Record<Exclude<TextRole, "held-out">, string> = {
   general: "tiny stories",
 };
 
-/** What is loaded: a device, a model on it, and texts. */
+/** The loaded device, model and texts. */
 export class Session {
   #device: Device | null = null;
-  /** Those that were opened: a device is there for good, so none is opened twice. */
+  /** Opened devices; a device is never released, so each is opened once. */
   readonly #devices = new Map<DeviceChoice, Device>();
   #model: { model: Model; files: File[] | null; name: string | undefined } | null = null;
   readonly #texts = new Map<TextRole, LoadedText>();
@@ -97,7 +98,7 @@ export class Session {
     return this.#pace;
   }
 
-  /** Every sample of the loaded texts, cut to a length. */
+  /** Returns all samples of the loaded texts, truncated to a length. */
   pools(maxLength: number): Pools {
     if (this.#pools?.maxLength !== maxLength) {
       const domain = this.text("domain") ?? missing("text");
@@ -113,21 +114,18 @@ export class Session {
 
   async measure(settings: JobSettings): Promise<Pace> {
     const data = toData(this.pools(settings.maxLength));
-    this.#pace = await measurePace(this.model, data, trainSettings(settings.method, settings));
+    this.#pace = await measurePace(this.model, data, trainSettings(settings, settings.method, 0));
     return this.#pace;
   }
 
-  /**
-   * As many samples as there is time for, and no more evaluations than that; the other settings as
-   * they are.
-   */
+  /** Sets the number of samples and evaluations that fit into a time; keeps the other settings. */
   budget(settings: JobSettings, seconds: number): JobSettings {
     const pools = this.pools(settings.maxLength);
     const data = toData(pools);
-    const pace = this.#pace ?? missing("measured step");
+    const pace = this.#pace ?? missing("pace");
     const trainings = methodsOf(settings).length;
     const sized = (evaluations: number): JobSettings => {
-      // The untouched model is measured once for all trainings.
+      // The untouched model is evaluated once for all trainings.
       const all = trainings * evaluations + 1;
       const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, all);
       const { samples, evaluation_samples: evaluationSamples } = budget;
@@ -135,7 +133,7 @@ export class Session {
     };
     const fits = (candidate: JobSettings): boolean =>
       (this.#seconds(candidate, select(pools, candidate)) ?? 0) <= seconds;
-    // A slow device measures less often.
+    // A slow device evaluates less often.
     let found = sized(settings.evaluations);
     for (let less = settings.evaluations - 1; less > 0 && !fits(found); less--) found = sized(less);
     return found;
@@ -145,37 +143,37 @@ export class Session {
     const pools = this.pools(settings.maxLength);
     const problems: Problem[] = [];
     if (settings.samples > pools.train.length) {
-      const message = `${settings.samples} samples are asked for, and the text has ${pools.train.length} to train on: all of them are taken`;
+      const message = `${settings.samples} samples are requested, but the text has ${pools.train.length} to train on: all of them are used`;
       problems.push({ message, stops: false });
     }
     const longest = this.model.info().max_length;
     if (settings.maxLength > longest) {
-      const message = `the model was made for ${longest} tokens at most: beyond that it predicts badly`;
+      const message = `the model supports at most ${longest} tokens: it predicts poorly beyond that`;
       problems.push({ message, stops: false });
     }
     const selected = select(pools, settings);
     const data = toData(selected);
-    const first = trainSettings(settings.method, settings);
+    const first = trainSettings(settings, settings.method, 0);
     const steps = countSteps(first, selected.train.length);
     const memory = estimateMemory(this.model, data, first);
     const excess = memoryExcess(this.model, data, first);
     if (excess) problems.push({ message: excess, stops: true });
     const room = deviceMemory();
     if (room && memory.total > room) {
-      const message = `this takes about ${gibibytes(memory.total)} of memory, and the browser reports ${gibibytes(room)} for the whole machine: it may fail`;
+      const message = `this requires about ${gibibytes(memory.total)} of memory, but the browser reports ${gibibytes(room)} for the whole machine: it may fail`;
       problems.push({ message, stops: false });
     }
     if (settings.prompt) {
       const tokens = this.model.countTokens(settings.prompt);
       if (tokens >= longest) {
-        const message = `the prompt has ${tokens} tokens, and the model takes at most ${longest - 1}`;
+        const message = `the prompt has ${tokens} tokens, but the model supports at most ${longest - 1}`;
         problems.push({ message, stops: true });
       }
     }
     return { settings, memory, steps, seconds: this.#seconds(settings, selected), problems };
   }
 
-  /** What a job takes at the measured pace; null where nothing is measured. */
+  /** Estimates the duration of a job from the measured pace; null if not measured. */
   #seconds(settings: JobSettings, selected: Pools): number | null {
     const pace = this.#pace;
     if (!pace) return null;
@@ -188,27 +186,23 @@ export class Session {
   }
 }
 
-/** The model of a Hugging Face folder's files, or the embedded one. */
-export async function readModel(
-  device: Device,
-  files: File[] | null,
-  name = "model",
-): Promise<Model> {
+/** Loads a model from the files of a Hugging Face folder, or the embedded model. */
+export async function readModel(device: Device, files: File[] | null, name = "model"): Promise<Model> {
   if (!files) return Model.embedded(device);
   const bytes = new Map<string, Uint8Array>();
   for (const file of files) bytes.set(file.name, await bytesOf(file));
   return Model.load(device, name, bytes);
 }
 
-/** Looks at one file of a model, and throws what is wrong with it. */
+/** Checks one file of a model; throws if it is invalid. */
 export async function checkModelFile(file: File, name = "model"): Promise<void> {
   Model.checkFile(name, file.name, await bytesOf(file));
 }
 
-/** The texts of a file, or the embedded ones. */
+/** Loads the texts of a file, or the embedded texts. */
 export async function readText(role: TextRole, file: File | null): Promise<LoadedText> {
   if (file) return { texts: Texts.parse(file.name, await bytesOf(file)), file, name: file.name };
-  if (role === "held-out") throw failure("NoFile", "a held-out text has to be given as a file");
+  if (role === "held-out") throw failure("NoFile", "a held-out text must be a file");
   const texts = role === "domain" ? Texts.tickets() : Texts.tales();
   return { texts, file: null, name: EMBEDDED_NAMES[role] };
 }
@@ -218,11 +212,11 @@ async function bytesOf(file: File): Promise<Uint8Array> {
     return new Uint8Array(await file.arrayBuffer());
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw failure("Io", `cannot read ${file.name}: ${reason}. Was it changed or moved?`);
+    throw failure("Io", `cannot read ${file.name}: ${reason}. Was it modified or moved?`);
   }
 }
 
-/** Memory of the machine, where the browser tells: from 8 GiB on it does not say how much more. */
+/** Returns the machine's memory where the browser reports it; reports are capped at 8 GiB. */
 function deviceMemory(): number | null {
   const { deviceMemory } = navigator as { deviceMemory?: number };
   return deviceMemory && deviceMemory < 8 ? deviceMemory * 2 ** 30 : null;
@@ -233,5 +227,5 @@ function gibibytes(bytes: number): string {
 }
 
 function missing(what: string): never {
-  throw failure("NotReady", `there is no ${what} yet`);
+  throw failure("NotReady", `no ${what} is loaded`);
 }

@@ -1,29 +1,28 @@
-import { Data, Samples } from "../../wasm/minift.js";
 import type { Model, Texts } from "../../wasm/minift.js";
+import { Data, Samples } from "../../wasm/minift.js";
 import { failure } from "./errors.js";
 import type { JobSettings } from "./protocol.js";
+import { embeddedTrainingSamples } from "./settings.js";
 
 /** The texts of a job. */
 export interface JobTexts {
   domain: Texts;
-  /** null takes the last part of the domain's texts. */
+  /** null holds out the last part of the domain texts. */
   heldOut: Texts | null;
   general: Texts;
 }
 
-/** The embedded tickets of which the first are for training, as in the command line. */
-const TRAIN_TICKETS = 500;
-/** Share of a text that is held out where there is no text of its own for that. */
+/** Held-out share of the domain text when no held-out text is given. */
 const HELD_OUT_SHARE = 0.1;
 
-/** Tokenised samples, before settings say how many of them are used. */
+/** All tokenized samples; the settings select how many are used. */
 export interface Pools {
   train: Samples;
   domain: Samples;
   general: Samples;
 }
 
-/** Tokenises texts for a model; what is held out is never trained on, whatever the settings. */
+/** Tokenizes texts for a model. Held-out samples are never trained on, regardless of the settings. */
 export function pools(model: Model, texts: JobTexts, embedded: boolean, maxLength: number): Pools {
   const all = Samples.tokenize(texts.domain, model, maxLength);
   const general = Samples.tokenize(texts.general, model, maxLength);
@@ -33,15 +32,15 @@ export function pools(model: Model, texts: JobTexts, embedded: boolean, maxLengt
   if (all.length < 2) {
     throw failure(
       "TooFewSamples",
-      "the text has one sample: it takes at least two, one to learn and one to measure what was learnt",
+      "the domain text has one sample; at least two are required, one to train on and one to hold out",
     );
   }
   const heldOut = Math.max(1, Math.round(all.length * HELD_OUT_SHARE));
-  const kept = embedded ? TRAIN_TICKETS : all.length - heldOut;
+  const kept = embedded ? embeddedTrainingSamples : all.length - heldOut;
   return { train: all.slice(0, kept), domain: all.slice(kept, all.length), general };
 }
 
-/** The samples that settings take from the pools. */
+/** Selects the samples that the settings ask for. */
 export function select(pools: Pools, settings: JobSettings): Pools {
   return {
     train: pools.train.slice(0, settings.samples),
@@ -50,7 +49,7 @@ export function select(pools: Pools, settings: JobSettings): Pools {
   };
 }
 
-/** The same for a run. */
+/** Converts the samples to the data of a run. */
 export function toData(pools: Pools): Data {
   return new Data(pools.train, pools.domain, pools.general);
 }

@@ -1,21 +1,39 @@
-import type { AdapterKind, JobSettings } from "./protocol.js";
+import { defaults } from "../../wasm/defaults.js";
+import type { AdapterKind, JobSettings, Method } from "./protocol.js";
 
-/** Learning rates to begin with: fewer values want larger steps. */
-export const learningRates: Record<AdapterKind, number> = { none: 1e-3, lora: 3e-3, dora: 3e-3, ia3: 1e-2 };
+/** Default settings of a job. */
+export const defaultSettings: JobSettings = defaults.settings;
 
-/** What a job is unless somebody asks for something else. */
-export const defaultSettings: JobSettings = {
-  method: "mft",
-  compare: true,
-  adapter: "none",
-  tau: 0.25,
-  learningRate: learningRates.none,
-  epochs: 3,
-  samples: 500,
-  batchSize: 8,
-  maxLength: 256,
-  seed: 0,
-  evaluationSamples: 100,
-  evaluations: 6,
-  prompt: "",
-};
+/** Default learning rate per kind of adapter. */
+export const learningRates = Object.fromEntries(
+  defaults.adapters.map(({ kind, learningRate }) => [kind, learningRate]),
+) as Record<AdapterKind, number>;
+
+/** Display names of the adapters; `none` trains the weights themselves. */
+export const adapterNames = Object.fromEntries(defaults.adapters.map(({ kind, name }) => [kind, name])) as Record<
+  AdapterKind,
+  string
+>;
+
+/** Names of the methods, in lower case. */
+export const methodNames = Object.fromEntries(defaults.methods.map(({ method, name }) => [method, name])) as Record<
+  Method,
+  string
+>;
+
+/** Abbreviations of the methods, such as MFT. */
+export const methodTitles = Object.fromEntries(defaults.methods.map(({ method, title }) => [method, title])) as Record<
+  Method,
+  string
+>;
+
+/** Prompt for the embedded domain text. */
+export const embeddedPrompt: string = defaults.embeddedPrompt;
+
+/** Training samples of the embedded domain text; the rest is held out. */
+export const embeddedTrainingSamples: number = defaults.embeddedTrainingSamples;
+
+/** Returns the methods of the trainings of a job, in order. */
+export function methodsOf(settings: JobSettings): Method[] {
+  return settings.compare && settings.method === "mft" ? ["mft", "ft"] : [settings.method];
+}

@@ -1,7 +1,7 @@
 import { failure } from "./errors.js";
 import type { Job } from "./protocol.js";
 
-/** Where jobs are kept: the origin's private file system, which other pages cannot see. */
+/** The folder of all jobs, in the origin private file system. */
 const FOLDER = "minift-jobs";
 const RECORD = "job.json";
 const READ_ATTEMPTS = 5;
@@ -15,18 +15,18 @@ async function jobsFolder(): Promise<FileSystemDirectoryHandle> {
     const reason = error instanceof Error ? error.message : String(error);
     throw failure(
       "NoStorage",
-      `this window keeps no files for pages, as some private windows do: open the page in an ordinary one (${reason})`,
+      `the browser provides no storage in this window, as in some private windows: open the page in a regular window (${reason})`,
     );
   }
 }
 
-/** What a failed write is to be told as. */
-function refusal(error: unknown): unknown {
+/** Converts an exceeded quota to an error with advice. */
+function writeError(error: unknown): unknown {
   const full = error instanceof DOMException && error.name === "QuotaExceededError";
   if (!full) return error;
   return failure(
     "StorageFull",
-    "the browser's storage is full: delete runs that are no longer needed, or make room on the disk",
+    "the browser's storage is full: delete runs that are no longer needed, or free disk space",
   );
 }
 
@@ -34,7 +34,7 @@ function isMissing(error: unknown): boolean {
   return error instanceof DOMException && error.name === "NotFoundError";
 }
 
-/** The stored files of a job. */
+/** The folder of a stored job. */
 export class JobFolder {
   readonly #handle: FileSystemDirectoryHandle;
 
@@ -54,12 +54,12 @@ export class JobFolder {
     await (await jobsFolder()).removeEntry(id, { recursive: true });
   }
 
-  /** The ids of all jobs, with or without a record. */
+  /** Returns the ids of all jobs, with or without a record. */
   static async ids(): Promise<string[]> {
     return Array.fromAsync((await jobsFolder()).keys());
   }
 
-  /** The records of all jobs, the newest first. */
+  /** Returns the records of all jobs, newest first. */
   static async list(): Promise<Job[]> {
     const jobs: Job[] = [];
     for (const id of await JobFolder.ids()) {
@@ -79,15 +79,15 @@ export class JobFolder {
         const text = await (await this.read(RECORD))?.text();
         if (text) return JSON.parse(text) as Job;
       } catch {
-        // Tried again, as where there is nothing.
+        // Retried below, like a missing record.
       }
-      // While a running job replaces its record, nobody can read it for a moment.
+      // While a running job replaces its record, it is briefly unreadable.
       await new Promise((resolve) => setTimeout(resolve, READ_INTERVAL));
     }
     return null;
   }
 
-  /** Writes a file; readers see the old one until the new one is whole. */
+  /** Writes a file atomically. */
   async write(path: string, content: Blob | Uint8Array | string): Promise<void> {
     let writable: FileSystemWritableFileStream | null = null;
     try {
@@ -98,11 +98,11 @@ export class JobFolder {
       await writable.close();
     } catch (error) {
       await writable?.abort().catch(() => undefined);
-      throw refusal(error);
+      throw writeError(error);
     }
   }
 
-  /** A file, or null if there is none. */
+  /** Returns a file, or null if it does not exist. */
   async read(path: string): Promise<File | null> {
     try {
       const { folder, name } = await this.#resolve(path, false);
@@ -113,7 +113,7 @@ export class JobFolder {
     }
   }
 
-  /** The files of a subfolder; none if it is not there. */
+  /** Returns the files of a subfolder; none if it does not exist. */
   async readAll(path: string): Promise<File[]> {
     const files: File[] = [];
     try {
@@ -136,7 +136,7 @@ export class JobFolder {
     }
   }
 
-  /** Bytes of all its files. */
+  /** Returns the total size of all files, in bytes. */
   async size(): Promise<number> {
     const sizeOf = async (folder: FileSystemDirectoryHandle): Promise<number> => {
       let bytes = 0;
@@ -151,10 +151,7 @@ export class JobFolder {
     return sizeOf(this.#handle);
   }
 
-  async #resolve(
-    path: string,
-    create: boolean,
-  ): Promise<{ folder: FileSystemDirectoryHandle; name: string }> {
+  async #resolve(path: string, create: boolean): Promise<{ folder: FileSystemDirectoryHandle; name: string }> {
     const parts = path.split("/");
     const name = parts.pop() ?? "";
     return { folder: await this.#subfolder(parts, create), name };

@@ -2,36 +2,43 @@
 import init from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
 import type { Command, Commands, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
-import { report, restoreInputs, Runner, store, trainedFiles } from "./runner.js";
 import type { Inputs } from "./runner.js";
+import { measured, Runner, report, restoreInputs, store, trainedFiles } from "./runner.js";
 import { checkModelFile, Session } from "./session.js";
 import { JobFolder } from "./storage.js";
 
 declare const self: DedicatedWorkerGlobalScope;
 
 type Handlers = {
-  [K in keyof Commands]: (
-    command: Command & { type: K },
-  ) => Promise<Commands[K]["reply"]> | Commands[K]["reply"];
+  [K in keyof Commands]: (command: Command & { type: K }) => Promise<Commands[K]["reply"]> | Commands[K]["reply"];
 };
 
 const session = new Session();
 let runner: Runner | null = null;
 
-const tell = (message: Message): void => self.postMessage(message);
+const send = (message: Message): void => self.postMessage(message);
 const lockOf = (id: string): string => `minift-job-${id}`;
 
-/** Jobs whose lock somebody holds are alive, here or in another tab. */
-async function livingLocks(): Promise<Set<string>> {
+/** Returns the names of the held locks: a job whose lock is held runs here or in another tab. */
+async function heldLocks(): Promise<Set<string>> {
   const { held = [] } = await navigator.locks.query();
   return new Set(held.map(({ name }) => name ?? ""));
 }
 
+/** Adds the metrics to the evaluations of a job stored by an earlier version. */
+function complete(job: Job): Job {
+  const trainings = job.trainings.map((training) => {
+    const { evaluations } = training;
+    return { ...training, evaluations: evaluations.map((evaluation) => measured(evaluations[0], evaluation)) };
+  });
+  return { ...job, trainings };
+}
+
 async function jobs(): Promise<Job[]> {
-  const living = await livingLocks();
-  const ids = new Set((await JobFolder.ids()).filter((id) => !living.has(lockOf(id))));
-  const found = await JobFolder.list();
-  // A folder without a record is left from a job that was cut off before it began.
+  const running = await heldLocks();
+  const ids = new Set((await JobFolder.ids()).filter((id) => !running.has(lockOf(id))));
+  const found = (await JobFolder.list()).map(complete);
+  // A folder without a record belongs to a job that was interrupted before it started.
   const recorded = new Set(found.map(({ id }) => id));
   for (const id of ids) if (!recorded.has(id)) await JobFolder.remove(id);
   return found.map((job) => {
@@ -40,7 +47,7 @@ async function jobs(): Promise<Job[]> {
   });
 }
 
-/** Runs a job while its lock is held, so that no other tab takes it up. */
+/** Runs a job under its lock, so that no other tab resumes it. */
 async function launch(
   job: Job,
   prepare: (folder: JobFolder) => Promise<Inputs>,
@@ -62,15 +69,15 @@ async function launch(
         reject(error);
         return;
       }
-      const onEvent = (event: JobEvent): void => tell({ type: "event", job: job.id, event });
+      const onEvent = (event: JobEvent): void => send({ type: "event", job: job.id, event });
       runner = new Runner(job, folder, inputs, onEvent);
       resolve(job);
       try {
         await runner.run();
       } catch (error) {
         const { kind, message } = toFailure(error);
-        // What a failed device or a crashed module holds cannot be trusted: begin afresh.
-        if (kind === "Device" || kind === "Crash") tell({ type: "lost", message });
+        // The state of a failed device or a crashed module cannot be trusted: restart the worker.
+        if (kind === "Device" || kind === "Crash") send({ type: "lost", message });
       } finally {
         runner = null;
       }
@@ -81,7 +88,7 @@ async function launch(
 async function start(settings: JobSettings): Promise<Job> {
   const domain = session.text("domain");
   const general = session.text("general");
-  if (!domain || !general) throw failure("NotReady", "there is no text yet");
+  if (!domain || !general) throw failure("NotReady", "no text is loaded");
   const problem = session.plan(settings).problems.find(({ stops }) => stops);
   if (problem) throw failure("DoesNotFit", problem.message);
   const inputs = { device: session.device, model: session.model, domain, general };
@@ -114,16 +121,16 @@ async function start(settings: JobSettings): Promise<Job> {
 async function resumeJob(id: string): Promise<Job> {
   const folder = await JobFolder.open(id);
   const stored = await folder.readRecord();
-  if (!stored) throw failure("Damaged", "the stored job cannot be read: delete it");
-  const job: Job = { ...stored, device: session.device.info().name };
+  if (!stored) throw failure("Damaged", "the stored job is corrupted: delete it");
+  const job: Job = { ...complete(stored), device: session.device.info().name };
   return launch(job, (folder) => restoreInputs(job, folder, session.device), JobFolder.open);
 }
 
 async function open(id: string): Promise<{ job: Job; folder: JobFolder }> {
   const folder = await JobFolder.open(id);
-  // A job that runs here is known better than its record.
+  // The record of a running job may be outdated.
   const job = runner?.job.id === id ? runner.job : await folder.readRecord();
-  if (!job) throw failure("Damaged", "the stored job cannot be read: delete it");
+  if (!job) throw failure("Damaged", "the stored job is corrupted: delete it");
   return { job, folder };
 }
 
@@ -158,7 +165,7 @@ const handlers: Handlers = {
   jobs,
   resumeJob: ({ id }) => resumeJob(id),
   deleteJob: async ({ id }) => {
-    if ((await livingLocks()).has(lockOf(id))) {
+    if ((await heldLocks()).has(lockOf(id))) {
       throw failure("Busy", "this job is running: stop it first");
     }
     await JobFolder.remove(id);
@@ -170,36 +177,36 @@ const handlers: Handlers = {
     return report(job, folder);
   },
   examine: async ({ vectors }) =>
-    session.device.examine(vectors ?? undefined, (check) => tell({ type: "examined", check })),
+    session.device.examine(vectors ?? undefined, (check) => send({ type: "examined", check })),
 };
 
 async function answer({ id, command }: Request): Promise<void> {
   try {
     await ready;
     const handle = handlers[command.type] as (command: Command) => unknown;
-    tell({ type: "reply", id, value: await handle(command) });
+    send({ type: "reply", id, value: await handle(command) });
   } catch (error) {
     const failed = toFailure(error);
-    tell({ type: "failure", id, failure: failed });
-    if (failed.kind === "Crash") tell({ type: "lost", message: failed.message });
+    send({ type: "failure", id, failure: failed });
+    if (failed.kind === "Crash") send({ type: "lost", message: failed.message });
   }
 }
 
-/** Commands are answered in their order, but for those that steer a job. */
+/** Commands run in order, except those that control the running job. */
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<Request>) => {
-  const steering = ["pause", "resume", "stop"].includes(data.command.type);
-  if (steering) void answer(data);
+  const control = ["pause", "resume", "stop"].includes(data.command.type);
+  if (control) void answer(data);
   else last = last.then(() => answer(data));
 };
 
 const lock = `minift-worker-${crypto.randomUUID()}`;
 const alive = new Promise<void>((resolve) => {
-  // Never given back: it falls free when the worker ends.
+  // Held until the worker ends.
   void navigator.locks.request(lock, () => {
     resolve();
     return new Promise<never>(() => undefined);
   });
 });
-const ready = Promise.all([init(), alive.then(() => tell({ type: "alive", lock }))]);
-ready.catch((error: unknown) => tell({ type: "lost", message: toFailure(error).message }));
+const ready = Promise.all([init(), alive.then(() => send({ type: "alive", lock }))]);
+ready.catch((error: unknown) => send({ type: "lost", message: toFailure(error).message }));

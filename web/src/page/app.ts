@@ -1,54 +1,44 @@
-import { applyEvent, Client, defaultSettings, MiniftError } from "../package/index.js";
-import type {
-  DeviceChoice,
-  Job,
-  JobEvent,
-  JobSettings,
-  Method,
-  TextRole,
-  Texts,
-} from "../package/index.js";
+import type { Client, DeviceChoice, Job, JobEvent, JobSettings, Method, TextRole, Texts } from "../package/index.js";
+import { applyEvent, defaultSettings, embeddedPrompt, MiniftError, methodTitles } from "../package/index.js";
 import { toCsv } from "./csv.js";
 import { save, zip } from "./download.js";
 import type { NumberKey } from "./fields.js";
-import { folderName, guessRole, mergeFiles, missingFiles, recognise } from "./files.js";
+import { folderName, guessRole, mergeFiles, missingFiles, sortFiles } from "./files.js";
 import { count, duration, percent, sentence } from "./format.js";
 import { fromFragment, toFragment } from "./link.js";
-import { checkpointStep, METHOD_NAMES, progress, verdict } from "./metrics.js";
-import { initialState, isLive } from "./state.js";
+import { checkpointStep, progress, verdict } from "./metrics.js";
 import type { State, TextSlot } from "./state.js";
+import { initialState, isLive } from "./state.js";
 import { Store } from "./store.js";
 
-/** Seconds that a first run is sized to. */
+/** Target duration of a run sized by time, in seconds. */
 export const BUDGET_SECONDS = 120;
 
-/** Settings that are sized to the time, unless somebody chooses one of them. */
+/** Settings that are sized by time until the user changes one of them. */
 const SIZED = ["samples", "evaluationSamples", "evaluations"] as const;
 
-/** Prompt for the embedded tickets. */
-const TICKET_PROMPT = "Bike: city bike, 7-speed hub, back-pedal brake\nComplaint:";
-/** Words of an own text's first sample that make its prompt. */
+/** Words of a text's first sample that form its prompt. */
 const PROMPT_WORDS = 8;
-/** Milliseconds between drawings while steps pour in. */
+/** Milliseconds between renders while steps arrive. */
 const FLUSH_INTERVAL = 250;
-/** Milliseconds between what a screen reader is told. */
+/** Milliseconds between announcements to screen readers. */
 const ANNOUNCE_INTERVAL = 10_000;
-/** Milliseconds after a change before a plan is asked for. */
+/** Milliseconds after a change before a plan is requested. */
 const PLAN_DELAY = 200;
-/** Losses of the worker without anything done in between, after which it is left alone. */
+/** Consecutive losses of the worker after which it is not restarted. */
 const LOSSES_ALLOWED = 3;
 
-/** An error in words. */
-function words(error: unknown): string {
+/** Formats an error as a sentence. */
+function errorText(error: unknown): string {
   return sentence(error instanceof Error ? error.message : String(error));
 }
 
-/** Whether an error is the worker's loss, which is told once and for all elsewhere. */
+/** Whether an error is the loss of the worker, which `onLost` reports. */
 function isLoss(error: unknown): boolean {
   return error instanceof MiniftError && error.kind === "Lost";
 }
 
-/** What the page does, and what it knows. */
+/** The page's state and actions. */
 export class App {
   readonly store = new Store<State>(initialState());
   readonly #client: Client;
@@ -57,9 +47,9 @@ export class App {
   #planTimer = 0;
   #announced = 0;
   #losses = 0;
-  /** Counts what the device is prepared for: what is older than the newest is let go. */
+  /** Number of the latest preparation; earlier ones are abandoned. */
   #preparation = 0;
-  /** What a job has to wait for. */
+  /** Work that must finish before a job starts. */
   readonly #pending = new Set<Promise<unknown>>();
 
   constructor(client: Client) {
@@ -73,19 +63,19 @@ export class App {
     return this.store.state;
   }
 
-  /** Opens everything that a first press of Start needs. */
+  /** Opens the device and loads the model and texts. */
   async open(): Promise<void> {
     this.readLink();
     window.addEventListener("hashchange", () => this.readLink());
     void this.refreshJobs();
     await this.#openAll();
-    // A page that was loaded anew finds its own old worker alive for a moment.
+    // After a reload, the old worker of the page lives for a moment.
     if (this.state.jobs.value?.some(isLive)) await this.refreshJobs();
   }
 
-  // What a run is made of
+  // Inputs
 
-  /** Takes another device. */
+  /** Selects a device. */
   chooseDevice(choice: DeviceChoice): Promise<void> {
     this.#set({ choice });
     this.#writeLink();
@@ -96,32 +86,32 @@ export class App {
     });
   }
 
-  /** Takes the embedded model again. */
+  /** Selects the embedded model. */
   useEmbeddedModel(): Promise<void> {
     this.#setModel({ staged: [], error: null });
     return this.#takeModel(null);
   }
 
-  /** Takes files of a model, which need not come all at once. */
+  /** Adds files of a model, which may arrive one by one. */
   async addModelFiles(files: File[]): Promise<void> {
-    const found = recognise(files);
+    const found = sortFiles(files);
     if (found.model.length === 0) {
       const message = found.otherWeights.length
-        ? `${found.otherWeights[0]} cannot be read: the weights have to be safetensors.`
-        : "There is no file of a model in this: it takes config.json, tokenizer.json and model.safetensors.";
+        ? `${found.otherWeights[0]} is not supported: weights must be safetensors or GGUF.`
+        : "No model files found: a .gguf file, or config.json, tokenizer.json and model.safetensors are required.";
       this.#setModel({ error: message });
       return;
     }
     const staged = mergeFiles(this.state.model.staged, found.model);
     const missing = missingFiles(staged);
     const other = missing.includes("model.safetensors") && found.otherWeights[0];
-    const error = other ? `${other} cannot be read: the weights have to be safetensors.` : null;
+    const error = other ? `${other} is not supported: weights must be safetensors or GGUF.` : null;
     this.#setModel({ staged, error });
     if (missing.length === 0) await this.#takeModel(staged);
     else if (!error) await this.#checkStaged(found.model);
   }
 
-  /** Says at once what is wrong with files of a model that is not complete, and lets go of them. */
+  /** Checks the files of an incomplete model and discards invalid ones. */
   async #checkStaged(files: File[]): Promise<void> {
     for (const file of files) {
       try {
@@ -130,18 +120,18 @@ export class App {
       } catch (error) {
         if (isLoss(error)) return;
         const staged = this.state.model.staged.filter((other) => other !== file);
-        this.#setModel({ staged, error: words(error) });
+        this.#setModel({ staged, error: errorText(error) });
         return;
       }
     }
   }
 
-  /** Lets go of files of a model that is not complete. */
+  /** Discards the files of an incomplete model. */
   dropStaged(): void {
     this.#setModel({ staged: [], error: null });
   }
 
-  /** Takes a text; null takes the embedded one, or none where none is embedded. */
+  /** Selects a text; null selects the embedded text, or none for the held-out set. */
   useText(role: TextRole, file: File | null): Promise<void> {
     return this.#track(async () => {
       if (role === "held-out" && !file) {
@@ -154,21 +144,20 @@ export class App {
     });
   }
 
-  /** Takes whatever was dropped, a text for the role of the place it was dropped on. */
+  /** Adds dropped files; `role` is the role of the row they were dropped on. */
   async take(files: File[], role: TextRole | null): Promise<void> {
-    const { model, otherWeights, texts, unknown } = recognise(files);
+    const { model, otherWeights, texts, unknown } = sortFiles(files);
     this.#set({ dropNote: null });
     const [first] = texts;
     const hasModel = model.length > 0 || otherWeights.length > 0;
     if (hasModel) await this.addModelFiles(files);
     if (!first) {
       if (hasModel) return;
-      const dropped = unknown[0] ? `${unknown[0]} is` : "That is";
-      const dropNote = `${dropped} neither a file of a model nor a text (.txt, .md, .jsonl, .csv or .tsv).`;
+      const dropNote = `${unknown[0] ?? "This"} is neither a model file nor a text (.txt, .md, .jsonl, .csv or .tsv).`;
       this.#set({ dropNote });
     } else if (texts.length === 1) await this.useText(role ?? guessRole(first.name), first);
     else {
-      // The domain first: a new one drops the held-out text of the one before.
+      // The domain comes first: a new one drops the previous held-out text.
       const roles = texts.map((text) => ({ text, role: guessRole(text.name) }));
       const domain = roles.filter(({ role }) => role === "domain");
       const others = roles.filter(({ role }) => role !== "domain");
@@ -190,13 +179,13 @@ export class App {
     this.#planSoon();
   }
 
-  /** Notes what is wrong with a field; null where nothing is. */
-  complain(key: NumberKey, message: string | null): void {
+  /** Sets the message of an invalid field; null if it is valid. */
+  setInvalid(key: NumberKey, message: string | null): void {
     const { [key]: _, ...invalid } = this.state.invalid;
     this.#set({ invalid: message === null ? invalid : { ...invalid, [key]: message } });
   }
 
-  /** Takes the default settings again. */
+  /** Restores the default settings. */
   resetSettings(): void {
     this.#set({ settings: defaultSettings, invalid: {}, sizedByTime: true, ownPrompt: false });
     this.#suggestPrompt();
@@ -204,7 +193,7 @@ export class App {
     void this.#prepare();
   }
 
-  /** Sizes the run anew to the time of a first run. */
+  /** Sizes the run by time again. */
   fitToTime(): void {
     this.#set({ sizedByTime: true });
     this.#writeLink();
@@ -213,7 +202,7 @@ export class App {
 
   // Links
 
-  /** Takes what the address says. */
+  /** Reads the settings from the address. */
   readLink(): void {
     if (location.hash === this.#fragment()) return;
     const { settings, device, notes } = fromFragment(location.hash);
@@ -233,7 +222,7 @@ export class App {
     void (changed ? this.chooseDevice(choice) : this.#prepare());
   }
 
-  /** A link that opens the page with these settings. */
+  /** Returns a link to these settings. */
   link(settings?: JobSettings): string {
     const fragment = settings ? toFragment(settings, this.state.choice) : this.#fragment();
     return location.href.replace(/#.*$/, "") + fragment;
@@ -245,7 +234,7 @@ export class App {
 
   // Jobs
 
-  /** Starts a job, as soon as everything is ready for it. */
+  /** Starts a job once its inputs are ready. */
   async start(): Promise<void> {
     if (this.state.starting || isLive(this.state.job)) return;
     this.#set({ starting: true, startError: null, lost: null });
@@ -256,14 +245,14 @@ export class App {
       const { settings } = this.state;
       this.#show(await this.#client.request({ type: "start", settings }));
     } catch (error) {
-      if (!isLoss(error)) this.#set({ startError: words(error) });
+      if (!isLoss(error)) this.#set({ startError: errorText(error) });
     } finally {
       this.#set({ starting: false });
       this.#flush();
     }
   }
 
-  /** Goes on with a stored job. */
+  /** Resumes a stored job. */
   async resumeJob(id: string): Promise<void> {
     if (this.state.starting) return;
     this.#set({ starting: true, startError: null, lost: null });
@@ -271,7 +260,7 @@ export class App {
       await this.#settle();
       this.#show(await this.#client.request({ type: "resumeJob", id }));
     } catch (error) {
-      if (!isLoss(error)) this.#set({ startError: words(error) });
+      if (!isLoss(error)) this.#set({ startError: errorText(error) });
     } finally {
       this.#set({ starting: false });
       this.#flush();
@@ -295,7 +284,7 @@ export class App {
     this.#set({ job, view: "job", startError: null, downloadError: null });
   }
 
-  /** Goes back to the setup. */
+  /** Returns to the setup. */
   setUp(): void {
     this.#set({ view: "setup", startError: null });
     if (!this.state.pace.value) void this.#prepare();
@@ -308,24 +297,24 @@ export class App {
       if (this.state.job?.id === id) this.#set({ job: null, view: "setup" });
     } catch (error) {
       if (isLoss(error)) return;
-      this.#set({ jobs: { ...this.state.jobs, error: words(error) } });
+      this.#set({ jobs: { ...this.state.jobs, error: errorText(error) } });
       return;
     }
     await this.refreshJobs();
   }
 
-  /** Reads the list of stored jobs. */
+  /** Refreshes the list of stored jobs. */
   async refreshJobs(): Promise<void> {
     try {
       const value = await this.#client.request({ type: "jobs" });
       this.#set({ jobs: { value, busy: false, error: null } });
       const { job } = this.state;
       const stored = value.find(({ id }) => id === job?.id);
-      // What was cut off is known better from its record, now that its worker is gone.
-      const cutOff = isLive(job) || job?.state === "interrupted";
-      if (stored && cutOff && !isLive(stored)) this.#set({ job: stored });
+      // The record of an interrupted job is more accurate than the page's copy.
+      const interrupted = isLive(job) || job?.state === "interrupted";
+      if (stored && interrupted && !isLive(stored)) this.#set({ job: stored });
     } catch (error) {
-      if (!isLoss(error)) this.#set({ jobs: { ...this.state.jobs, error: words(error) } });
+      if (!isLoss(error)) this.#set({ jobs: { ...this.state.jobs, error: errorText(error) } });
     }
   }
 
@@ -355,14 +344,14 @@ export class App {
     save(new Blob([toCsv(job)], { type: "text/csv" }), `${job.model.name}-run.csv`);
   }
 
-  /** Checks the device against reference values. */
+  /** Verifies that the device computes correct results. */
   async examine(): Promise<void> {
     this.#set({ checks: [], checking: true, checkError: null });
     try {
       const checks = await this.#client.request({ type: "examine", vectors: null });
       this.#set({ checks });
     } catch (error) {
-      this.#set({ checkError: words(error) });
+      this.#set({ checkError: errorText(error) });
     } finally {
       this.#set({ checking: false });
     }
@@ -391,14 +380,14 @@ export class App {
     });
   }
 
-  /** Does something that a job has to wait for. */
+  /** Tracks work that must finish before a job starts. */
   #track(work: () => Promise<void>): Promise<void> {
     const promise = work().finally(() => this.#pending.delete(promise));
     this.#pending.add(promise);
     return promise;
   }
 
-  /** Waits until everything is done that a job has to wait for. */
+  /** Waits for all tracked work. */
   async #settle(): Promise<void> {
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending);
   }
@@ -415,7 +404,7 @@ export class App {
       });
       return true;
     } catch (error) {
-      const message = isLoss(error) ? null : words(error);
+      const message = isLoss(error) ? null : errorText(error);
       this.#set({ device: { ...this.state.device, busy: false, error: message } });
       return false;
     }
@@ -432,8 +421,8 @@ export class App {
       this.#setModel({ value, files, staged: [], busy: false });
       return true;
     } catch (error) {
-      // The files stay staged, so that the one that is wrong can be replaced.
-      this.#setModel({ busy: false, error: isLoss(error) ? null : words(error) });
+      // The files stay staged, so that the invalid one can be replaced.
+      this.#setModel({ busy: false, error: isLoss(error) ? null : errorText(error) });
       return false;
     }
   }
@@ -446,7 +435,7 @@ export class App {
       if (role === "domain") this.#suggestPrompt();
       return true;
     } catch (error) {
-      this.#setText(role, { busy: false, error: isLoss(error) ? null : words(error) });
+      this.#setText(role, { busy: false, error: isLoss(error) ? null : errorText(error) });
       return false;
     }
   }
@@ -458,7 +447,7 @@ export class App {
     if (value) this.#set({ settings: { ...settings, prompt: promptFor(value, file) } });
   }
 
-  /** Measures a step on what is loaded and sizes the run; the newest call wins. */
+  /** Measures a step and sizes the run; the latest call wins. */
   #prepare(): Promise<void> {
     const preparation = ++this.#preparation;
     return this.#track(() => this.#measureAndSize(() => preparation === this.#preparation));
@@ -480,7 +469,7 @@ export class App {
           settings: { ...this.state.settings, evaluations: defaultSettings.evaluations },
           seconds: BUDGET_SECONDS,
         });
-        // Other settings may have changed meanwhile; somebody's own samples are left alone.
+        // Settings may have changed meanwhile; user-set sample counts are kept.
         if (isNewest() && this.state.sizedByTime) {
           const { samples, evaluationSamples, evaluations } = sized;
           const settings = { ...this.state.settings, samples, evaluationSamples, evaluations };
@@ -489,7 +478,7 @@ export class App {
       }
       await this.#plan();
     } catch (error) {
-      const message = isLoss(error) ? null : words(error);
+      const message = isLoss(error) ? null : errorText(error);
       if (isNewest()) this.#set({ pace: { value: null, busy: false, error: message } });
     } finally {
       if (isNewest()) this.#set({ pace: { ...this.state.pace, busy: false } });
@@ -498,11 +487,11 @@ export class App {
 
   #planSoon(): void {
     clearTimeout(this.#planTimer);
-    this.#planTimer = setTimeout(() => void this.#planAnew(), PLAN_DELAY);
+    this.#planTimer = setTimeout(() => void this.#replan(), PLAN_DELAY);
   }
 
-  /** Plans, and measures what could not be measured before, such as with a setting out of range. */
-  async #planAnew(): Promise<void> {
+  /** Plans, and measures if an invalid setting prevented it before. */
+  async #replan(): Promise<void> {
     await this.#plan();
     const { plan, pace } = this.state;
     const fits = plan.value && !plan.value.problems.some(({ stops }) => stops);
@@ -522,7 +511,7 @@ export class App {
       if (settings === this.state.settings) this.#set({ plan: { value, busy: false, error: null } });
       else this.#set({ plan: { ...this.state.plan, busy: false } });
     } catch (error) {
-      const message = isLoss(error) ? null : words(error);
+      const message = isLoss(error) ? null : errorText(error);
       this.#set({ plan: { value: null, busy: false, error: message } });
     }
   }
@@ -537,12 +526,12 @@ export class App {
     return plan.error === null && !plan.value?.problems.some(({ stops }) => stops);
   }
 
-  // What happens in a job
+  // Job events
 
   #show(job: Job): void {
     this.#losses = 0;
     this.#set({ job, view: "job", asked: null, downloadError: null });
-    this.#say("The run has begun.");
+    this.#say("The run has started.");
   }
 
   #steer(type: "pause" | "resume" | "stop"): void {
@@ -552,15 +541,15 @@ export class App {
 
   #receive(id: string, event: JobEvent): void {
     this.#events.push({ id, event });
-    // Steps can come by the hundred: they are drawn together, a few times a second. A timer also
-    // runs in a hidden tab, which a frame does not.
+    // Steps may arrive by the hundred and are rendered together, a few times per second. Unlike an
+    // animation frame, a timer also runs in a hidden tab.
     this.#flushTimer ||= setTimeout(() => this.#flush(), FLUSH_INTERVAL);
   }
 
   #flush(): void {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = 0;
-    // The first events of a job come before the answer that tells which job it is.
+    // The first events of a job arrive before the reply that identifies it.
     if (this.state.starting) return;
     const events = this.#events;
     this.#events = [];
@@ -568,16 +557,16 @@ export class App {
     if (!before || events.length === 0) return;
     let job = before;
     for (const { id, event } of events) if (id === job.id) job = applyEvent(job, event);
-    const turned = events.some(({ event }) => event.type === "state");
-    this.#set(turned ? { job, asked: null } : { job });
-    this.#announce(job, turned);
-    if (turned && !isLive(job)) void this.refreshJobs();
+    const stateChanged = events.some(({ event }) => event.type === "state");
+    this.#set(stateChanged ? { job, asked: null } : { job });
+    this.#announce(job, stateChanged);
+    if (stateChanged && !isLive(job)) void this.refreshJobs();
   }
 
-  #announce(job: Job, turned: boolean): void {
-    const now = Date.now();
-    if (!turned && now - this.#announced < ANNOUNCE_INTERVAL) return;
-    this.#announced = now;
+  #announce(job: Job, now: boolean): void {
+    const time = Date.now();
+    if (!now && time - this.#announced < ANNOUNCE_INTERVAL) return;
+    this.#announced = time;
     this.#say(spoken(job));
   }
 
@@ -587,7 +576,7 @@ export class App {
 
   async #lose(message: string): Promise<void> {
     this.#losses += 1;
-    // The last events tell why a job failed.
+    // The last events contain the reason of a failure.
     this.#flush();
     this.#events = [];
     const job = isLive(this.state.job) ? this.state.job : null;
@@ -607,7 +596,7 @@ export class App {
     });
     this.#say(`The training worker was lost: ${message}`);
     if (dead) {
-      // Something is wrong that a new worker does not cure.
+      // A new worker would fail the same way.
       this.#client.close();
       return;
     }
@@ -620,7 +609,7 @@ export class App {
     try {
       await make();
     } catch (error) {
-      this.#set({ downloadError: words(error) });
+      this.#set({ downloadError: errorText(error) });
     } finally {
       this.#set({ packing: null });
     }
@@ -641,7 +630,7 @@ export class App {
     this.#set({ texts: { ...texts, [role]: { ...texts[role], ...patch } } });
   }
 
-  /** The fragment of what somebody chose: what the page chose itself is another on another device. */
+  /** Returns the fragment of the user's choices, without values that the page sized for this device. */
   #fragment(): string {
     const { settings, sizedByTime, ownPrompt, choice } = this.state;
     const { samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
@@ -662,11 +651,11 @@ export class App {
 }
 
 function promptFor({ info }: Texts, file: File | null): string {
-  if (!file) return TICKET_PROMPT;
+  if (!file) return embeddedPrompt;
   return info.first.trim().split(/\s+/).slice(0, PROMPT_WORDS).join(" ");
 }
 
-/** A job's state as a screen reader says it. */
+/** Describes a job's state for screen readers. */
 function spoken(job: Job): string {
   const { done, total, share } = progress(job);
   switch (job.state) {
@@ -680,18 +669,18 @@ function spoken(job: Job): string {
     case "finished":
       return `Finished. ${verdict(job)}`;
     case "failed":
-      return `The run failed: ${job.message ?? "no reason is known"}`;
+      return `The run failed: ${job.message ?? "unknown reason"}`;
     default:
-      return `Stopped; the last checkpoint is at step ${count(checkpointStep(job))}`;
+      return `Stopped; the latest checkpoint is at step ${count(checkpointStep(job))}`;
   }
 }
 
-/** The title of the page's tab. */
+/** Returns the document title. */
 export function title({ job, starting }: State): string {
   if (job?.state === "running") return `${percent(progress(job).share)} · minift`;
-  if (job?.state === "paused") return `Paused · minift`;
+  if (job?.state === "paused") return "Paused · minift";
   if (job?.state === "finished") {
-    const names = job.trainings.map(({ method }) => METHOD_NAMES[method]).join(" and ");
+    const names = job.trainings.map(({ method }) => methodTitles[method]).join(" and ");
     return `${names} done · minift`;
   }
   return starting ? "Starting · minift" : "minift";

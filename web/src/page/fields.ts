@@ -1,33 +1,34 @@
-import { defaultSettings } from "../package/index.js";
 import type { AdapterKind, DeviceChoice, JobSettings } from "../package/index.js";
+import { adapterNames, defaultSettings } from "../package/index.js";
 
-/** Settings that are numbers. */
+/** Keys of the numeric settings. */
 export type NumberKey = {
   [K in keyof JobSettings]: JobSettings[K] extends number ? K : never;
 }[keyof JobSettings];
 
-/** How a number is asked for. */
+/** The form field of a numeric setting. */
 export interface NumberField {
   key: NumberKey;
-  /** Its name in a link. */
+  /** Parameter name in a link. */
   link: string;
   label: string;
-  /** One line that says what it does. */
+  /** One line of help. */
   help: string;
   min: number;
   max: number;
-  /** Distance of what the arrow keys do; whole numbers only where `whole` is set. */
+  /** Increment of the arrow keys. */
   step: number;
+  /** Whether only integers are valid. */
   whole: boolean;
 }
 
-/** Every number, in the order of the form. */
+/** Numeric settings, in the order of links and reports. */
 export const NUMBER_FIELDS: readonly NumberField[] = [
   {
     key: "tau",
     link: "tau",
     label: "Margin τ",
-    help: "How far the right token must lead. Smaller keeps more of what the model knew; 1 is plain finetuning.",
+    help: "Margin by which the correct token must lead. Smaller values preserve more of the model; 1 is plain finetuning.",
     min: 0,
     max: 1,
     step: 0.05,
@@ -37,7 +38,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "samples",
     link: "samples",
     label: "Samples",
-    help: "How many texts of the domain are learnt; the rest is left alone.",
+    help: "Number of domain samples to train on.",
     min: 1,
     max: 1_000_000,
     step: 1,
@@ -47,7 +48,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "epochs",
     link: "epochs",
     label: "Epochs",
-    help: "How often every sample is seen.",
+    help: "Number of passes over the samples.",
     min: 1,
     max: 1000,
     step: 1,
@@ -57,7 +58,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "learningRate",
     link: "lr",
     label: "Learning rate",
-    help: "Size of a step. Models of more than some hundred million parameters want 0.0001 or less.",
+    help: "Step size of the optimizer. Use 0.0001 or less for models above a few hundred million parameters.",
     min: 1e-8,
     max: 1,
     step: 0.0001,
@@ -67,7 +68,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "batchSize",
     link: "batch",
     label: "Batch size",
-    help: "Samples in one step; fewer take less memory.",
+    help: "Samples per step; fewer use less memory.",
     min: 1,
     max: 1024,
     step: 1,
@@ -76,8 +77,8 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
   {
     key: "maxLength",
     link: "length",
-    label: "Length",
-    help: "Tokens of a sample at most; longer ones are cut. Shorter takes less memory.",
+    label: "Max length",
+    help: "Maximum tokens per sample; longer samples are truncated. Shorter uses less memory.",
     min: 2,
     max: 32_768,
     step: 1,
@@ -87,7 +88,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "evaluationSamples",
     link: "eval",
     label: "Evaluation samples",
-    help: "Held-out texts of each set that perplexities are measured on; more are surer and slower.",
+    help: "Samples per set for perplexity; more are more precise and slower.",
     min: 1,
     max: 1_000_000,
     step: 1,
@@ -97,7 +98,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "evaluations",
     link: "evals",
     label: "Evaluations",
-    help: "How often each training is measured, its end included.",
+    help: "Evaluations per training, including the final one.",
     min: 1,
     max: 100,
     step: 1,
@@ -107,7 +108,7 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
     key: "seed",
     link: "seed",
     label: "Seed",
-    help: "Fixes the order of the samples: the same seed gives the same run.",
+    help: "Seed of the sample order; the same seed reproduces the run.",
     min: 0,
     max: 4_294_967_295,
     step: 1,
@@ -115,30 +116,30 @@ export const NUMBER_FIELDS: readonly NumberField[] = [
   },
 ];
 
-/** The greatest prompt that is taken, in characters. */
+/** Maximum prompt length, in characters. */
 export const MAX_PROMPT = 2000;
 
-/** Adapters to choose from. */
-export const ADAPTERS: readonly AdapterKind[] = ["none", "lora", "dora", "ia3"];
+/** Available adapters. */
+export const ADAPTERS = Object.keys(adapterNames) as readonly AdapterKind[];
 
-/** Devices to choose from. */
+/** Available device choices. */
 export const DEVICE_CHOICES: readonly DeviceChoice[] = ["auto", "gpu", "cpu"];
 
-/** The field of a key. */
+/** Returns the field of a key. */
 export function field(key: NumberKey): NumberField {
   const found = NUMBER_FIELDS.find((candidate) => candidate.key === key);
-  if (!found) throw new Error(`there is no field for ${key}`);
+  if (!found) throw new Error(`no field for ${key}`);
   return found;
 }
 
-/** What is wrong with a number, in words; null where nothing is. */
+/** Returns why a number is invalid; null if it is valid. */
 export function complaint({ min, max, whole, key }: NumberField, text: string): string | null {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) {
-    return `Give a number, such as ${defaultSettings[key]}.`;
+    return `Enter a number, such as ${defaultSettings[key]}.`;
   }
-  if (whole && !Number.isInteger(value)) return "Give a whole number.";
-  if (value < min) return `The least is ${min}.`;
-  if (value > max) return `The most is ${max.toLocaleString("en")}.`;
+  if (whole && !Number.isInteger(value)) return "Enter a whole number.";
+  if (value < min) return `The minimum is ${min}.`;
+  if (value > max) return `The maximum is ${max.toLocaleString("en")}.`;
   return null;
 }

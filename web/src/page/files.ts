@@ -2,12 +2,16 @@ import type { TextRole } from "../package/index.js";
 
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** What a model folder must hold; in place of the weights it may have an index and the parts that it names. */
-const NEEDED_MODEL_FILES = ["config.json", "tokenizer.json", WEIGHTS];
-/** A part of weights, by how many there are. */
-const PART = /^model-\d+-of-(\d+)\.safetensors$/;
+const TOKENIZER = "tokenizer.json";
+/** Required files of a model folder; an index and its shards may replace the single weights file. */
+const REQUIRED_MODEL_FILES = ["config.json", TOKENIZER, WEIGHTS];
+/** A whole model in GGUF, or a part of one; captures the number of parts. */
+const GGUF = /\.gguf$/;
+const GGUF_PART = /-\d{5}-of-(\d{5})\.gguf$/;
+/** A shard of the weights; captures the number of shards. */
+const SHARD = /^model-\d+-of-(\d+)\.safetensors$/;
 
-/** Other files of a model folder that go with it. */
+/** Optional files of a model folder. */
 const COMPANIONS = new Set([
   "generation_config.json",
   "tokenizer_config.json",
@@ -20,29 +24,30 @@ const COMPANIONS = new Set([
   "license",
 ]);
 
-/** Names of texts; what a folder says about itself is none. */
+/** File names of texts; a README is not one. */
 const TEXT = /^(?!readme\.).*\.(txt|md|jsonl|ndjson|csv|tsv)(\.(gz|zst))?$/;
-/** Endings of texts, for a dialogue that asks for one. */
+/** File extensions of texts, for the file dialog. */
 export const TEXT_ENDINGS = ".txt,.md,.jsonl,.ndjson,.csv,.tsv,.gz,.zst";
 
-/** What was dropped or picked, by what it is for. */
-export interface Recognised {
+/** Dropped or chosen files by purpose. */
+export interface SortedFiles {
   model: File[];
-  /** Weights in a form that is not read, such as a pickle. */
+  /** Weights in an unsupported format, such as a pickle. */
   otherWeights: string[];
   texts: File[];
   unknown: string[];
 }
 
-/** Sorts files by what they are. */
-export function recognise(files: File[]): Recognised {
-  const found: Recognised = { model: [], otherWeights: [], texts: [], unknown: [] };
+/** Sorts files by purpose. */
+export function sortFiles(files: File[]): SortedFiles {
+  const found: SortedFiles = { model: [], otherWeights: [], texts: [], unknown: [] };
   for (const file of files) {
     const name = file.name.toLowerCase();
     if (name.startsWith(".")) continue;
-    if (NEEDED_MODEL_FILES.includes(name) || COMPANIONS.has(name) || name === INDEX || PART.test(name)) {
+    const isWeights = name === INDEX || SHARD.test(name) || GGUF.test(name);
+    if (isWeights || REQUIRED_MODEL_FILES.includes(name) || COMPANIONS.has(name)) {
       found.model.push(file);
-    } else if (/\.(safetensors|bin|pt|pth|gguf|onnx|h5|msgpack|index\.json)$/.test(name)) {
+    } else if (/\.(safetensors|bin|pt|pth|onnx|h5|msgpack|index\.json)$/.test(name)) {
       found.otherWeights.push(file.name);
     } else if (TEXT.test(name)) {
       found.texts.push(file);
@@ -53,45 +58,66 @@ export function recognise(files: File[]): Recognised {
   return found;
 }
 
-/** Files of a model so far with newer ones, which replace those of the same name. */
+/** Adds files, which replace earlier ones of the same name. A model in GGUF replaces all others. */
 export function mergeFiles(before: File[], added: File[]): File[] {
+  const inGguf = (files: File[]): File[] => files.filter(({ name }) => GGUF.test(name.toLowerCase()));
+  const models = inGguf(added);
+  if (models.length > 0) {
+    const parts = inGguf(before).filter(({ name }) => GGUF_PART.test(name.toLowerCase()));
+    const isPart = models.every(({ name }) => GGUF_PART.test(name.toLowerCase()));
+    return replaced(isPart ? parts : [], models);
+  }
+  return replaced(before, added);
+}
+
+function replaced(before: File[], added: File[]): File[] {
   const names = new Set(added.map(({ name }) => name));
   return [...before.filter(({ name }) => !names.has(name)), ...added];
 }
 
-/** The needed model files that are not there yet. */
+/** Returns the required model files that are still missing. */
 export function missingFiles(files: File[]): string[] {
   const names = new Set(files.map(({ name }) => name));
-  const missing = NEEDED_MODEL_FILES.filter((needed) => !names.has(needed));
-  const parts = [...names].filter((name) => PART.test(name));
-  if (names.has(WEIGHTS) || (parts.length === 0 && !names.has(INDEX))) return missing;
-  const inParts = missing.filter((name) => name !== WEIGHTS);
-  if (!names.has(INDEX)) inParts.push(INDEX);
-  const total = Number(PART.exec(parts[0] ?? "")?.[1]);
-  if (parts.length === 0) inParts.push("the parts of the weights");
-  else if (parts.length < total) inParts.push(`${total - parts.length} of the ${total} parts of the weights`);
-  return inParts;
+  const models = [...names].filter((name) => GGUF.test(name.toLowerCase()));
+  if (models.length > 0) {
+    const total = Number(GGUF_PART.exec(models[0]?.toLowerCase() ?? "")?.[1] ?? 1);
+    return models.length < total ? [`${total - models.length} of the ${total} parts of the model`] : [];
+  }
+  // A tokenizer.json is built from these two where there is none.
+  const hasTokenizer = names.has("vocab.json") && names.has("merges.txt");
+  const isMissing = (name: string): boolean => !names.has(name) && !(name === TOKENIZER && hasTokenizer);
+  const missing = REQUIRED_MODEL_FILES.filter(isMissing);
+  const shards = [...names].filter((name) => SHARD.test(name));
+  if (names.has(WEIGHTS) || (shards.length === 0 && !names.has(INDEX))) return missing;
+  const sharded = missing.filter((name) => name !== WEIGHTS);
+  if (!names.has(INDEX)) sharded.push(INDEX);
+  const total = Number(SHARD.exec(shards[0] ?? "")?.[1]);
+  if (shards.length === 0) sharded.push("the shards of the weights");
+  else if (shards.length < total) sharded.push(`${total - shards.length} of the ${total} shards of the weights`);
+  return sharded;
 }
 
-/** What a text is for, as far as its name tells. */
+/** Guesses the role of a text from its file name. */
 export function guessRole(name: string): TextRole {
   if (/general|retain|replay/i.test(name)) return "general";
   if (/held|test|valid|eval|dev\b/i.test(name)) return "held-out";
   return "domain";
 }
 
-/** Names of the folders that dropped files came from. */
+/** Folder names of dropped files. */
 const folders = new WeakMap<File, string>();
 
-/** The folder that files came from, where the browser tells. */
+/** Returns the name of the files' folder, where the browser reports it, or of a file in GGUF. */
 export function folderName(files: File[]): string | null {
+  const model = files.find(({ name }) => GGUF.test(name.toLowerCase()));
+  if (model) return model.name;
   const names = files.map((file) => folders.get(file) ?? file.webkitRelativePath.split("/").at(-2));
   return names.find(Boolean) ?? null;
 }
 
-/** The files of a drop, with those of dropped folders, one level deep. */
+/** Returns the files of a drop, including those of dropped folders, one level deep. */
 export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
-  // Entries have to be taken at once: after the first await the browser has emptied the list.
+  // Entries must be read before the first await: the browser clears the list afterwards.
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.() ?? null);
   if (entries.every((entry) => entry === null)) return [...transfer.files];
   const files: File[] = [];
@@ -103,7 +129,7 @@ export async function droppedFiles(transfer: DataTransfer): Promise<File[]> {
   return files;
 }
 
-/** The files of a picked folder without those of its subfolders. */
+/** Returns the files of a chosen folder without those of its subfolders. */
 export function topLevel(files: File[]): File[] {
   return files.filter(({ webkitRelativePath: path }) => path.split("/").length <= 2);
 }
@@ -115,11 +141,9 @@ function toFile(entry: FileSystemFileEntry): Promise<File> {
 async function folderFiles(folder: FileSystemDirectoryEntry): Promise<File[]> {
   const reader = folder.createReader();
   const files: File[] = [];
-  // A reader gives at most a hundred entries at a time, and none at the end.
+  // A reader returns at most 100 entries at a time, and none at the end.
   for (;;) {
-    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) =>
-      reader.readEntries(resolve, reject),
-    );
+    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (entries.length === 0) return files;
     for (const entry of entries) {
       if (!entry.isFile) continue;

@@ -1,16 +1,16 @@
-import { defaultSettings } from "../package/index.js";
 import type { DeviceChoice, JobSettings } from "../package/index.js";
+import { defaultSettings } from "../package/index.js";
 import { ADAPTERS, complaint, DEVICE_CHOICES, MAX_PROMPT, NUMBER_FIELDS } from "./fields.js";
 
-/** What a link's fragment says. */
+/** The parsed fragment of a link. */
 export interface FromLink {
   settings: Partial<JobSettings>;
   device: DeviceChoice | null;
-  /** What it says that cannot be used, for people. */
+  /** Messages about ignored parameters. */
   notes: string[];
 }
 
-/** The fragment of a link that opens the page with these settings; empty where all are defaults. */
+/** Returns the fragment of a link to these settings; empty if all are defaults. */
 export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice): string {
   const parameters = new URLSearchParams();
   if (device !== "auto") parameters.set("device", device);
@@ -27,12 +27,12 @@ export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice)
   return text && `#${text}`;
 }
 
-/** Reads a fragment. What it cannot use it leaves out and says so. */
+/** Parses a fragment. Invalid parameters are ignored, with a note. */
 export function fromFragment(fragment: string): FromLink {
   const found: FromLink = { settings: {}, device: null, notes: [] };
-  const ignore = (name: string, value: string, why: string): void => {
+  const ignore = (name: string, value: string, reason: string): void => {
     const shown = value.length > 24 ? `${value.slice(0, 24)}…` : value;
-    found.notes.push(`“${name}=${shown}” is ignored: ${why}`);
+    found.notes.push(`“${name}=${shown}” is ignored: ${reason}`);
   };
   for (const [name, value] of new URLSearchParams(fragment.replace(/^#/, ""))) {
     const number = NUMBER_FIELDS.find(({ link }) => link === name);
@@ -42,23 +42,23 @@ export function fromFragment(fragment: string): FromLink {
       else found.settings[number.key] = Number(value);
     } else if (name === "method") {
       if (value === "mft" || value === "ft") found.settings.method = value;
-      else ignore(name, value, "it is mft or ft.");
+      else ignore(name, value, "expected mft or ft.");
     } else if (name === "compare") {
       if (value === "0" || value === "1") found.settings.compare = value === "1";
-      else ignore(name, value, "it is 0 or 1.");
+      else ignore(name, value, "expected 0 or 1.");
     } else if (name === "adapter") {
       const kind = ADAPTERS.find((kind) => kind === value);
       if (kind) found.settings.adapter = kind;
-      else ignore(name, value, "it is none, lora, dora or ia3.");
+      else ignore(name, value, `expected one of ${ADAPTERS.join(", ")}.`);
     } else if (name === "device") {
       const choice = DEVICE_CHOICES.find((choice) => choice === value);
       if (choice) found.device = choice;
-      else ignore(name, value, "it is auto, gpu or cpu.");
+      else ignore(name, value, "expected auto, gpu or cpu.");
     } else if (name === "prompt") {
       if (value.length <= MAX_PROMPT) found.settings.prompt = value;
-      else ignore(name, value, `it is longer than ${MAX_PROMPT} characters.`);
+      else ignore(name, value, `longer than ${MAX_PROMPT} characters.`);
     } else {
-      ignore(name, value, "there is no such setting.");
+      ignore(name, value, "unknown setting.");
     }
   }
   return found;

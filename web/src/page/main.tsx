@@ -8,12 +8,12 @@ import { applyTheme, storedTheme } from "./theme.js";
 
 applyTheme(storedTheme());
 const root = document.getElementById("app");
-if (!root) throw new Error("the page has no place for the app");
+if (!root) throw new Error("the page has no #app element");
 const app = new App(new Client());
 render(<Page app={app} />, root);
 void app.open();
 
-// Keeps the page usable without a network. Without one, or in a private window, it works as well.
+// Makes the page work offline. The page also works without a service worker, as in a private window.
 if ("serviceWorker" in navigator && isSecureContext) {
   navigator.serviceWorker.register("./sw.js").catch(() => undefined);
 }

@@ -1,57 +1,23 @@
-import type { AdapterKind, Evaluation, Job, Method, Training } from "../package/index.js";
+import type { Evaluation, EvaluationMetrics, Job, Method, Training } from "../package/index.js";
+import { methodNames, methodsOf } from "../package/index.js";
 import { decimal, percent } from "./format.js";
 
-/** Short names of the methods. */
-export const METHOD_NAMES: Record<Method, string> = { mft: "MFT", ft: "FT" };
-
-/** Names of what is trained. */
-export const ADAPTER_NAMES: Record<AdapterKind, string> = {
-  none: "Weights",
-  lora: "LoRA",
-  dora: "DoRA",
-  ia3: "IA³",
-};
-
-/** Names of the methods in words. */
+/** Names of the methods, capitalized. */
 export const METHOD_WORDS: Record<Method, string> = {
-  mft: "Minifinetuning",
-  ft: "Plain finetuning",
+  mft: capitalized(methodNames.mft),
+  ft: capitalized(methodNames.ft),
 };
 
-/** What an adaptation gained and cost. */
-export interface Metrics {
-  /** S: domain perplexity before − after. */
-  specialization: number;
-  /** DG: general perplexity after − before. */
-  degeneralization: number;
-  /** S / DG; null where DG ≤ 0 or S ≤ 0, where a ratio says nothing. */
-  ratio: number | null;
-  /** Change of the domain loss, nats a token: lower is better. */
-  domainNats: number;
-  /** Change of the general loss, nats a token: lower is better. */
-  generalNats: number;
+function capitalized(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
-/** Compares an evaluation with that of the untouched model. */
-export function metrics(before: Evaluation, after: Evaluation): Metrics {
-  const specialization = before.domain - after.domain;
-  const degeneralization = after.general - before.general;
-  return {
-    specialization,
-    degeneralization,
-    ratio: degeneralization > 0 && specialization > 0 ? specialization / degeneralization : null,
-    domainNats: Math.log(after.domain / before.domain),
-    generalNats: Math.log(after.general / before.general),
-  };
+/** S/DG as text; in words where it is undefined. */
+export function ratioText({ ratio, ratioText }: EvaluationMetrics): string {
+  return ratio === null ? ratioText : decimal(ratio, 1);
 }
 
-/** S / DG in words: a number only where it says something. */
-export function ratioText({ ratio, degeneralization }: Metrics): string {
-  if (ratio !== null) return decimal(ratio, 1);
-  return degeneralization <= 0 ? "nothing forgotten" : "nothing gained";
-}
-
-/** The evaluation of the untouched model. */
+/** Returns the evaluation of the untouched model. */
 export function untouched(job: Job): Evaluation | null {
   for (const { evaluations } of job.trainings) {
     const first = evaluations.find(({ step }) => step === 0);
@@ -60,31 +26,26 @@ export function untouched(job: Job): Evaluation | null {
   return null;
 }
 
-/** The newest evaluation of a training after its beginning. */
+/** Returns the latest evaluation of a training after step 0. */
 export function latest(training: Training): Evaluation | null {
   const last = training.evaluations.at(-1);
   return last && last.step > 0 ? last : null;
 }
 
-/** The trainings that a job is made of, in their order. */
-export function methodsOf({ settings }: Pick<Job, "settings">): Method[] {
-  return settings.method === "mft" && settings.compare ? ["mft", "ft"] : [settings.method];
-}
-
-/** The training of a method. */
+/** Returns the training of a method. */
 export function trainingOf(job: Job, method: Method): Training | null {
   return job.trainings.find((training) => training.method === method) ?? null;
 }
 
-/** Steps done and steps in all, over all trainings of a job. */
+/** Returns completed and total steps over all trainings of a job. */
 export function progress(job: Job): { done: number; total: number; share: number } {
   const steps = job.trainings[0]?.steps ?? 0;
-  const total = steps * methodsOf(job).length;
+  const total = steps * methodsOf(job.settings).length;
   const done = job.trainings.reduce((sum, { step }) => sum + step, 0);
   return { done, total, share: total > 0 ? done / total : 0 };
 }
 
-/** Step of the newest checkpoint of a job that is not finished, counted over all trainings. */
+/** Returns the step of the latest checkpoint of an unfinished job, counted over all trainings. */
 export function checkpointStep(job: Job): number {
   return job.trainings.reduce(
     (sum, { finished, steps, checkpoint }) => sum + (finished ? steps : (checkpoint ?? 0)),
@@ -92,38 +53,42 @@ export function checkpointStep(job: Job): number {
   );
 }
 
-function alone(name: string, { specialization, ratio, degeneralization, domainNats }: Metrics): string {
-  if (specialization <= 0) return `${name} gained nothing on the domain.`;
-  const gain = `${name} lowered the domain's perplexity by ${percent(1 - Math.exp(domainNats))}`;
-  if (degeneralization <= 0) return `${gain}, and forgot nothing.`;
-  return `${gain}, and gained ${decimal(ratio ?? 0, 1)} points for each point forgotten.`;
+/** Whether general perplexity is no longer finite. */
+function diverged({ ratio, degeneralization }: EvaluationMetrics): boolean {
+  return ratio === null && !(degeneralization <= 0);
 }
 
-/** A job's outcome in a sentence or two; empty while there is nothing to say. */
+function verdictOf(method: Method, metrics: EvaluationMetrics): string {
+  const { specialization, ratio, domainNats } = metrics;
+  const name = METHOD_WORDS[method];
+  if (!(specialization > 0)) return `${name} did not improve domain perplexity.`;
+  const gain = `${name} lowered domain perplexity by ${percent(1 - Math.exp(domainNats))}`;
+  if (diverged(metrics)) return `${gain}, but general perplexity diverged.`;
+  if (ratio === null) return `${gain} and forgot nothing.`;
+  return `${gain} and gained ${decimal(ratio, 1)} points per point forgotten.`;
+}
+
+/** Summarizes the outcome of a job in a sentence or two; empty without a finished training. */
 export function verdict(job: Job): string {
-  const before = untouched(job);
-  if (!before) return "";
-  const of = (method: Method): Metrics | null => {
+  const metricsOf = (method: Method): EvaluationMetrics | null => {
     const training = trainingOf(job, method);
-    const after = training?.finished ? latest(training) : null;
-    return after && metrics(before, after);
+    return (training?.finished && latest(training)?.metrics) || null;
   };
-  const [mft, ft] = [of("mft"), of("ft")];
+  const [mft, ft] = [metricsOf("mft"), metricsOf("ft")];
   if (!mft || !ft) {
-    if (mft) return alone(METHOD_WORDS.mft, mft);
-    return ft ? alone(METHOD_WORDS.ft, ft) : "";
+    if (mft) return verdictOf("mft", mft);
+    return ft ? verdictOf("ft", ft) : "";
   }
-  if (mft.specialization <= 0 || ft.specialization <= 0) {
-    return `${alone(METHOD_WORDS.mft, mft)} ${alone(METHOD_WORDS.ft, ft)}`;
+  const comparable = [mft, ft].every((found) => found.specialization > 0 && !diverged(found));
+  if (!comparable) {
+    return `${verdictOf("mft", mft)} ${verdictOf("ft", ft)}`;
   }
   const share = percent(mft.specialization / ft.specialization);
-  const gained = `Minifinetuning gained ${share} of what finetuning gained`;
-  if (mft.degeneralization <= 0) {
-    return ft.degeneralization <= 0
-      ? `${gained}; neither forgot anything.`
-      : `${gained}, and forgot nothing.`;
+  const gained = `${METHOD_WORDS.mft} achieved ${share} of the gain of ${methodNames.ft}`;
+  if (mft.ratio === null) {
+    return ft.ratio === null ? `${gained}; neither forgot anything.` : `${gained} and forgot nothing.`;
   }
-  if (ft.ratio === null) return `${gained}; finetuning forgot nothing.`;
-  const times = (mft.ratio ?? 0) / ft.ratio;
-  return `${gained}, and ${decimal(times, times < 20 ? 1 : 0)} times as much for each point forgotten.`;
+  if (ft.ratio === null) return `${gained}; ${methodNames.ft} forgot nothing.`;
+  const times = mft.ratio / ft.ratio;
+  return `${gained}, and ${decimal(times, times < 20 ? 1 : 0)} times the gain per point forgotten.`;
 }

@@ -1,4 +1,3 @@
-import { defaultSettings } from "../package/index.js";
 import type {
   Check,
   DeviceChoice,
@@ -12,75 +11,76 @@ import type {
   TextRole,
   Texts,
 } from "../package/index.js";
+import { defaultSettings } from "../package/index.js";
 import type { NumberKey } from "./fields.js";
 
-/** Something that is loaded, being loaded, or could not be. */
+/** An asynchronously loaded value. */
 export interface Loaded<T> {
   value: T | null;
   busy: boolean;
-  /** Why the last attempt failed; `value` is then still what was there before. */
+  /** Why the last attempt failed; `value` then keeps the previous value. */
   error: string | null;
 }
 
-/** A text and the file it came from; null for an embedded one. */
+/** A text and its file; null for an embedded text. */
 export interface TextSlot extends Loaded<Texts> {
   file: File | null;
 }
 
-/** The model, the files that it came from, and those of a next one that is not complete. */
+/** The model, its files, and the files of an incomplete next model. */
 export interface ModelSlot extends Loaded<ModelInfo> {
-  /** null for the embedded one. */
+  /** null for the embedded model. */
   files: File[] | null;
   staged: File[];
 }
 
-/** Everything that the page shows. */
+/** The state of the page. */
 export interface State {
-  /** Whether the setup or a job is shown. */
+  /** The view shown. */
   view: "setup" | "job";
   choice: DeviceChoice;
   device: Loaded<DeviceInfo>;
   model: ModelSlot;
   texts: Record<TextRole, TextSlot>;
   settings: JobSettings;
-  /** What is wrong with what stands in the form. */
+  /** Messages of the invalid form fields. */
   invalid: Partial<Record<NumberKey, string>>;
-  /** Whether samples are chosen by time; false once somebody chose them. */
+  /** Whether the job is sized by time; false once the user sets a sample count. */
   sizedByTime: boolean;
-  /** Whether the prompt is somebody's own. */
+  /** Whether the user wrote the prompt. */
   ownPrompt: boolean;
   pace: Loaded<Pace>;
   plan: Loaded<Plan>;
-  /** Start was pressed, and the job has not begun yet. */
+  /** Start was pressed, but the job has not started yet. */
   starting: boolean;
   startError: string | null;
-  /** The job that is shown. */
+  /** The job shown. */
   job: Job | null;
-  /** What was asked of the running job and has not happened yet. */
+  /** The pending command to the running job. */
   asked: "pause" | "resume" | "stop" | null;
-  /** Stored jobs, the newest first. */
+  /** Stored jobs, newest first. */
   jobs: Loaded<Job[]>;
-  /** What is being packed for download, and why it failed. */
+  /** The download being packed. */
   packing: Method | "report" | null;
   downloadError: string | null;
-  /** Notes on the link that the page was opened with. */
+  /** Ignored parameters of the link. */
   linkNotes: string[];
   /** Why the worker was lost. */
   lost: string | null;
-  /** It was lost again and again: only loading the page anew can help. */
+  /** The worker was lost repeatedly and is not restarted. */
   dead: boolean;
-  /** Files that were dropped and are of no use. */
+  /** Message about unsupported dropped files. */
   dropNote: string | null;
   checks: Check[];
   checking: boolean;
   checkError: string | null;
-  /** What a screen reader is told. */
+  /** Text for screen readers. */
   announcement: string;
 }
 
 const empty = { value: null, busy: false, error: null };
 
-/** The state that the page opens with. */
+/** Returns the initial state. */
 export function initialState(): State {
   const text: TextSlot = { ...empty, file: null };
   return {
@@ -113,7 +113,7 @@ export function initialState(): State {
   };
 }
 
-/** Whether a job is under way in this page. */
+/** Whether a job is running or paused. */
 export function isLive(job: Job | null): boolean {
   return job?.state === "running" || job?.state === "paused";
 }

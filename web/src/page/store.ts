@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
-/** A value that can be watched. */
+/** An observable value. */
 export class Store<T extends object> {
   #state: T;
   readonly #listeners = new Set<() => void>();
@@ -13,7 +13,7 @@ export class Store<T extends object> {
     return this.#state;
   }
 
-  /** Replaces some of the fields and tells whoever watches. */
+  /** Replaces some of the fields and notifies the listeners. */
   set(patch: Partial<T>): void {
     this.#state = { ...this.#state, ...patch };
     for (const listener of this.#listeners) listener();
@@ -25,7 +25,7 @@ export class Store<T extends object> {
   }
 }
 
-/** The state of a store; the component is drawn anew whenever it changes. */
+/** Subscribes a component to a store. */
 export function useStore<T extends object>(store: Store<T>): T {
   const [state, setState] = useState(store.state);
   useEffect(() => {

@@ -1,7 +1,7 @@
 /// <reference lib="webworker" />
-// Keeps the page's files, all of one build, so that it works without a network once it was loaded.
+// Caches the files of one build, so that the page works offline once loaded.
 
-export {}; // a module to TypeScript, so that its names are its own
+export {}; // Makes this file a module, with its own scope.
 
 declare const self: ServiceWorkerGlobalScope;
 /** Set by build.mjs: a hash of all files, and their names. */
@@ -14,7 +14,7 @@ const CACHE = PREFIX + VERSION;
 self.addEventListener("install", (event) => {
   event.waitUntil(
     caches.open(CACHE).then((cache) =>
-      // Past the browser's own cache, which may hold files of another build.
+      // Bypasses the HTTP cache, which may hold files of another build.
       cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" }))),
     ),
   );

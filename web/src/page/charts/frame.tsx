@@ -1,19 +1,19 @@
 import type { ComponentChildren } from "preact";
 import type { Method } from "../../package/index.js";
-import { METHOD_NAMES } from "../metrics.js";
+import { methodTitles } from "../../package/index.js";
 
 interface Props {
   title: string;
   caption: string;
   id: string;
-  /** What the chart shows, for who cannot see it. */
+  /** Text alternative of the chart. */
   summary: string;
   note?: string;
   values: { method: Method; text: string }[];
   children: ComponentChildren;
 }
 
-/** What is around every chart: title, legend with values, text alternative. */
+/** The frame of a chart: title, legend with values, text alternative. */
 export function ChartFrame({ title, caption, id, summary, note, values, children }: Props) {
   return (
     <figure class="chart" data-testid={id} aria-labelledby={`${id}-title`}>
@@ -24,7 +24,7 @@ export function ChartFrame({ title, caption, id, summary, note, values, children
       <ul class="legend" aria-hidden="true">
         {values.map(({ method, text }) => (
           <li key={method} class={method}>
-            <span class="swatch" /> {METHOD_NAMES[method]} <b>{text}</b>
+            <span class="swatch" /> {methodTitles[method]} <b>{text}</b>
           </li>
         ))}
         {note && <li class="note">{note}</li>}

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Evaluation, Job } from "../../package/index.js";
+import { methodTitles } from "../../package/index.js";
 import { decimal, signed } from "../format.js";
-import { METHOD_NAMES, metrics } from "../metrics.js";
 import { ChartFrame } from "./frame.js";
 import type { Point } from "./sample.js";
 import { linearTicks, tickText } from "./ticks.js";
@@ -11,7 +11,7 @@ type Unit = "points" | "nats";
 const HEIGHT = 300;
 const MARGIN = { top: 14, right: 18, bottom: 42, left: 52 };
 
-/** Gain against forgetting: both methods on the same axes, from the untouched model outwards. */
+/** Gain against forgetting, starting at the untouched model. */
 export function FrontierChart({ job }: { job: Job }) {
   const [unit, setUnit] = useState<Unit>("points");
   const host = useRef<HTMLDivElement>(null);
@@ -30,23 +30,31 @@ export function FrontierChart({ job }: { job: Job }) {
     points: toPoints(evaluations, unit),
   }));
   const all = lines.flatMap(({ points }) => points);
-  const x = scale(all.map(([x]) => x), MARGIN.left, width - MARGIN.right);
-  const y = scale(all.map(([, y]) => y), HEIGHT - MARGIN.bottom, MARGIN.top);
+  const x = scale(
+    all.map(([x]) => x),
+    MARGIN.left,
+    width - MARGIN.right,
+  );
+  const y = scale(
+    all.map(([, y]) => y),
+    HEIGHT - MARGIN.bottom,
+    MARGIN.top,
+  );
   const format = (value: number): string => decimal(value, unit === "nats" ? 3 : 2);
   const values = lines.map(({ method, points }) => {
     const last = points.length > 1 ? points.at(-1) : undefined;
     return { method, text: last ? `S ${format(last[1])}, DG ${format(last[0])}` : "–" };
   });
-  const inUnit = unit === "nats" ? "nats a token" : "points of perplexity";
-  const spoken = values.map(({ method, text }) => `${METHOD_NAMES[method]}: ${text}`);
+  const inUnit = unit === "nats" ? "nats per token" : "perplexity points";
+  const summary = values.map(({ method, text }) => `${methodTitles[method]}: ${text}`);
   return (
     <div class="frontier">
       <ChartFrame
         id="chart-frontier"
-        title="Gained against forgotten"
-        caption="Both methods on the same axes; up is better, left is better."
+        title="Gain against forgetting"
+        caption="Up is better, left is better."
         values={values}
-        summary={`In ${inUnit}, at the newest evaluation: ${spoken.join("; ")}.`}
+        summary={`In ${inUnit}, at the latest evaluation: ${summary.join("; ")}.`}
       >
         <div ref={host}>
           <svg class="scatter" width={width} height={HEIGHT} aria-hidden="true">
@@ -66,7 +74,7 @@ export function FrontierChart({ job }: { job: Job }) {
                 </text>
               </g>
             ))}
-            {/* Left of this line nothing is forgotten. */}
+            {/* Nothing is forgotten left of this line. */}
             <line class="zero" x1={x.at(0)} x2={x.at(0)} y1={MARGIN.top} y2={HEIGHT - MARGIN.bottom} />
             <line class="zero" x1={MARGIN.left} x2={width - MARGIN.right} y1={y.at(0)} y2={y.at(0)} />
             {lines.map(({ method, points }) => (
@@ -75,12 +83,12 @@ export function FrontierChart({ job }: { job: Job }) {
                 {points.slice(1).map(([a, b], index) => (
                   <circle
                     key={index}
-                    class={index === points.length - 2 ? "newest" : ""}
+                    class={index === points.length - 2 ? "latest" : ""}
                     cx={x.at(a)}
                     cy={y.at(b)}
                     r={index === points.length - 2 ? 5.5 : 3.5}
                   >
-                    <title>{`${METHOD_NAMES[method]}: S ${format(b)}, DG ${signed(a)}`}</title>
+                    <title>{`${methodTitles[method]}: S ${format(b)}, DG ${signed(a)}`}</title>
                   </circle>
                 ))}
               </g>
@@ -92,10 +100,10 @@ export function FrontierChart({ job }: { job: Job }) {
               </text>
             )}
             <text class="name" x={width - MARGIN.right} y={HEIGHT - 6} text-anchor="end">
-              {`forgotten: DG, ${inUnit} →`}
+              {`forgetting: DG, ${inUnit} →`}
             </text>
             <text class="name" x={MARGIN.left + 8} y={MARGIN.top + 4}>
-              {`↑ gained: S, ${inUnit}`}
+              {`↑ gain: S, ${inUnit}`}
             </text>
           </svg>
         </div>
@@ -113,16 +121,13 @@ export function FrontierChart({ job }: { job: Job }) {
   );
 }
 
-/** DG and S of each evaluation, the untouched model's own at 0, 0. */
+/** Returns DG and S of each evaluation; the untouched model is at (0, 0). */
 function toPoints(evaluations: Evaluation[], unit: Unit): Point[] {
-  const [before] = evaluations;
-  if (!before) return [];
-  return evaluations.map((evaluation) => {
-    const at = metrics(before, evaluation);
-    return unit === "points"
-      ? [at.degeneralization, at.specialization]
-      : [at.generalNats, 0 - at.domainNats];
-  });
+  return evaluations.map(({ metrics }) =>
+    unit === "points"
+      ? [metrics.degeneralization, metrics.specialization]
+      : [metrics.generalNats, 0 - metrics.domainNats],
+  );
 }
 
 interface Scale {
@@ -130,13 +135,13 @@ interface Scale {
   ticks: number[];
 }
 
-/** A scale that holds 0 and the values, with some room at both ends. */
+/** Returns a scale that covers 0 and the values, with a margin at both ends. */
 function scale(values: number[], from: number, to: number): Scale {
   let low = Math.min(0, ...values);
   let high = Math.max(0, ...values);
   if (high - low < 1e-9) high = low + 1;
-  const room = (high - low) * 0.06;
-  [low, high] = [low - room, high + room];
+  const margin = (high - low) * 0.06;
+  [low, high] = [low - margin, high + margin];
   return {
     at: (value) => from + ((value - low) / (high - low)) * (to - from),
     ticks: linearTicks(low, high, Math.abs(to - from) / 70),

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import type { Method } from "../../package/index.js";
-import { METHOD_NAMES } from "../metrics.js";
+import { methodTitles } from "../../package/index.js";
 import { ChartFrame } from "./frame.js";
 import type { Point } from "./sample.js";
 import { linearTicks, logTicks, tickText } from "./ticks.js";
@@ -10,9 +10,9 @@ import { linearTicks, logTicks, tickText } from "./ticks.js";
 export interface Line {
   method: Method;
   points: Point[];
-  /** Drawn behind the others and left out of the legend. */
+  /** Drawn behind the others and not in the legend. */
   faint?: boolean;
-  /** Whether each point has a mark. */
+  /** Whether points are marked. */
   marks?: boolean;
 }
 
@@ -20,24 +20,24 @@ interface Props {
   title: string;
   caption: string;
   lines: Line[];
-  /** Last step, so that the axis does not move while steps come. */
+  /** The last step, which fixes the x axis. */
   steps: number;
-  /** Whether y is drawn by its logarithm. */
+  /** Whether the y axis is logarithmic. */
   log?: boolean;
   format(value: number): string;
-  /** Changes when colours do. */
+  /** Whether the theme is dark, which sets the colors. */
   dark: boolean;
   id: string;
 }
 
 const HEIGHT = 210;
 
-/** Lines over steps, drawn by uPlot. */
+/** A line chart over steps, drawn by uPlot. */
 export function LineChart({ title, caption, lines, steps, log = false, format, dark, id }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [hovered, setHovered] = useState<number | null>(null);
-  // What the lines are; their points may change without the plot being made anew.
+  // The plot is recreated only when its lines change, not their points.
   const kinds = lines.map(({ method, faint, marks }) => `${method} ${!!faint} ${!!marks}`).join();
   const data = useMemo(() => align(lines, log), [lines, log]);
   const xs = data[0] as number[];
@@ -45,20 +45,16 @@ export function LineChart({ title, caption, lines, steps, log = false, format, d
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const made = new uPlot(
-      options(element, lines, log, steps, setHovered),
-      data as uPlot.AlignedData,
-      element,
-    );
-    plot.current = made;
+    const created = new uPlot(options(element, lines, log, steps, setHovered), data as uPlot.AlignedData, element);
+    plot.current = created;
     const observer = new ResizeObserver(() => {
       const width = element.clientWidth;
-      if (width > 0 && width !== made.width) made.setSize({ width, height: HEIGHT });
+      if (width > 0 && width !== created.width) created.setSize({ width, height: HEIGHT });
     });
     observer.observe(element);
     return () => {
       observer.disconnect();
-      made.destroy();
+      created.destroy();
       plot.current = null;
     };
   }, [kinds, log, steps, dark]);
@@ -72,8 +68,8 @@ export function LineChart({ title, caption, lines, steps, log = false, format, d
   const values = shown.map(({ method, points }) => ({ method, at: valueAt(points, x) }));
   const summary = shown.map(({ method, points }) => {
     const [first, last] = [points[0], points.at(-1)];
-    if (!first || !last) return `${METHOD_NAMES[method]}: no values yet`;
-    return `${METHOD_NAMES[method]}: from ${format(first[1])} to ${format(last[1])} at step ${last[0]}`;
+    if (!first || !last) return `${methodTitles[method]}: no values yet`;
+    return `${methodTitles[method]}: from ${format(first[1])} to ${format(last[1])} at step ${last[0]}`;
   });
   return (
     <ChartFrame
@@ -89,7 +85,7 @@ export function LineChart({ title, caption, lines, steps, log = false, format, d
   );
 }
 
-/** The value at or before x; the last one where there is no x. */
+/** Returns the value at or before x; the last value if x is null. */
 function valueAt(points: Point[], x: number | null): number | null {
   if (x === null) return points.at(-1)?.[1] ?? null;
   let found: number | null = null;
@@ -97,7 +93,7 @@ function valueAt(points: Point[], x: number | null): number | null {
   return found;
 }
 
-/** The lines on one x for all, with gaps where a line has no point. */
+/** Aligns the lines to common x values, with gaps where a line has no point. */
 function align(lines: Line[], log: boolean): (number | null)[][] {
   const xs = [...new Set(lines.flatMap(({ points }) => points.map(([x]) => x)))];
   xs.sort((a, b) => a - b);
@@ -116,12 +112,12 @@ function options(
   setHovered: (index: number | null) => void,
 ): uPlot.Options {
   const style = getComputedStyle(element);
-  const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  const color = (name: string): string => style.getPropertyValue(`--${name}`).trim();
   const font = `12px ${style.fontFamily}`;
   const axis: uPlot.Axis = {
-    stroke: colour("muted"),
+    stroke: color("muted"),
     font,
-    grid: { stroke: colour("grid"), width: 1 },
+    grid: { stroke: color("grid"), width: 1 },
     ticks: { show: false },
     gap: 6,
   };
@@ -150,10 +146,10 @@ function options(
       {},
       ...lines.map(
         ({ method, faint, marks }): uPlot.Series => ({
-          stroke: colour(faint ? `${method}-faint` : method),
+          stroke: color(faint ? `${method}-faint` : method),
           width: faint ? 1 : 2,
           spanGaps: true,
-          points: { show: !!marks, size: 7, width: 2, fill: colour("surface") },
+          points: { show: !!marks, size: 7, width: 2, fill: color("surface") },
         }),
       ),
     ],
@@ -161,7 +157,7 @@ function options(
   };
 }
 
-/** Room above and below the values; some even where all are the same. */
+/** Adds a margin above and below the values, even if all are equal. */
 function padded(low: number | null, high: number | null): uPlot.Range.MinMax {
   if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
   const margin = Math.max((high - low) * 0.08, Math.abs(high) * 0.01, 1e-6);

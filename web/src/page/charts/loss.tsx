@@ -4,16 +4,16 @@ import { decimal } from "../format.js";
 import { LineChart } from "./line-chart.js";
 import { downsample, smooth } from "./sample.js";
 
-const MOST_POINTS = 400;
+const MAX_POINTS = 400;
 const format = (value: number): string => decimal(value, 3);
 
-/** Loss of every step. */
+/** The loss per step. */
 export function LossChart({ job, dark }: { job: Job; dark: boolean }) {
   const { trainings } = job;
   const lines = useMemo(() => {
     const raw = trainings.map(({ method, losses }) => ({
       method,
-      points: downsample(losses, MOST_POINTS),
+      points: downsample(losses, MAX_POINTS),
     }));
     const smoothed = raw.map(({ method, points }) => ({ method, points: smooth(points, 0.88) }));
     return [...raw.map((line) => ({ ...line, faint: true })), ...smoothed];
@@ -24,8 +24,8 @@ export function LossChart({ job, dark }: { job: Job; dark: boolean }) {
       title="Loss"
       caption={
         trainings.length > 1
-          ? "Towards different targets: compare courses, not heights."
-          : "Of each step, and smoothed."
+          ? "The methods have different targets: compare trends, not values."
+          : "Per step, and smoothed."
       }
       lines={lines}
       steps={trainings[0]?.steps ?? 1}

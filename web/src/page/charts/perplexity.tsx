@@ -1,12 +1,12 @@
 import { useMemo } from "preact/hooks";
 import type { Job } from "../../package/index.js";
 import { perplexity } from "../format.js";
-import { LineChart } from "./line-chart.js";
 import type { Line } from "./line-chart.js";
+import { LineChart } from "./line-chart.js";
 
-const WORDS = {
-  domain: ["Domain perplexity", "What is learnt: lower is better. Log axis."],
-  general: ["General perplexity", "What should be kept: lower is better. Log axis."],
+const TITLES = {
+  domain: ["Domain perplexity", "Measures the gain: lower is better. Log axis."],
+  general: ["General perplexity", "Measures forgetting: lower is better. Log axis."],
 } as const;
 
 interface Props {
@@ -15,7 +15,7 @@ interface Props {
   dark: boolean;
 }
 
-/** Perplexity of the evaluations on one of the sets. */
+/** The perplexity on one of the sets. */
 export function PerplexityChart({ job, set, dark }: Props) {
   const { trainings } = job;
   const lines = useMemo(
@@ -26,7 +26,7 @@ export function PerplexityChart({ job, set, dark }: Props) {
       }),
     [trainings, set],
   );
-  const [title, caption] = WORDS[set];
+  const [title, caption] = TITLES[set];
   return (
     <LineChart
       id={`chart-${set}`}

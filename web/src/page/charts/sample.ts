@@ -1,9 +1,9 @@
-/** A point of a line: x and y. */
+/** A point of a line. */
 export type Point = readonly [x: number, y: number];
 
-/** Means of neighbouring points, at most so many, since a screen shows no more. */
-export function downsample(values: number[], most: number): Point[] {
-  const size = Math.ceil(values.length / most);
+/** Averages neighboring values down to at most `limit` points. */
+export function downsample(values: number[], limit: number): Point[] {
+  const size = Math.ceil(values.length / limit);
   if (size <= 1) return values.map((value, index) => [index + 1, value]);
   const points: Point[] = [];
   for (let start = 0; start < values.length; start += size) {
@@ -15,7 +15,7 @@ export function downsample(values: number[], most: number): Point[] {
   return points;
 }
 
-/** A running mean of the points' values, in which each counts for less the older it is. */
+/** Returns the exponential moving average of the points, with bias correction. */
 export function smooth(points: Point[], weight: number): Point[] {
   let sum = 0;
   let weights = 0;

@@ -5,7 +5,7 @@ interface Props {
   children: ComponentChildren;
 }
 
-/** Something went wrong, said beside what it is about. */
+/** An error message. */
 export function Alert({ id, children }: Props) {
   return (
     <div class="alert" role="alert" data-testid={id}>

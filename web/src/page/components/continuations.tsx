@@ -1,17 +1,16 @@
 import type { Continuation, Job, Training } from "../../package/index.js";
+import { methodsOf } from "../../package/index.js";
 import { count } from "../format.js";
-import { METHOD_WORDS, trainingOf, methodsOf } from "../metrics.js";
+import { METHOD_WORDS, trainingOf } from "../metrics.js";
 
-/** How the model goes on from the prompt: untouched, and by each method. */
+/** Continuations of the prompt by the untouched model and by each method. */
 export function Continuations({ job }: { job: Job }) {
   const { prompt } = job.settings;
-  const before = job.trainings
-    .flatMap(({ continuations }) => continuations)
-    .find(({ step }) => step === 0);
+  const before = job.trainings.flatMap(({ continuations }) => continuations).find(({ step }) => step === 0);
   if (!prompt || !before) return null;
   return (
     <section class="continuations" aria-labelledby="continuations-title" data-testid="continuations">
-      <h2 id="continuations-title">What it writes</h2>
+      <h2 id="continuations-title">Sample output</h2>
       <p class="prompt">
         <span class="visually-hidden">Prompt: </span>
         {prompt}
@@ -19,9 +18,9 @@ export function Continuations({ job }: { job: Job }) {
       <div class="voices">
         <article data-testid="continuation-untouched">
           <h3>Untouched</h3>
-          <p class="voice">{spoken(before.text)}</p>
+          <p class="voice">{shown(before.text)}</p>
         </article>
-        {methodsOf(job).map((method) => (
+        {methodsOf(job.settings).map((method) => (
           <Voice key={method} method={method} training={trainingOf(job, method)} />
         ))}
       </div>
@@ -29,8 +28,8 @@ export function Continuations({ job }: { job: Job }) {
   );
 }
 
-function spoken(text: string): string {
-  return text.trim() || "(nothing)";
+function shown(text: string): string {
+  return text.trim() || "(empty)";
 }
 
 function Voice({ method, training }: { method: Training["method"]; training: Training | null }) {
@@ -43,7 +42,7 @@ function Voice({ method, training }: { method: Training["method"]; training: Tra
         <span class="swatch" aria-hidden="true" /> {METHOD_WORDS[method]}
         {newest && <small> step {count(newest.step)}</small>}
       </h3>
-      <p class={newest ? "voice" : "voice pending"}>{newest ? spoken(newest.text) : "…"}</p>
+      <p class={newest ? "voice" : "voice pending"}>{newest ? shown(newest.text) : "…"}</p>
       {earlier.length > 0 && (
         <details>
           <summary>Earlier</summary>
@@ -51,7 +50,7 @@ function Voice({ method, training }: { method: Training["method"]; training: Tra
             {earlier.map(({ step, text }: Continuation) => (
               <li key={step}>
                 <small>step {count(step)}</small>
-                <p class="voice">{spoken(text)}</p>
+                <p class="voice">{shown(text)}</p>
               </li>
             ))}
           </ol>

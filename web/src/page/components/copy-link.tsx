@@ -1,6 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 
-/** Copies a link and says so. */
+/** A button that copies a link. */
 export function CopyLink({ link }: { link(): string }) {
   const [text, setText] = useState<string | null>(null);
   const timer = useRef(0);

@@ -5,9 +5,9 @@ import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { NoGpu } from "./no-gpu.js";
 
-const WORDS: Record<DeviceChoice, string> = { auto: "Automatic", gpu: "GPU", cpu: "CPU" };
+const LABELS: Record<DeviceChoice, string> = { auto: "Automatic", gpu: "GPU", cpu: "CPU" };
 
-/** The device, and what to do where there is no WebGPU. */
+/** The device, and advice if WebGPU is unavailable. */
 export function DeviceCard({ app, state }: { app: App; state: State }) {
   const { value, busy, error } = state.device;
   return (
@@ -15,21 +15,20 @@ export function DeviceCard({ app, state }: { app: App; state: State }) {
       <h2 id="device-title">Device</h2>
       <div class="what" data-testid="device">
         <p class={value ? "main" : "main pending"}>
-          {busy && !value ? "Looking for a GPU…" : value ? value.name : "None yet"}
+          {busy && !value ? "Looking for a GPU…" : value ? value.name : "None"}
         </p>
         {value && (
           <p class="facts">
             {value.kind === "gpu" ? "GPU" : "CPU"}
-            {value.software && ", in software"}
-            {value.limits && ` · buffers up to ${bytes(value.limits.max_buffer_bytes)}`} ·{" "}
-            {value.reason}
+            {value.software && " (software)"}
+            {value.limits && ` · buffers up to ${bytes(value.limits.max_buffer_bytes)}`} · {value.reason}
           </p>
         )}
       </div>
       {error && <Alert id="device-error">{error}</Alert>}
       <fieldset class="segments">
         <legend class="visually-hidden">Device</legend>
-        {(Object.keys(WORDS) as DeviceChoice[]).map((choice) => (
+        {(Object.keys(LABELS) as DeviceChoice[]).map((choice) => (
           <label key={choice}>
             <input
               type="radio"
@@ -38,7 +37,7 @@ export function DeviceCard({ app, state }: { app: App; state: State }) {
               disabled={busy}
               onChange={() => void app.chooseDevice(choice)}
             />
-            <span>{WORDS[choice]}</span>
+            <span>{LABELS[choice]}</span>
           </label>
         ))}
       </fieldset>

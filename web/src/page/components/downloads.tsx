@@ -1,6 +1,6 @@
 import type { Job } from "../../package/index.js";
+import { methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
-import { METHOD_NAMES } from "../metrics.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { CopyLink } from "./copy-link.js";
@@ -11,7 +11,7 @@ interface Props {
   job: Job;
 }
 
-/** What can be taken home. */
+/** Downloads of a job. */
 export function Downloads({ app, state, job }: Props) {
   const { packing, downloadError } = state;
   const adapter = job.settings.adapter !== "none";
@@ -32,16 +32,11 @@ export function Downloads({ app, state, job }: Props) {
               onClick={() => void app.downloadModel(job, method)}
             >
               <span class="swatch" aria-hidden="true" />{" "}
-              {packing === method ? "Packing…" : `Download ${METHOD_NAMES[method]} ${adapter ? "adapter" : "model"}`}
+              {packing === method ? "Packing…" : `Download ${methodTitles[method]} ${adapter ? "adapter" : "model"}`}
             </button>
           ))}
         {job.state === "finished" && (
-          <button
-            type="button"
-            class="quiet"
-            disabled={packing !== null}
-            onClick={() => void app.downloadReport(job)}
-          >
+          <button type="button" class="quiet" disabled={packing !== null} onClick={() => void app.downloadReport(job)}>
             Download run.json
           </button>
         )}
@@ -51,9 +46,7 @@ export function Downloads({ app, state, job }: Props) {
         <CopyLink link={() => app.link(job.settings)} />
       </div>
       <p class="help">
-        {adapter
-          ? "Each adapter is a folder that Python’s PEFT loads onto the model."
-          : "Each model is a Hugging Face folder that Python’s transformers loads."}
+        {adapter ? "Each adapter is a folder in PEFT format." : "Each model is a Hugging Face folder for transformers."}
       </p>
       {downloadError && <Alert id="download-error">{downloadError}</Alert>}
     </section>

@@ -7,7 +7,7 @@ interface Props {
   onFiles(files: File[], role: TextRole | null): void;
 }
 
-/** The whole page takes drops; a text dropped on the row of its role gets that role. */
+/** Accepts drops on the whole page; a text dropped on a role's row gets that role. */
 export function DropZone({ disabled, onFiles }: Props) {
   const [over, setOver] = useState(false);
   useEffect(() => {
@@ -19,7 +19,7 @@ export function DropZone({ disabled, onFiles }: Props) {
       setOver(true);
     };
     const leave = (event: DragEvent): void => {
-      // Leaving for another element of the page has one.
+      // Leaving for another element of the page sets relatedTarget.
       if (!event.relatedTarget) setOver(false);
     };
     const drop = (event: DragEvent): void => {

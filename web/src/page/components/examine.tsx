@@ -1,26 +1,24 @@
 import type { App } from "../app.js";
-import { isLive } from "../state.js";
 import type { State } from "../state.js";
+import { isLive } from "../state.js";
 import { Alert } from "./alert.js";
 
-/** Checks the device against reference values. */
+/** Verifies that the device computes correct results. */
 export function Examine({ app, state }: { app: App; state: State }) {
   const { checks, checking, checkError } = state;
   const failed = checks.filter(({ ok }) => !ok).length;
-  const outcome = failed ? `${failed} of ${checks.length} failed.` : `All ${checks.length} are right.`;
+  const outcome = failed ? `${failed} of ${checks.length} checks failed.` : `All ${checks.length} checks passed.`;
   return (
     <details class="examine">
-      <summary>Check this device</summary>
-      <p class="help">
-        Compares every kernel with its twin in plain Rust: worth a look on an unknown GPU.
-      </p>
+      <summary>Verify this device</summary>
+      <p class="help">Compares every GPU kernel with the CPU kernel. Recommended on an untested GPU.</p>
       <button
         type="button"
         class="quiet"
         disabled={checking || isLive(state.job) || !state.device.value}
         onClick={() => void app.examine()}
       >
-        {checking ? "Checking…" : "Run the checks"}
+        {checking ? "Checking…" : "Run checks"}
       </button>
       {checkError && <Alert id="check-error">{checkError}</Alert>}
       {checks.length > 0 && (
@@ -31,7 +29,7 @@ export function Examine({ app, state }: { app: App; state: State }) {
               <li key={check} class={ok ? "ok" : "failed"}>
                 <b>{ok ? "ok" : "failed"}</b> {check}{" "}
                 <span class="facts">
-                  error {error.toExponential(1)}, allowed {tolerance.toExponential(1)}
+                  error {error.toExponential(1)}, tolerance {tolerance.toExponential(1)}
                 </span>
               </li>
             ))}

@@ -2,7 +2,7 @@ import { useRef } from "preact/hooks";
 
 interface Props {
   label: string;
-  /** What is said where the label alone is not clear. */
+  /** Accessible name, where the label alone is ambiguous. */
   name?: string;
   accept?: string;
   multiple?: boolean;
@@ -11,18 +11,12 @@ interface Props {
   onFiles(files: File[]): void;
 }
 
-/** A button that picks files. */
+/** A button that opens a file dialog. */
 export function FileButton({ label, name, accept, multiple, folder, disabled, onFiles }: Props) {
   const input = useRef<HTMLInputElement>(null);
   return (
     <>
-      <button
-        type="button"
-        class="quiet"
-        disabled={disabled}
-        aria-label={name}
-        onClick={() => input.current?.click()}
-      >
+      <button type="button" class="quiet" disabled={disabled} aria-label={name} onClick={() => input.current?.click()}>
         {label}
       </button>
       <input
@@ -36,7 +30,7 @@ export function FileButton({ label, name, accept, multiple, folder, disabled, on
         onChange={(event) => {
           const { currentTarget } = event;
           const files = [...(currentTarget.files ?? [])];
-          // So that the same file can be picked again once it was changed.
+          // Allows choosing the same file again after it was modified.
           currentTarget.value = "";
           if (files.length > 0) onFiles(files);
         }}

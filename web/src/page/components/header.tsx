@@ -5,7 +5,7 @@ interface Props {
   onTheme(): void;
 }
 
-/** Name and theme. */
+/** The name and the theme switch. */
 export function Header({ dark, onTheme }: Props) {
   return (
     <header class="top">

@@ -1,9 +1,9 @@
+import type { Job } from "../../package/index.js";
 import type { App } from "../app.js";
 import { FrontierChart } from "../charts/frontier.js";
 import { LossChart } from "../charts/loss.js";
 import { PerplexityChart } from "../charts/perplexity.js";
 import type { State } from "../state.js";
-import type { Job } from "../../package/index.js";
 import { Continuations } from "./continuations.js";
 import { Downloads } from "./downloads.js";
 import { Results } from "./results.js";
@@ -17,17 +17,15 @@ interface Props {
   dark: boolean;
 }
 
-/** A job: how it goes, and what came of it. */
+/** The progress and results of a job. */
 export function JobView({ app, state, job, dark }: Props) {
-  const begun = job.trainings.length > 0;
+  const started = job.trainings.length > 0;
   return (
     <>
       <RunHeader app={app} state={state} job={job} />
-      {begun && <Results job={job} />}
-      {job.trainings.some(({ finished }) => finished) && (
-        <Downloads app={app} state={state} job={job} />
-      )}
-      {begun && (
+      {started && <Results job={job} />}
+      {job.trainings.some(({ finished }) => finished) && <Downloads app={app} state={state} job={job} />}
+      {started && (
         <section class="charts" aria-label="Charts">
           <FrontierChart job={job} />
           <div class="lines">
@@ -37,7 +35,7 @@ export function JobView({ app, state, job, dark }: Props) {
           </div>
         </section>
       )}
-      {begun && <Continuations job={job} />}
+      {started && <Continuations job={job} />}
       <Used job={job} />
     </>
   );

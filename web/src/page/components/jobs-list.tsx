@@ -1,22 +1,23 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job, JobState } from "../../package/index.js";
+import { methodsOf, methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
 import { bytes, count, date, percent } from "../format.js";
-import { checkpointStep, METHOD_NAMES, methodsOf, progress } from "../metrics.js";
-import { isLive } from "../state.js";
+import { checkpointStep, progress } from "../metrics.js";
 import type { State } from "../state.js";
+import { isLive } from "../state.js";
 import { Alert } from "./alert.js";
 
-const WORDS: Record<JobState, string> = {
-  running: "running elsewhere",
-  paused: "paused elsewhere",
+const LABELS: Record<JobState, string> = {
+  running: "running in another tab",
+  paused: "paused in another tab",
   interrupted: "interrupted",
   stopped: "stopped",
   finished: "finished",
   failed: "failed",
 };
 
-/** The jobs in the browser's storage. */
+/** The stored jobs. */
 export function JobsList({ app, state }: { app: App; state: State }) {
   const { value, error } = state.jobs;
   if (!error && !value?.length) return null;
@@ -38,8 +39,10 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
   const here = current && isLive(state.job);
   const elsewhere = isLive(job) && !here;
   const { share, total } = progress(job);
-  const kept = checkpointStep(job);
-  const methods = methodsOf(job).map((method) => METHOD_NAMES[method]).join(" and ");
+  const checkpoint = checkpointStep(job);
+  const methods = methodsOf(job.settings)
+    .map((method) => methodTitles[method])
+    .join(" and ");
   const busy = state.starting || isLive(state.job);
   return (
     <li data-testid="job" data-state={job.state}>
@@ -48,10 +51,10 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
           {job.model.name} <span class="facts">on {job.texts.domain}</span>
         </p>
         <p class="facts">
-          {here ? "running here" : WORDS[job.state]}
+          {here ? "running here" : LABELS[job.state]}
           {job.state !== "finished" && !here && total > 0 && ` at ${percent(share)}`}
-          {job.state !== "finished" && kept > 0 && `, checkpoint at step ${count(kept)} of ${count(total)}`} ·{" "}
-          {methods} · {date(job.created)} · {bytes(job.bytes)}
+          {job.state !== "finished" && checkpoint > 0 && `, checkpoint at step ${count(checkpoint)} of ${count(total)}`}{" "}
+          · {methods} · {date(job.created)} · {bytes(job.bytes)}
         </p>
       </div>
       <div class="actions">
@@ -62,7 +65,7 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
         )}
         {!here && job.trainings.length > 0 && (
           <button type="button" class="quiet" disabled={isLive(state.job)} onClick={() => app.openJob(job)}>
-            {job.state === "finished" ? "Results" : "Look"}
+            {job.state === "finished" ? "Results" : "View"}
           </button>
         )}
         {!here && !elsewhere && <Delete onDelete={() => void app.deleteJob(job.id)} />}
@@ -71,16 +74,16 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
   );
 }
 
-/** Deletes at the second press; Escape or Keep goes back. */
+/** A delete button with confirmation; Escape cancels. */
 export function Delete({ onDelete }: { onDelete(): void }) {
-  const [asking, setAsking] = useState(false);
-  const keep = useRef<HTMLButtonElement>(null);
+  const [confirming, setConfirming] = useState(false);
+  const cancel = useRef<HTMLButtonElement>(null);
   useEffect(() => {
-    if (asking) keep.current?.focus();
-  }, [asking]);
-  if (!asking) {
+    if (confirming) cancel.current?.focus();
+  }, [confirming]);
+  if (!confirming) {
     return (
-      <button type="button" class="quiet" onClick={() => setAsking(true)}>
+      <button type="button" class="quiet" onClick={() => setConfirming(true)}>
         Delete
       </button>
     );
@@ -90,14 +93,14 @@ export function Delete({ onDelete }: { onDelete(): void }) {
       class="confirm"
       role="group"
       aria-label="Delete this run?"
-      onKeyDown={({ key }) => key === "Escape" && setAsking(false)}
+      onKeyDown={({ key }) => key === "Escape" && setConfirming(false)}
     >
-      Delete for good?
+      Delete permanently?
       <button type="button" class="danger" onClick={onDelete}>
         Yes, delete
       </button>
-      <button ref={keep} type="button" class="quiet" onClick={() => setAsking(false)}>
-        Keep
+      <button ref={cancel} type="button" class="quiet" onClick={() => setConfirming(false)}>
+        Cancel
       </button>
     </span>
   );

@@ -5,7 +5,7 @@ import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { FileButton } from "./file-button.js";
 
-/** The model: the embedded one, or somebody's own folder. */
+/** The model: embedded, or from the user's files. */
 export function ModelCard({ app, state }: { app: App; state: State }) {
   const { value, busy, error, staged } = state.model;
   const missing = missingFiles(staged);
@@ -17,22 +17,21 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
           <>
             <p class="main">{value.name}</p>
             <p class="facts">
-              {count(value.parameters)} parameters · {value.architecture}, {value.layers} layers of{" "}
-              {value.hidden_size} · {count(value.vocabulary)} tokens ·{" "}
-              {value.embedded ? "part of this page" : "your own"}
+              {count(value.parameters)} parameters · {value.architecture}, {value.layers} layers × {value.hidden_size} ·{" "}
+              {count(value.vocabulary)} tokens · {value.embedded ? "built in" : "your model"}
             </p>
           </>
         ) : (
-          <p class="main pending">{busy ? "Loading…" : "None yet"}</p>
+          <p class="main pending">{busy ? "Loading…" : "None"}</p>
         )}
         {busy && value && <p class="facts">Reading…</p>}
       </div>
       {staged.length > 0 && (
         <p class="staged" data-testid="model-files" role={missing.length > 0 && !error ? "alert" : "status"}>
           <b>{staged.map(({ name }) => name).join(", ")}</b>{" "}
-          {missing.length > 0 ? `taken; still missing: ${missing.join(", ")}. ` : ""}
+          {missing.length > 0 ? `added; still missing: ${missing.join(", ")}. ` : ""}
           <button type="button" class="link" onClick={() => app.dropStaged()}>
-            Let go
+            Discard
           </button>
         </p>
       )}
@@ -59,8 +58,8 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
         )}
       </div>
       <p class="help">
-        A Hugging Face folder of a small language model: config.json, tokenizer.json, model.safetensors.
-        {value?.embedded && ` This one has ${short(value.parameters)} parameters and tells stories.`}
+        A .gguf file, or a Hugging Face folder with config.json, tokenizer.json and model.safetensors.
+        {value?.embedded && ` The built-in model has ${short(value.parameters)} parameters and writes short stories.`}
       </p>
     </section>
   );

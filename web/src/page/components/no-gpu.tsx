@@ -1,16 +1,16 @@
 interface Props {
-  /** Takes the CPU; null where it is already taken. */
+  /** Selects the CPU; null if it is already selected. */
   onCpu: (() => void) | null;
 }
 
-/** What to do where the browser offers no GPU. */
+/** Advice if the browser offers no GPU. */
 export function NoGpu({ onCpu }: Props) {
   const absent = !("gpu" in navigator);
   return (
     <div class="notice" role="status" data-testid="no-gpu">
       <p>
         <b>{absent ? "This browser has no WebGPU." : "This browser offers no usable GPU."}</b>{" "}
-        {onCpu ? "You can go on with the CPU, which is slower." : "The page goes on with the CPU, which is slower."}
+        {onCpu ? "You can continue on the CPU, which is slower." : "Training runs on the CPU, which is slower."}
       </p>
       {onCpu && (
         <button type="button" class="quiet" onClick={onCpu}>
@@ -18,7 +18,7 @@ export function NoGpu({ onCpu }: Props) {
         </button>
       )}
       <details>
-        <summary>Browsers that have it</summary>
+        <summary>Browsers with WebGPU</summary>
         <ul>
           <li>Chrome and Edge from 113 on Windows, macOS and ChromeOS; Chrome from 121 on Android</li>
           <li>
@@ -31,7 +31,7 @@ export function NoGpu({ onCpu }: Props) {
             <code>dom.webgpu.enabled</code> in <code>about:config</code>
           </li>
         </ul>
-        <p>Hardware acceleration has to be on in the browser’s settings.</p>
+        <p>Hardware acceleration must be enabled in the browser’s settings.</p>
       </details>
     </div>
   );

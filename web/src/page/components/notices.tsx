@@ -1,12 +1,12 @@
 import type { App } from "../app.js";
 import { count } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
-import { isLive } from "../state.js";
 import type { State } from "../state.js";
+import { isLive } from "../state.js";
 import { Alert } from "./alert.js";
 import { Delete } from "./jobs-list.js";
 
-/** What has to be said before anything else. */
+/** Notices above the page. */
 export function Notices({ app, state }: { app: App; state: State }) {
   const { linkNotes, lost, dead, view, job, jobs } = state;
   const interrupted = jobs.value?.find((stored) => stored.state === "interrupted");
@@ -15,14 +15,14 @@ export function Notices({ app, state }: { app: App; state: State }) {
     <>
       {linkNotes.length > 0 && view === "setup" && (
         <div class="notice" role="status" data-testid="link-notes">
-          <p>The link that opened this page has parts that cannot be used:</p>
+          <p>Some parameters of the link were ignored:</p>
           <ul>
             {linkNotes.map((note) => (
               <li key={note}>{note}</li>
             ))}
           </ul>
           <button type="button" class="quiet" onClick={() => app.dismissLinkNotes()}>
-            All right
+            Dismiss
           </button>
         </div>
       )}
@@ -30,13 +30,11 @@ export function Notices({ app, state }: { app: App; state: State }) {
         <Alert id="lost">
           <p>
             <b>The training worker was lost.</b> {lost}{" "}
-            {dead
-              ? "It happened again and again: load the page anew."
-              : "A new one has taken its place; what was stored is kept."}
+            {dead ? "This happened repeatedly: reload the page." : "It was restarted; stored runs are kept."}
           </p>
           {dead && (
             <button type="button" class="quiet" onClick={() => location.reload()}>
-              Load the page anew
+              Reload the page
             </button>
           )}
         </Alert>

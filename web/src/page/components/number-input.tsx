@@ -1,7 +1,7 @@
 import { useEffect, useId, useState } from "preact/hooks";
 import type { App } from "../app.js";
-import { complaint } from "../fields.js";
 import type { NumberField } from "../fields.js";
+import { complaint } from "../fields.js";
 import type { State } from "../state.js";
 
 interface Props {
@@ -11,22 +11,22 @@ interface Props {
   disabled?: boolean;
 }
 
-/** A number of the settings. What is not valid stays in the form, and is not taken. */
+/** A numeric setting. An invalid value stays in the form but does not change the settings. */
 export function NumberInput({ app, state, field, disabled }: Props) {
   const id = useId();
   const value = state.settings[field.key];
   const [text, setText] = useState(String(value));
-  const wrong = state.invalid[field.key];
+  const error = state.invalid[field.key];
 
   useEffect(() => {
-    // The value can change from elsewhere: by a link, or sized to the time.
-    if (Number(text) !== value && !wrong) setText(String(value));
-  }, [value, wrong]);
+    // The value may change elsewhere: by a link, or sized by time.
+    if (Number(text) !== value && !error) setText(String(value));
+  }, [value, error]);
 
   const change = (next: string, badInput: boolean): void => {
     setText(next);
-    const message = badInput ? "Give a number." : complaint(field, next);
-    app.complain(field.key, message);
+    const message = badInput ? "Enter a number." : complaint(field, next);
+    app.setInvalid(field.key, message);
     if (message === null) app.change({ [field.key]: Number(next) });
   };
   return (
@@ -37,24 +37,22 @@ export function NumberInput({ app, state, field, disabled }: Props) {
         type="number"
         inputMode={field.whole ? "numeric" : "decimal"}
         required
-        // The arrow keys count from the least: not from a least that is a hair above 0.
+        // The arrow keys count from the minimum, so a tiny positive minimum is rounded to 0.
         min={field.whole ? field.min : 0}
         max={field.max}
         step={field.step}
         value={text}
         disabled={disabled}
-        aria-invalid={wrong ? "true" : "false"}
-        aria-describedby={`${id}-help${wrong ? ` ${id}-wrong` : ""}`}
-        onInput={({ currentTarget }) =>
-          change(currentTarget.value, currentTarget.validity.badInput)
-        }
+        aria-invalid={error ? "true" : "false"}
+        aria-describedby={`${id}-help${error ? ` ${id}-error` : ""}`}
+        onInput={({ currentTarget }) => change(currentTarget.value, currentTarget.validity.badInput)}
       />
       <p class="help" id={`${id}-help`}>
         {field.help}
       </p>
-      {wrong && (
-        <p class="wrong" id={`${id}-wrong`} role="alert">
-          {wrong}
+      {error && (
+        <p class="wrong" id={`${id}-error`} role="alert">
+          {error}
         </p>
       )}
     </div>

@@ -1,15 +1,15 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { TextRole } from "../../package/index.js";
-import { title } from "../app.js";
 import type { App } from "../app.js";
+import { title } from "../app.js";
 import { isLive } from "../state.js";
 import { useStore } from "../store.js";
 import { isDark } from "../theme.js";
 import { DropZone } from "./drop-zone.js";
 import { Examine } from "./examine.js";
 import { Header } from "./header.js";
-import { JobsList } from "./jobs-list.js";
 import { JobView } from "./job-view.js";
+import { JobsList } from "./jobs-list.js";
 import { Notices } from "./notices.js";
 import { SetupView } from "./setup-view.js";
 
@@ -32,33 +32,25 @@ export function Page({ app }: { app: App }) {
     document.title = name;
   }, [name]);
 
-  // Another view begins at its top.
+  // A new view starts at the top.
   useEffect(() => {
     if (shown) window.scrollTo({ top: 0 });
   }, [shown?.id]);
 
-  const take = useCallback(
-    (files: File[], role: TextRole | null) => void app.take(files, role),
-    [app],
-  );
+  const take = useCallback((files: File[], role: TextRole | null) => void app.take(files, role), [app]);
   return (
     <>
       <Header dark={dark} onTheme={() => setDark(isDark())} />
       <main>
         <Notices app={app} state={state} />
-        {shown ? (
-          <JobView app={app} state={state} job={shown} dark={dark} />
-        ) : (
-          <SetupView app={app} state={state} />
-        )}
+        {shown ? <JobView app={app} state={state} job={shown} dark={dark} /> : <SetupView app={app} state={state} />}
         <JobsList app={app} state={state} />
       </main>
       <footer>
         <Examine app={app} state={state} />
         <p class="help">
-          Method: Belcak, Heinrich, Kautz, Molchanov,{" "}
-          <a href="https://arxiv.org/abs/2506.15702">arXiv:2506.15702</a>. minift is free software
-          under MIT or Apache-2.0.
+          Method: Belcak, Heinrich, Kautz, Molchanov, <a href="https://arxiv.org/abs/2506.15702">arXiv:2506.15702</a>.
+          minift is open source under MIT or Apache-2.0.
         </p>
       </footer>
       <p class="visually-hidden" aria-live="polite" data-testid="announcement">

@@ -1,8 +1,9 @@
 import type { Job } from "../../package/index.js";
+import { methodTitles } from "../../package/index.js";
 import { count, decimal, perplexity, signed } from "../format.js";
-import { latest, METHOD_NAMES, metrics, ratioText, untouched } from "../metrics.js";
+import { latest, ratioText, untouched } from "../metrics.js";
 
-/** Perplexities and what they say; of the newest evaluation while a job runs. */
+/** Perplexities and metrics of the latest evaluation. */
 export function Results({ job }: { job: Job }) {
   const before = untouched(job);
   if (!before) return null;
@@ -23,19 +24,19 @@ export function Results({ job }: { job: Job }) {
                 General <small>perplexity</small>
               </th>
               <th scope="col">
-                <abbr title="domain perplexity gained: higher is better">S</abbr> <small>gained</small>
+                <abbr title="decrease of domain perplexity: higher is better">S</abbr> <small>gained</small>
               </th>
               <th scope="col">
-                <abbr title="general perplexity lost: lower is better">DG</abbr> <small>forgotten</small>
+                <abbr title="increase of general perplexity: lower is better">DG</abbr> <small>forgotten</small>
               </th>
               <th scope="col">
                 S/DG <small>gain per point</small>
               </th>
               <th scope="col">
-                Δ domain <small>nats a token</small>
+                Δ domain <small>nats per token</small>
               </th>
               <th scope="col">
-                Δ general <small>nats a token</small>
+                Δ general <small>nats per token</small>
               </th>
             </tr>
           </thead>
@@ -49,29 +50,29 @@ export function Results({ job }: { job: Job }) {
             {job.trainings.map((training) => {
               const { method } = training;
               const after = latest(training);
-              const found = after && metrics(before, after);
+              const metrics = after?.metrics;
               return (
                 <tr key={method} class={method} data-testid={`row-${method}`}>
                   <th scope="row">
-                    <span class="swatch" aria-hidden="true" /> {METHOD_NAMES[method]}
+                    <span class="swatch" aria-hidden="true" /> {methodTitles[method]}
                     {method === "mft" && <small> τ {training.tau}</small>}
                     {after && !training.finished && <small> step {count(after.step)}</small>}
                   </th>
-                  {after && found ? (
+                  {after && metrics ? (
                     <>
                       <td>{perplexity(after.domain)}</td>
                       <td>{perplexity(after.general)}</td>
-                      <td>{decimal(found.specialization)}</td>
-                      <td>{decimal(found.degeneralization)}</td>
+                      <td>{decimal(metrics.specialization)}</td>
+                      <td>{decimal(metrics.degeneralization)}</td>
                       <td class="ratio" data-testid={`metric-${method}-ratio`}>
-                        {ratioText(found)}
+                        {ratioText(metrics)}
                       </td>
-                      <td>{signed(found.domainNats)}</td>
-                      <td>{signed(found.generalNats)}</td>
+                      <td>{signed(metrics.domainNats)}</td>
+                      <td>{signed(metrics.generalNats)}</td>
                     </>
                   ) : (
                     <td colSpan={7} class="pending">
-                      not measured yet
+                      not evaluated yet
                     </td>
                   )}
                 </tr>
@@ -81,8 +82,8 @@ export function Results({ job }: { job: Job }) {
         </table>
       </div>
       <p class="help">
-        S: domain perplexity gained. DG: general perplexity lost. Δ: change of the loss; lower is
-        better, also where a foreign domain makes S nearly equal for all.
+        S: decrease of domain perplexity. DG: increase of general perplexity. Δ: change of the loss; lower is better,
+        and comparable where the domain is so foreign that S is nearly equal for both.
       </p>
     </section>
   );

@@ -1,12 +1,13 @@
 import type { Job, JobState } from "../../package/index.js";
+import { adapterNames, methodsOf, methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
 import { count, date, decimal, duration, percent, sentence } from "../format.js";
-import { ADAPTER_NAMES, checkpointStep, METHOD_NAMES, methodsOf, progress, trainingOf, verdict } from "../metrics.js";
-import { isLive } from "../state.js";
+import { checkpointStep, progress, trainingOf, verdict } from "../metrics.js";
 import type { State } from "../state.js";
+import { isLive } from "../state.js";
 import { Alert } from "./alert.js";
 
-const WORDS: Record<JobState, string> = {
+const LABELS: Record<JobState, string> = {
   running: "Training",
   paused: "Paused",
   interrupted: "Interrupted",
@@ -21,20 +22,18 @@ interface Props {
   job: Job;
 }
 
-/** State, progress and what can be done about it. */
+/** The state, progress and actions of a job. */
 export function RunHeader({ app, state, job }: Props) {
   const live = isLive(job);
-  const words = verdict(job);
   return (
     <section class="run" aria-label="Run" data-testid="run" data-state={job.state}>
       <p class="kicker">
-        <span data-testid="state">{WORDS[job.state]}</span> · {job.model.name}
-        {job.settings.adapter !== "none" && ` with ${ADAPTER_NAMES[job.settings.adapter]}`} on{" "}
-        {job.texts.domain}
+        <span data-testid="state">{LABELS[job.state]}</span> · {job.model.name}
+        {job.settings.adapter !== "none" && ` with ${adapterNames[job.settings.adapter]}`} on {job.texts.domain}
       </p>
       {job.state === "finished" ? (
         <h1 class="verdict" data-testid="verdict">
-          {words}
+          {verdict(job)}
         </h1>
       ) : (
         <Progress job={job} />
@@ -69,14 +68,14 @@ function Progress({ job }: { job: Job }) {
         aria-valuenow={Math.round(share * 100)}
         aria-valuetext={total ? `step ${count(done)} of ${count(total)}` : "preparing"}
       >
-        {methodsOf(job).map((method) => {
+        {methodsOf(job.settings).map((method) => {
           const training = trainingOf(job, method);
-          const part = training && training.steps ? training.step / training.steps : 0;
+          const part = training?.steps ? training.step / training.steps : 0;
           return (
             <div key={method} class={`track ${method}`}>
               <span class="fill" style={{ transform: `scaleX(${part})` }} />
               <span class="label">
-                {METHOD_NAMES[method]}
+                {methodTitles[method]}
                 {training && ` ${count(training.step)} / ${count(training.steps)}`}
               </span>
             </div>
@@ -86,12 +85,15 @@ function Progress({ job }: { job: Job }) {
       <p class="activity" data-testid="activity">
         {activity ? (
           <>
-            {sentence(activity.text).slice(0, -1)} <i>{count(activity.done)} of {count(activity.total)}</i>
+            {sentence(activity.text).slice(0, -1)}{" "}
+            <i>
+              {count(activity.done)} of {count(activity.total)}
+            </i>
           </>
         ) : job.state === "running" ? (
           "Preparing"
         ) : (
-          WORDS[job.state]
+          LABELS[job.state]
         )}
       </p>
     </>
@@ -103,16 +105,14 @@ function Live({ app, state, job }: Props) {
   const { asked } = state;
   return (
     <>
-      <dl class="figures">
+      <dl class="stats">
         <div>
           <dt>Tokens per second</dt>
           <dd data-testid="pace">{current?.tokensPerSecond ? count(current.tokensPerSecond) : "–"}</dd>
         </div>
         <div>
           <dt>Time left</dt>
-          <dd data-testid="time-left">
-            {job.secondsLeft === null ? "–" : `about ${duration(job.secondsLeft)}`}
-          </dd>
+          <dd data-testid="time-left">{job.secondsLeft === null ? "–" : `about ${duration(job.secondsLeft)}`}</dd>
         </div>
         <div>
           <dt>Loss</dt>
@@ -137,7 +137,7 @@ function Live({ app, state, job }: Props) {
           {asked === "stop" ? "Stopping…" : "Stop"}
         </button>
         <span class="facts">
-          Runs on in a hidden tab. Close the tab and it can be resumed from its last checkpoint
+          Training continues in a hidden tab. After closing the tab it can be resumed from the latest checkpoint
           {checkpointStep(job) > 0 && ` (step ${count(checkpointStep(job))})`}.
         </span>
       </div>
@@ -146,24 +146,27 @@ function Live({ app, state, job }: Props) {
 }
 
 function Ended({ app, state, job }: Props) {
-  const kept = checkpointStep(job);
+  const step = checkpointStep(job);
   const { total } = progress(job);
-  const from = kept > 0 ? `Its checkpoint at step ${count(kept)} of ${count(total)} is kept.` : "It has no checkpoint yet and begins anew.";
-  const why =
+  const checkpoint =
+    step > 0
+      ? `Its checkpoint at step ${count(step)} of ${count(total)} is kept.`
+      : "It has no checkpoint and restarts from the beginning.";
+  const reason =
     job.state === "failed"
-      ? `The run failed: ${sentence(job.message ?? "no reason is known")}`
+      ? `The run failed: ${sentence(job.message ?? "unknown reason")}`
       : job.state === "stopped"
-        ? "You stopped this run."
-        : "This run was interrupted.";
+        ? "The run was stopped."
+        : "The run was interrupted.";
   return (
     <>
       {job.state === "failed" ? (
         <Alert id="job-error">
-          {why} {from}
+          {reason} {checkpoint}
         </Alert>
       ) : (
         <p data-testid="job-ended">
-          {why} {from}
+          {reason} {checkpoint}
         </p>
       )}
       <div class="actions">
@@ -176,7 +179,7 @@ function Ended({ app, state, job }: Props) {
           {state.starting ? "Resuming…" : "Resume"}
         </button>
         <button type="button" class="quiet" onClick={() => app.setUp()}>
-          Back to the setup
+          Back to setup
         </button>
       </div>
     </>

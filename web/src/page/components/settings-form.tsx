@@ -1,12 +1,11 @@
 import { useId } from "preact/hooks";
-import { learningRates } from "../../package/index.js";
 import type { AdapterKind, Method } from "../../package/index.js";
-import { BUDGET_SECONDS } from "../app.js";
+import { adapterNames, learningRates } from "../../package/index.js";
 import type { App } from "../app.js";
-import { ADAPTERS, field, MAX_PROMPT } from "../fields.js";
+import { BUDGET_SECONDS } from "../app.js";
 import type { NumberKey } from "../fields.js";
+import { ADAPTERS, field, MAX_PROMPT } from "../fields.js";
 import { roughly } from "../format.js";
-import { ADAPTER_NAMES } from "../metrics.js";
 import type { State } from "../state.js";
 import { CopyLink } from "./copy-link.js";
 import { NumberInput } from "./number-input.js";
@@ -21,11 +20,11 @@ const ADVANCED: readonly NumberKey[] = [
   "seed",
 ];
 const METHODS: Record<Method, { label: string; help: string }> = {
-  mft: { label: "Minifinetuning (MFT)", help: "Learns the domain and keeps what it knew." },
-  ft: { label: "Plain finetuning (FT)", help: "Learns the domain and forgets." },
+  mft: { label: "Minifinetuning (MFT)", help: "Learns the domain and preserves general ability." },
+  ft: { label: "Plain finetuning (FT)", help: "Learns the domain and forgets more." },
 };
 
-/** Every setting of a run. */
+/** The settings of a run. */
 export function SettingsForm({ app, state }: { app: App; state: State }) {
   const { settings, invalid } = state;
   const prompt = useId();
@@ -78,7 +77,7 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
           />
           <span>
             Compare with plain finetuning
-            <small>Trains a second time, so that both can be seen side by side.</small>
+            <small>Trains a second time, for a side-by-side comparison.</small>
           </span>
         </label>
       </div>
@@ -94,30 +93,30 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
           onInput={({ currentTarget }) => app.change({ prompt: currentTarget.value })}
         />
         <p class="help" id={`${prompt}-help`}>
-          The model continues it before, during and after, so that you can read what changed.
+          The model continues it before, during and after training.
         </p>
       </div>
-      {/* What is wrong in there must be seen. */}
+      {/* Opens if a field inside is invalid. */}
       <details open={ADVANCED.some((key) => invalid[key])}>
         <summary>Advanced</summary>
         <AdapterChoice app={app} state={state} />
         <div class="fields">{numbers(ADVANCED)}</div>
         <button type="button" class="quiet" onClick={() => app.resetSettings()}>
-          Back to the defaults
+          Reset to defaults
         </button>
       </details>
     </section>
   );
 }
 
-/** What is trained. */
+/** The choice of the adapter. */
 function AdapterChoice({ app, state }: { app: App; state: State }) {
   const { adapter, learningRate } = state.settings;
   const id = useId();
-  const take = (next: AdapterKind): void => {
-    // Somebody's own learning rate is left alone.
-    const usual = learningRate === learningRates[adapter];
-    app.change({ adapter: next, ...(usual && { learningRate: learningRates[next] }) });
+  const select = (next: AdapterKind): void => {
+    // A learning rate set by the user is kept.
+    const isDefault = learningRate === learningRates[adapter];
+    app.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
   };
   return (
     <div class="adapter">
@@ -125,13 +124,13 @@ function AdapterChoice({ app, state }: { app: App; state: State }) {
       <fieldset class="segments" aria-labelledby={`${id}-label`} aria-describedby={id}>
         {ADAPTERS.map((kind) => (
           <label key={kind}>
-            <input type="radio" name="adapter" checked={adapter === kind} onChange={() => take(kind)} />
-            <span>{ADAPTER_NAMES[kind]}</span>
+            <input type="radio" name="adapter" checked={adapter === kind} onChange={() => select(kind)} />
+            <span>{adapterNames[kind]}</span>
           </label>
         ))}
       </fieldset>
       <p class="help" id={id}>
-        An adapter trains few values in place of the weights: less memory, a small download, less learnt.
+        An adapter trains fewer parameters: less memory, a smaller download, less capacity.
       </p>
     </div>
   );

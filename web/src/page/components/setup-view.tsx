@@ -7,17 +7,16 @@ import { SettingsForm } from "./settings-form.js";
 import { StartBar } from "./start-bar.js";
 import { TextsCard } from "./texts-card.js";
 
-/** Everything before a run, ready at one press. */
+/** The setup of a run. */
 export function SetupView({ app, state }: { app: App; state: State }) {
   return (
     <>
       <section class="intro">
-        <h1>Teach a language model your text. Keep what it knew.</h1>
+        <h1>Adapt a language model to your text. Keep what it knew.</h1>
         <p>
-          minift finetunes a small language model right here in the browser, on your GPU: nothing is
-          uploaded, your text never leaves this machine. <em>Minifinetuning</em> corrects the model’s
-          own predictions just enough for the right word to win, which gains most of what plain
-          finetuning gains and forgets a fraction as much (
+          minift finetunes a small language model in the browser, on your GPU: nothing is uploaded, your text never
+          leaves this device. <em>Minifinetuning</em> trains on the model’s own predictions, corrected just enough for
+          the right token to win. It achieves most of the gain of plain finetuning and forgets a fraction as much (
           <a href="https://arxiv.org/abs/2506.15702">the paper</a>).
         </p>
       </section>
@@ -30,9 +29,7 @@ export function SetupView({ app, state }: { app: App; state: State }) {
           <DeviceCard app={app} state={state} />
         </div>
       </div>
-      <p class="drop-hint">
-        Your own model folder or texts can be dropped anywhere on this page.
-      </p>
+      <p class="drop-hint">Drop a model folder or texts anywhere on this page.</p>
       <SettingsForm app={app} state={state} />
     </>
   );

@@ -4,13 +4,13 @@ import { bytes, count, counted, roughly, sentence } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 
-/** Start, what it would do, and whether that fits. */
+/** The start button, the plan of the run, and its problems. */
 export function StartBar({ app, state }: { app: App; state: State }) {
   const { plan, pace, starting, startError, invalid } = state;
   const stopping = plan.value?.problems.filter(({ stops }) => stops) ?? [];
   const hints = plan.value?.problems.filter(({ stops }) => !stops) ?? [];
-  const wrong = Object.keys(invalid).length > 0;
-  const blocked = wrong || stopping.length > 0 || plan.error !== null || state.dead;
+  const hasInvalid = Object.keys(invalid).length > 0;
+  const blocked = hasInvalid || stopping.length > 0 || plan.error !== null || state.dead;
   return (
     <section class="start" aria-label="Start">
       <div class="start-row">
@@ -24,7 +24,7 @@ export function StartBar({ app, state }: { app: App; state: State }) {
           {starting ? "Starting…" : "Start"}
         </button>
         <p id="plan" class="plan" data-testid="plan" aria-busy={pace.busy || plan.busy}>
-          {wrong ? "A setting is not valid: see below." : <PlanText state={state} />}
+          {hasInvalid ? "A setting is invalid: see below." : <PlanText state={state} />}
         </p>
       </div>
       {startError && <Alert id="start-error">{startError}</Alert>}
@@ -47,9 +47,9 @@ export function StartBar({ app, state }: { app: App; state: State }) {
 
 function PlanText({ state }: { state: State }) {
   const { device, model, texts, plan, pace, settings, starting } = state;
-  if (!device.value) return <>{device.busy ? "Looking for a GPU…" : "There is no device yet."}</>;
+  if (!device.value) return <>{device.busy ? "Looking for a GPU…" : "No device."}</>;
   if (!model.value || !texts.domain.value) return <>Loading model and texts…</>;
-  if (!plan.value) return <>{plan.error ? "This cannot start." : "Looking whether it fits…"}</>;
+  if (!plan.value) return <>{plan.error ? "The run cannot start." : "Checking the settings…"}</>;
   const trainings = settings.method === "mft" && settings.compare ? 2 : 1;
   const { seconds, steps } = plan.value;
   const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings === 2 ? ", both methods" : ""}`;
@@ -57,7 +57,7 @@ function PlanText({ state }: { state: State }) {
     return (
       <>
         Measuring a step on this device ({device.value.name})…
-        {starting ? " The run begins right after." : " You can start already."}
+        {starting ? " The run starts right after." : " You can already press Start."}
       </>
     );
   }
@@ -74,7 +74,7 @@ function PlanText({ state }: { state: State }) {
   );
 }
 
-/** Memory by part, against the largest buffer that the adapter gives. */
+/** Memory per component, and the largest tensor against the adapter's limit. */
 function Memory({ plan, state }: { plan: Plan; state: State }) {
   const { memory } = plan;
   const limits = state.device.value?.limits ?? null;
@@ -89,7 +89,7 @@ function Memory({ plan, state }: { plan: Plan; state: State }) {
         </span>
       </summary>
       <table>
-        <caption class="visually-hidden">Memory by part</caption>
+        <caption class="visually-hidden">Memory per component</caption>
         <tbody>
           {memory.parts.map(({ name, bytes: size }, index) => (
             <tr key={name}>
@@ -100,21 +100,19 @@ function Memory({ plan, state }: { plan: Plan; state: State }) {
             </tr>
           ))}
           <tr class="total">
-            <th scope="row">Together, at most</th>
+            <th scope="row">Total</th>
             <td>{bytes(memory.total)}</td>
           </tr>
           <tr>
             <th scope="row">
               Largest tensor
-              {limits && `, of ${bytes(Math.min(limits.max_buffer_bytes, limits.max_binding_bytes))} that the adapter allows`}
+              {limits && ` (limit ${bytes(Math.min(limits.max_buffer_bytes, limits.max_binding_bytes))})`}
             </th>
             <td>{bytes(memory.largest_tensor)}</td>
           </tr>
         </tbody>
       </table>
-      <p class="help">
-        Steps of one training: {count(plan.steps)}. The browser does not tell how much memory is free.
-      </p>
+      <p class="help">Steps per training: {count(plan.steps)}. Browsers do not report free GPU memory.</p>
     </details>
   );
 }

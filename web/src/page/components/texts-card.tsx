@@ -10,7 +10,7 @@ interface Role {
   role: TextRole;
   label: string;
   help: string;
-  /** What stands there while there is none. */
+  /** Shown without a text. */
   none: string;
   back: string;
 }
@@ -19,27 +19,27 @@ const ROLES: readonly Role[] = [
   {
     role: "domain",
     label: "Domain",
-    help: "What the model learns.",
-    none: "None yet",
+    help: "The text to train on.",
+    none: "None",
     back: "Use the built-in text",
   },
   {
     role: "held-out",
     label: "Held out",
-    help: "Measures what was learnt.",
-    none: "The last part of the domain text",
-    back: "Do without",
+    help: "Measures the gain on the domain.",
+    none: "Last part of the domain text",
+    back: "Remove",
   },
   {
     role: "general",
     label: "General",
-    help: "Measures what was forgotten.",
-    none: "None yet",
+    help: "Measures forgetting.",
+    none: "None",
     back: "Use the built-in text",
   },
 ];
 
-/** The texts, each with what it is for. */
+/** The texts by role. */
 export function TextsCard({ app, state }: { app: App; state: State }) {
   return (
     <section class="card" aria-labelledby="texts-title">
@@ -50,8 +50,8 @@ export function TextsCard({ app, state }: { app: App; state: State }) {
         ))}
       </ul>
       <p class="help">
-        .txt with a blank line between samples, .md, .jsonl with “text”, “prompt” and “completion” or
-        “messages” on each line, .csv or .tsv; also as .gz or .zst. They stay on this machine.
+        .txt with a blank line between samples, .md, .jsonl with “text”, “prompt” and “completion” or “messages” on each
+        line, .csv or .tsv; optionally compressed (.gz, .zst). Texts stay on this device.
       </p>
     </section>
   );
@@ -68,16 +68,14 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
           <p class="help">{help}</p>
         </div>
         <div class="what">
-          <p class={value ? "main" : "main pending"}>
-            {busy ? "Reading…" : value ? value.name : none}
-          </p>
+          <p class={value ? "main" : "main pending"}>{busy ? "Reading…" : value ? value.name : none}</p>
           {value && (
             <p class="facts">
               {counted(value.info.texts, "text")} · {short(value.info.characters)} characters
             </p>
           )}
           {value && (
-            <p class="first" title="Its first text">
+            <p class="first" title="First text">
               {value.info.first}
             </p>
           )}

@@ -1,9 +1,9 @@
 import type { Job } from "../../package/index.js";
+import { adapterNames } from "../../package/index.js";
 import { NUMBER_FIELDS } from "../fields.js";
 import { bytes, count } from "../format.js";
-import { ADAPTER_NAMES } from "../metrics.js";
 
-/** What a job was made of. */
+/** The model, texts and settings of a job. */
 export function Used({ job }: { job: Job }) {
   const { settings, model, texts } = job;
   const rows: [string, string][] = [
@@ -11,9 +11,9 @@ export function Used({ job }: { job: Job }) {
     ["Domain text", texts.domain],
     ["General text", texts.general],
     ["Device", job.device],
-    ["Trained", ADAPTER_NAMES[settings.adapter]],
+    ["Trained", adapterNames[settings.adapter]],
     ...NUMBER_FIELDS.map(({ key, label }): [string, string] => [label, String(settings[key])]),
-    ["Kept in the browser", bytes(job.bytes)],
+    ["Storage used", bytes(job.bytes)],
   ];
   return (
     <details class="used">

@@ -1,0 +1,58 @@
+// Causal attention, one query of a head per invocation. Keys and values are processed tile by tile with an
+// online softmax, so that scores are never stored (Dao et al., arXiv:2205.14135).
+//
+// Pieces: attention/shape, attention/keys.
+
+@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(5) var<uniform> parameters: Parameters;
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let own_query = query_of(workgroup, invocation);
+    let start = own_query.start;
+    let range = range_of(workgroup, invocation);
+
+    var own: array<vec4<f32>, HEAD_QUADS>;
+    var sums: array<vec4<f32>, HEAD_QUADS>;
+    for (var i = 0u; i < HEAD_QUADS; i++) {
+        own[i] = query[start + i] * parameters.scale;
+    }
+    // As in online_softmax.wgsl, with the sums rescaled too.
+    var maximum = -3.4028234e38;
+    var sum = 0.0;
+    for (var tile = range.x; tile < range.y; tile += TILE) {
+        load_keys(workgroup, tile, range.y, invocation);
+        workgroupBarrier();
+        let last = min(own_query.end, tile + TILE);
+        for (var at = max(own_query.first, tile); at < last; at++) {
+            let row = (at - tile) * HEAD_QUADS;
+            var products = vec4(0.0);
+            for (var i = 0u; i < HEAD_QUADS; i++) {
+                products = fma(own[i], keys[row + i], products);
+            }
+            let score = sum_of_quad(products);
+            if score > maximum {
+                let shrink = exp(maximum - score);
+                maximum = score;
+                sum *= shrink;
+                for (var i = 0u; i < HEAD_QUADS; i++) {
+                    sums[i] *= shrink;
+                }
+            }
+            let weight = exp(score - maximum);
+            sum += weight;
+            for (var i = 0u; i < HEAD_QUADS; i++) {
+                sums[i] = fma(vec4(weight), values[row + i], sums[i]);
+            }
+        }
+        workgroupBarrier();
+    }
+    if own_query.inside {
+        for (var i = 0u; i < HEAD_QUADS; i++) {
+            out[start + i] = sums[i] / sum;
+        }
+    }
+}

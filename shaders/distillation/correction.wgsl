@@ -1,0 +1,70 @@
+// Piece: how far a target is moved from the teacher's distribution towards the label.
+// Provides: Parameters, Correction, one_minus_alpha, correct. Requires: distillation/teacher_row.
+//
+// The target is q = (1 - alpha) p + alpha e_label. The kernels compute 1 - alpha, which stays precise
+// where alpha is close to 1.
+
+struct Parameters {
+    // Rows of logits.
+    rows: u32,
+    // Logits per row.
+    vocab_size: u32,
+    // 1 if every target is one-hot; the teacher is then not read.
+    one_hot: u32,
+    // The rule for alpha, one of RULE_*.
+    rule: u32,
+    // The rule's tau, alpha or threshold.
+    strength: f32,
+    // 1 / temperature.
+    inverse_temperature: f32,
+    // Factor of the loss: temperature^2.
+    loss_scale: f32,
+    // Factor of the gradient: temperature / number of predicted tokens.
+    gradient_scale: f32,
+}
+
+// Minifinetuning on every token (arXiv:2506.15702, section 3), or only where argmax != label.
+const RULE_CORRECTED_ALL: u32 = 1u;
+const RULE_CORRECTED_INCORRECT: u32 = 2u;
+// The same alpha for every token.
+const RULE_MIXTURE: u32 = 3u;
+// The label alone if its probability is at least `strength`, else the teacher's distribution.
+const RULE_SELECTIVE: u32 = 4u;
+
+struct Correction {
+    // 1 - alpha: the share of its probability that every token keeps.
+    kept: f32,
+    // The label's probability in the target.
+    q_label: f32,
+}
+
+//   argmax != label:  1 - alpha = (1 - tau) / (1 + p_max - p_label)      then q_label - q_max = tau
+//   argmax == label:  1 - alpha = (1 - p_label - tau) / (1 - p_label)    then q_label = p_label + tau
+//                     1 - alpha = 0  where p_label + tau >= 1            then q_label = 1
+fn one_minus_alpha(p_label: f32, p_max: f32, label_is_argmax: bool, parameters: Parameters) -> f32 {
+    if parameters.rule == RULE_MIXTURE {
+        return 1.0 - parameters.strength;
+    }
+    if parameters.rule == RULE_SELECTIVE {
+        return select(0.0, 1.0, p_label < parameters.strength);
+    }
+    let tau = parameters.strength;
+    if !label_is_argmax {
+        return (1.0 - tau) / (1.0 + p_max - p_label);
+    }
+    if parameters.rule == RULE_CORRECTED_INCORRECT {
+        return 1.0;
+    }
+    if p_label + tau >= 1.0 {
+        return 0.0;
+    }
+    return (1.0 - p_label - tau) / (1.0 - p_label);
+}
+
+fn correct(row: TeacherRow, log_p_label: f32, label: u32, parameters: Parameters) -> Correction {
+    let p_max = 1.0 / row.softmax.sum;
+    let label_is_argmax = row.argmax == label;
+    let p_label = select(exp(log_p_label), p_max, label_is_argmax);
+    let kept = one_minus_alpha(p_label, p_max, label_is_argmax, parameters);
+    return Correction(kept, kept * p_label + (1.0 - kept));
+}

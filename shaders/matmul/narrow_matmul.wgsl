@@ -1,0 +1,9 @@
+// Matrix multiplication in tiles of 512 × 8, for second factors with few columns, such as the values of a
+// small head, which would leave a square tile mostly empty.
+//
+// Pieces: matmul/tiles, and for the second factor matmul/float_factor, or packed/words with packed/float16,
+// packed/bfloat16, packed/q8_0, packed/q4_0, packed/q4_1, packed/q4_k or packed/q6_k.
+
+const BLOCKS_DOWN = 64u;
+const BLOCKS_ACROSS = 1u;
+const DEPTH = 4u;

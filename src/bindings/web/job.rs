@@ -1,0 +1,244 @@
+//! Jobs of the page: their settings, the defaults, and what they mean to the library.
+
+use serde::{Deserialize, Serialize};
+use tsify::{Ts, Tsify};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::{Thrown, not_as_declared, thrown};
+use crate::demo;
+use crate::error::Result;
+use crate::eval::{Metrics, Perplexities};
+use crate::kernels::distillation::{DEFAULT_TAU, Method, TargetOptions};
+use crate::model::TextReader;
+use crate::model::adapter::{AdapterKind, AdapterOptions};
+use crate::train::{TrainOptions, TrainSettings};
+
+/// Default number of samples that perplexities are measured on.
+const EVALUATION_SAMPLES: usize = 100;
+/// Default number of evaluations per training, the final one included.
+const EVALUATIONS: usize = 6;
+
+/// How a training sets its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "lowercase")]
+pub enum JobMethod {
+    /// Minifinetuning.
+    Mft,
+    /// Plain finetuning.
+    Ft,
+}
+
+impl JobMethod {
+    const ALL: [Self; 2] = [Self::Mft, Self::Ft];
+
+    fn method(self) -> Method {
+        match self {
+            Self::Mft => Method::Mft,
+            Self::Ft => Method::Ft,
+        }
+    }
+}
+
+/// The settings of a job: everything but model and texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct JobSettings {
+    /// The method.
+    method: JobMethod,
+    /// Whether to train a second time by plain finetuning, for comparison.
+    compare: bool,
+    /// The trained adapter, or all weights.
+    adapter: AdapterKind,
+    /// Margin of the correct token, in \[0, 1\].
+    tau: f32,
+    /// Peak learning rate.
+    learning_rate: f64,
+    /// Number of epochs.
+    epochs: f64,
+    /// Number of training samples.
+    samples: usize,
+    /// Samples per batch.
+    batch_size: usize,
+    /// Maximum sample length, in tokens.
+    max_length: usize,
+    /// Seed of the sample order.
+    seed: u64,
+    /// Samples per set that perplexities are measured on.
+    evaluation_samples: usize,
+    /// Evaluations per training, the final one included.
+    evaluations: usize,
+    /// Text that the model continues at every evaluation.
+    prompt: String,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        let training = TrainSettings::default();
+        Self {
+            method: JobMethod::Mft,
+            compare: true,
+            adapter: AdapterKind::None,
+            tau: DEFAULT_TAU,
+            learning_rate: training.learning_rate,
+            epochs: training.epochs,
+            samples: demo::TRAIN_TICKETS,
+            batch_size: training.batch_size,
+            max_length: TextReader::DEFAULT_MAX_LENGTH,
+            seed: training.seed,
+            evaluation_samples: EVALUATION_SAMPLES,
+            evaluations: EVALUATIONS,
+            prompt: String::new(),
+        }
+    }
+}
+
+impl JobSettings {
+    /// Returns the settings of one training of `steps` steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrainOptions::settings`].
+    fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
+        let options = TrainOptions {
+            target: TargetOptions {
+                method: Some(method.method()),
+                tau: (method == JobMethod::Mft).then_some(self.tau),
+                ..TargetOptions::default()
+            },
+            adapter: AdapterOptions {
+                adapter: Some(self.adapter),
+                ..AdapterOptions::default()
+            },
+            epochs: Some(self.epochs),
+            batch_size: Some(self.batch_size),
+            lr: Some(self.learning_rate),
+            ..TrainOptions::default()
+        };
+        let evaluate_every = steps.div_ceil(self.evaluations.max(1));
+        let settings = options.settings()?.with_seed(self.seed);
+        Ok(settings.with_evaluate_every(evaluate_every))
+    }
+}
+
+/// A method with its name, such as `minifinetuning`, and its title, such as `MFT`.
+#[derive(Clone, Debug, Serialize, Tsify)]
+pub struct MethodInfo {
+    method: JobMethod,
+    name: String,
+    title: String,
+}
+
+/// A kind of adapter, its name and its default learning rate.
+#[derive(Clone, Debug, Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct AdapterInfo {
+    kind: AdapterKind,
+    name: String,
+    learning_rate: f64,
+}
+
+/// The defaults of a job and the choices it has.
+#[derive(Clone, Debug, Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub struct Defaults {
+    settings: JobSettings,
+    methods: Vec<MethodInfo>,
+    adapters: Vec<AdapterInfo>,
+    /// Prompt for the embedded domain text.
+    embedded_prompt: String,
+    /// Samples of the embedded domain text to train on; the rest is held out.
+    embedded_training_samples: usize,
+}
+
+/// Returns the defaults of a job and the choices it has.
+#[wasm_bindgen]
+pub fn defaults() -> Thrown<Ts<Defaults>> {
+    let methods = JobMethod::ALL.map(|method| MethodInfo {
+        method,
+        name: method.method().name().to_string(),
+        title: method.method().title().to_string(),
+    });
+    let kinds = [
+        AdapterKind::None,
+        AdapterKind::Lora,
+        AdapterKind::Dora,
+        AdapterKind::Ia3,
+    ];
+    let adapters = kinds.map(|kind| match kind.settings() {
+        None => AdapterInfo {
+            kind,
+            name: "Weights".to_string(),
+            learning_rate: TrainSettings::default().learning_rate,
+        },
+        Some(settings) => AdapterInfo {
+            kind,
+            name: settings.name().to_string(),
+            learning_rate: settings.learning_rate(),
+        },
+    });
+    let defaults = Defaults {
+        settings: JobSettings::default(),
+        methods: methods.to_vec(),
+        adapters: adapters.to_vec(),
+        embedded_prompt: demo::DOMAIN_PROMPT.to_string(),
+        embedded_training_samples: demo::TRAIN_TICKETS,
+    };
+    defaults.into_ts().map_err(not_as_declared)
+}
+
+/// Returns the library's settings for one training of a job; `steps` sets the evaluation interval.
+#[wasm_bindgen(js_name = trainSettings)]
+pub fn train_settings(
+    settings: Ts<JobSettings>,
+    method: Ts<JobMethod>,
+    steps: usize,
+) -> Thrown<Ts<TrainSettings>> {
+    let settings: JobSettings = settings.to_rust().map_err(not_as_declared)?;
+    let method: JobMethod = method.to_rust().map_err(not_as_declared)?;
+    let training = settings.training(method, steps).map_err(thrown)?;
+    training.into_ts().map_err(not_as_declared)
+}
+
+/// The gain and the cost of an adaptation, compared with the untouched model.
+#[derive(Clone, Debug, Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+#[tsify(missing_as_null)]
+pub struct EvaluationMetrics {
+    /// S: domain perplexity before − after; higher is better.
+    specialization: f64,
+    /// DG: general perplexity after − before; lower is better.
+    degeneralization: f64,
+    /// S/DG; null where it is undefined.
+    ratio: Option<f64>,
+    /// S/DG as text, also where it is undefined.
+    ratio_text: String,
+    /// Change of the domain loss, in nats per token; lower is better.
+    domain_nats: f64,
+    /// Change of the general loss, in nats per token; lower is better.
+    general_nats: f64,
+}
+
+/// Returns S, DG and S/DG from the perplexities before and after.
+#[wasm_bindgen]
+pub fn metrics(before: Ts<Perplexities>, after: Ts<Perplexities>) -> Thrown<Ts<EvaluationMetrics>> {
+    let before: Perplexities = before.to_rust().map_err(not_as_declared)?;
+    let after: Perplexities = after.to_rust().map_err(not_as_declared)?;
+    let metrics = Metrics::new(before, after);
+    let found = EvaluationMetrics {
+        specialization: metrics.specialization,
+        degeneralization: metrics.degeneralization,
+        ratio: metrics.ratio,
+        ratio_text: metrics.ratio_in_words(),
+        domain_nats: (after.domain / before.domain).ln(),
+        general_nats: (after.general / before.general).ln(),
+    };
+    found.into_ts().map_err(not_as_declared)
+}
+
+/// Returns the number of steps of one training; throws if a setting is out of range.
+#[wasm_bindgen(js_name = countSteps)]
+pub fn count_steps(settings: Ts<TrainSettings>, samples: usize) -> Thrown<usize> {
+    let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
+    let steps = settings.validate().and_then(|()| settings.steps(samples));
+    steps.map_err(thrown)
+}

@@ -1,0 +1,12 @@
+//! The pieces of `shaders/shared/`, which kernels of several folders are joined with.
+
+use super::{Wgsl, wgsl};
+
+/// Iteration over the elements of a tensor.
+pub(crate) const ELEMENTS: Wgsl = wgsl!("shared/elements");
+/// A test for finite numbers.
+pub(crate) const FINITE: Wgsl = wgsl!("shared/finite");
+/// Iteration over several rows per workgroup.
+pub(crate) const LANES_OF_ROW: Wgsl = wgsl!("shared/lanes_of_row");
+/// The softmax of a row, in one pass.
+pub(crate) const ONLINE_SOFTMAX: Wgsl = wgsl!("shared/online_softmax");

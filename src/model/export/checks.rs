@@ -1,0 +1,121 @@
+//! Checks that llama.cpp computes what a model does.
+
+use super::Notes;
+use crate::error::{Error, Result};
+use crate::gguf::names::Architecture;
+use crate::model::CausalLm;
+use crate::model::config::{DecoderConfig, FeedForwardKind};
+use crate::model::ops::Activation;
+
+/// Gemma 3 has global attention in each sixth layer.
+const GEMMA_PATTERN: usize = 6;
+/// Layers of Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
+const GEMMA_27B_LAYERS: usize = 62;
+
+/// Checks that llama.cpp computes what the model does, and notes where it differs for long texts.
+///
+/// # Errors
+///
+/// [`Error::Config`] for a computation that llama.cpp does not have.
+pub(super) fn check(
+    model: &CausalLm,
+    architecture: &Architecture,
+    notes: &mut Notes,
+) -> Result<()> {
+    let decoder = &model.config().decoder;
+    fault(decoder, architecture.gguf).map_err(|what| Error::Config {
+        path: model.reader().files().config_path(),
+        message: format!(
+            "llama.cpp cannot compute {what} in models of its architecture {}",
+            architecture.gguf
+        ),
+    })?;
+    let windows = decoder.layers.iter().map(|layer| layer.window);
+    let window = windows.min().unwrap_or(usize::MAX);
+    if architecture.gguf != "gemma3" && window < decoder.max_length {
+        notes.push(format!(
+            "llama.cpp has no sliding window for {}: in texts of more than {window} tokens it attends to all",
+            architecture.gguf
+        ));
+    }
+    Ok(())
+}
+
+/// Fails with what llama.cpp does not compute.
+fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String> {
+    let (kind, activation) = match name {
+        "gpt2" | "phi2" => (FeedForwardKind::Plain, Activation::GeluTanh),
+        "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
+        "openelm" => (FeedForwardKind::FusedGated, Activation::Silu),
+        _ => (FeedForwardKind::Gated, Activation::Silu),
+    };
+    let feed_forward = decoder.feed_forward;
+    if (feed_forward.kind, feed_forward.activation) != (kind, activation) {
+        return Err(format!("the feed-forward block {feed_forward:?}"));
+    }
+    let has_norms = matches!(name, "qwen3" | "gemma3" | "openelm");
+    if decoder.qk_norm != has_norms {
+        let with = if has_norms { "without" } else { "with" };
+        return Err(format!("attention {with} normalized queries and keys"));
+    }
+    let biases = decoder.biases;
+    let allows_biases = matches!(name, "llama" | "gpt2" | "phi2");
+    if (biases.attention_output || biases.feed_forward) && !allows_biases {
+        return Err("biases of linear layers".to_string());
+    }
+    if name == "openelm" && !decoder.tie_word_embeddings {
+        return Err("a head with weights of its own".to_string());
+    }
+    let width = |layer: &crate::model::LayerConfig| layer.heads * decoder.head_size;
+    if matches!(name, "gpt2" | "phi2")
+        && decoder
+            .layers
+            .iter()
+            .any(|layer| width(layer) != decoder.hidden_size)
+    {
+        return Err("attention heads that are not as wide as the hidden states".to_string());
+    }
+    let scaled_size = match (name, decoder.layers.len()) {
+        ("gemma3", GEMMA_27B_LAYERS) => decoder.hidden_size as f32 / decoder.layers[0].heads as f32,
+        _ => decoder.head_size as f32,
+    };
+    let embedding_scale = match name {
+        "gemma3" => (decoder.hidden_size as f32).sqrt(),
+        _ => 1.0,
+    };
+    if !is_close(decoder.embedding_scale, embedding_scale) {
+        return Err(format!(
+            "embeddings times {} instead of {embedding_scale}",
+            decoder.embedding_scale
+        ));
+    }
+    let has_windows = decoder
+        .layers
+        .iter()
+        .any(|layer| layer.window != usize::MAX);
+    for (number, layer) in decoder.layers.iter().enumerate() {
+        let expected = 1.0 / scaled_size.sqrt();
+        if !is_close(layer.attention_scale, expected) {
+            return Err(format!(
+                "attention scaled by {} instead of {expected}",
+                layer.attention_scale
+            ));
+        }
+        let is_global = layer.window == usize::MAX;
+        let expected = !has_windows || (number + 1).is_multiple_of(GEMMA_PATTERN);
+        if name == "gemma3" && is_global != expected {
+            return Err(format!(
+                "layer {number} with other attention than global in each sixth layer and local in the others"
+            ));
+        }
+        let rotated = layer.rotary.as_ref().map(|rotary| rotary.size);
+        if !matches!(name, "gpt2" | "phi2") && rotated != Some(decoder.head_size) {
+            return Err("rotary embeddings of a part of each head".to_string());
+        }
+    }
+    Ok(())
+}
+
+fn is_close(a: f32, b: f32) -> bool {
+    (a - b).abs() <= 1e-5 * b.abs()
+}

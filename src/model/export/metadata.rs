@@ -1,0 +1,74 @@
+//! The metadata of an architecture: sizes, norms and rotary embeddings.
+
+use super::rope;
+use crate::error::{Error, Result};
+use crate::gguf::names::Architecture;
+use crate::gguf::write::MetadataList;
+use crate::model::CausalLm;
+use crate::model::config::{LayerConfig, NormKind};
+
+/// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
+///
+/// # Errors
+///
+/// [`Error::Config`] for a RoPE scaling that llama.cpp does not have.
+pub(super) fn add(
+    model: &CausalLm,
+    architecture: &Architecture,
+    list: &mut MetadataList,
+) -> Result<Option<Vec<f32>>> {
+    let name = architecture.gguf;
+    let key = |field: &str| format!("{name}.{field}");
+    let decoder = &model.config().decoder;
+    let layers = &decoder.layers;
+    list.add(key("block_count"), layers.len() as u32);
+    list.add(key("context_length"), decoder.max_length as u32);
+    list.add(key("embedding_length"), decoder.hidden_size as u32);
+    list.add(key("vocab_size"), decoder.vocab_size as u32);
+    let mut per_layer = |field: &str, of: &dyn Fn(&LayerConfig) -> usize| {
+        let sizes = layers.iter().map(|layer| of(layer) as u32);
+        let sizes: Vec<u32> = sizes.collect();
+        match sizes.iter().all(|size| *size == sizes[0]) {
+            true if name != "openelm" => list.add(key(field), sizes[0]),
+            _ => list.add(key(field), sizes),
+        }
+    };
+    per_layer("feed_forward_length", &|layer| layer.intermediate_size);
+    per_layer("attention.head_count", &|layer| layer.heads);
+    per_layer("attention.head_count_kv", &|layer| layer.num_kv_heads);
+    for field in ["attention.key_length", "attention.value_length"] {
+        list.add(key(field), decoder.head_size as u32);
+    }
+    let epsilon = match decoder.norm.kind {
+        NormKind::Layer => "attention.layer_norm_epsilon",
+        _ => "attention.layer_norm_rms_epsilon",
+    };
+    list.add(key(epsilon), decoder.norm.epsilon);
+
+    // Gemma 3's global layers, of which the last one is, have another embedding than the local ones.
+    let Some(rotary) = layers.last().and_then(|layer| layer.rotary.as_ref()) else {
+        return Ok(None);
+    };
+    let local = layers.iter().find(|layer| layer.window != usize::MAX);
+    if let Some(LayerConfig {
+        window,
+        rotary: Some(of_local),
+        ..
+    }) = local
+    {
+        // Of the others, llama.cpp reads no window; only minift does, of Llama's.
+        if matches!(name, "gemma3" | "llama") {
+            let window = u32::try_from(*window).unwrap_or(u32::MAX);
+            list.add(key("attention.sliding_window"), window);
+        }
+        if name == "gemma3" {
+            list.add(key("rope.freq_base_swa"), of_local.theta as f32);
+        }
+    }
+    list.add(key("rope.dimension_count"), rotary.size as u32);
+    list.add(key("rope.freq_base"), rotary.theta as f32);
+    rope::add(rotary, name, list).map_err(|scaling| Error::Config {
+        path: model.reader().files().config_path(),
+        message: format!("llama.cpp has no RoPE scaling of type {scaling} for {name}"),
+    })
+}

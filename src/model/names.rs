@@ -1,0 +1,93 @@
+//! The names of a model family and of its tensors.
+
+use std::fmt;
+
+/// A model family, such as Llama.
+#[derive(Clone, Copy)]
+pub struct Family {
+    /// Display name.
+    pub(super) name: &'static str,
+    /// Tensor names.
+    pub(super) tensors: &'static ParameterNames,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Family {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Family {}
+
+/// Tensor names of a family. Names inside a layer follow `layer`, a dot and the layer's number; linear
+/// layers and norms are named without `.weight` and `.bias`.
+#[derive(Debug)]
+pub(super) struct ParameterNames {
+    /// Prefix that some files omit.
+    pub prefix: &'static str,
+    pub embedding: &'static str,
+    pub positions: &'static str,
+    pub layer: &'static str,
+    pub attention_norm: &'static str,
+    pub query: &'static str,
+    pub key: &'static str,
+    pub value: &'static str,
+    pub query_key_value: &'static str,
+    pub query_norm: &'static str,
+    pub key_norm: &'static str,
+    pub attention_output: &'static str,
+    pub attention_output_norm: &'static str,
+    pub feed_forward_norm: &'static str,
+    pub gate: &'static str,
+    pub up: &'static str,
+    pub gate_and_up: &'static str,
+    pub down: &'static str,
+    pub feed_forward_output_norm: &'static str,
+    pub norm: &'static str,
+    pub head: &'static str,
+    /// Field of `config.json` that says whether the head shares the embedding's weights.
+    pub tie: &'static str,
+    /// Suffixes of tensors in the files that are not parameters.
+    pub ignored: &'static [&'static str],
+}
+
+impl ParameterNames {
+    /// Empty names, for tensors that a family does not have.
+    pub(super) const NONE: Self = Self {
+        prefix: "",
+        embedding: "",
+        positions: "",
+        layer: "",
+        attention_norm: "",
+        query: "",
+        key: "",
+        value: "",
+        query_key_value: "",
+        query_norm: "",
+        key_norm: "",
+        attention_output: "",
+        attention_output_norm: "",
+        feed_forward_norm: "",
+        gate: "",
+        up: "",
+        gate_and_up: "",
+        down: "",
+        feed_forward_output_norm: "",
+        norm: "",
+        head: "",
+        tie: "tie_word_embeddings",
+        ignored: &[],
+    };
+}

@@ -1,0 +1,149 @@
+//! Forward and backward pass of a batch: in one sweep, or layer by layer with gradient checkpointing.
+
+use burn::tensor::{Gradients, Tensor};
+
+use crate::device;
+use crate::kernels::distillation::Predictions;
+use crate::model::{Batch, CausalLm, Parameters};
+
+/// A loss and its gradient.
+#[derive(Clone, Debug)]
+pub(super) struct LossAndGradients {
+    /// The loss \[1\].
+    pub loss: Tensor<1>,
+    /// One gradient per trainable parameter.
+    pub gradients: Parameters,
+}
+
+impl LossAndGradients {
+    /// Returns the sum of both.
+    pub(super) fn plus(self, other: Self) -> Self {
+        let gradients = self.gradients.into_iter().zip(other.gradients);
+        Self {
+            loss: self.loss + other.loss,
+            gradients: gradients.map(|(a, b)| a + b).collect(),
+        }
+    }
+}
+
+/// A backward pass: a model, a batch, and the loss of its predictions.
+pub(super) struct Backward<'a> {
+    pub model: &'a CausalLm,
+    pub batch: &'a Batch,
+    /// Seed of an adapter's dropout; `None` for no dropout.
+    pub dropout_seed: Option<u64>,
+    /// Computes the loss \[1\] of the predictions.
+    pub loss: &'a dyn Fn(Predictions) -> Tensor<1>,
+}
+
+impl Backward<'_> {
+    /// Computes the loss and its gradient with respect to the model's trainable values.
+    pub(super) fn run(&self, checkpointing: bool) -> LossAndGradients {
+        if checkpointing {
+            self.layer_by_layer()
+        } else {
+            self.in_one_sweep()
+        }
+    }
+
+    fn in_one_sweep(&self) -> LossAndGradients {
+        let (student, values) = self.model.tracked();
+        let inputs = self.batch.inputs(&self.model.tensor_device());
+        let predictions = student.predictions_with_dropout(inputs, self.dropout_seed);
+        let loss = (self.loss)(predictions);
+        let mut sums = Sums::new(values);
+        sums.take(&mut loss.backward());
+        LossAndGradients {
+            loss: loss.inner(),
+            gradients: sums.finish(),
+        }
+    }
+
+    /// Gradient checkpointing (Chen et al., arXiv:1604.06174) with a checkpoint before each layer: a
+    /// layer's activations exist only while its own gradient is computed, for which they are computed a
+    /// second time.
+    fn layer_by_layer(&self) -> LossAndGradients {
+        let decoder = self.model.decoder();
+        let inputs = self.batch.inputs(&self.model.tensor_device());
+        let weights = self.model.weights(self.dropout_seed);
+        let pass = decoder.pass(&weights, &inputs, 0);
+        let layers = decoder.config().layers.len();
+        let mut before = vec![pass.embed(inputs.tokens.clone())];
+        for layer in 0..layers {
+            before.push(pass.layer(layer, before[layer].clone(), None));
+        }
+
+        let (student, values) = self.model.tracked();
+        let weights = student.weights(self.dropout_seed);
+        let pass = decoder.pass(&weights, &inputs, 0);
+        let mut sums = Sums::new(values);
+        let leaf = |x: Option<Tensor<2>>| {
+            let x = x.expect("there is a state before and after each layer");
+            x.autodiff().require_grad()
+        };
+        let end = leaf(before.pop());
+        let loss = (self.loss)(Predictions {
+            hidden: pass.finish(end.clone()),
+            head: decoder.head(&weights),
+        });
+        let mut upstream = sums.take_with(&mut loss.backward(), &end);
+        // The gradient of output · upstream is that of the loss, as far as it comes through this layer.
+        let pull =
+            |output: Tensor<2>, upstream: Tensor<2>| device::sum(output * upstream.autodiff());
+        for layer in (0..layers).rev() {
+            let x = leaf(before.pop());
+            let output = pass.layer(layer, x.clone(), None);
+            upstream = sums.take_with(&mut pull(output, upstream).backward(), &x);
+        }
+        // Most adapters train nothing before the first layer.
+        if self.model.trains_embeddings() {
+            let output = pass.embed(inputs.tokens);
+            sums.take(&mut pull(output, upstream).backward());
+        }
+        LossAndGradients {
+            loss: loss.inner(),
+            gradients: sums.finish(),
+        }
+    }
+}
+
+/// Sums of the gradients of tracked values.
+struct Sums {
+    values: Parameters,
+    sums: Vec<Option<Tensor<2>>>,
+}
+
+impl Sums {
+    fn new(values: Parameters) -> Self {
+        Self {
+            sums: vec![None; values.len()],
+            values,
+        }
+    }
+
+    /// Adds the gradients of the tracked values.
+    fn take(&mut self, gradients: &mut Gradients) {
+        for (value, sum) in self.values.iter().zip(&mut self.sums) {
+            if let Some(gradient) = value.grad_remove(gradients) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => sum + gradient,
+                    None => gradient,
+                });
+            }
+        }
+    }
+
+    /// Adds them, and returns the gradient of another tensor.
+    fn take_with(&mut self, gradients: &mut Gradients, other: &Tensor<2>) -> Tensor<2> {
+        self.take(gradients);
+        let gradient = other.grad_remove(gradients);
+        gradient.unwrap_or_else(|| other.clone().inner().zeros_like())
+    }
+
+    /// Returns the sums; 0 for values without gradient.
+    fn finish(self) -> Parameters {
+        let sums = self.values.into_iter().zip(self.sums);
+        sums.map(|(value, sum)| sum.unwrap_or_else(|| value.inner().zeros_like()))
+            .collect()
+    }
+}

@@ -1,0 +1,11 @@
+//! Checkpoints: the file format, and which files of a run are kept.
+
+mod format;
+#[cfg(not(target_arch = "wasm32"))]
+mod retention;
+
+#[cfg(feature = "cli")]
+pub(crate) use format::fingerprints;
+pub(super) use format::{Checkpoint, Progress, fingerprint};
+#[cfg(not(target_arch = "wasm32"))]
+pub use retention::{Checkpoints, read_checkpoint, write_checkpoint};

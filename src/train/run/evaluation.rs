@@ -1,0 +1,99 @@
+//! Evaluation within a run.
+
+use super::Run;
+use crate::error::Result;
+use crate::eval::{Evaluation, Metrics, Perplexities};
+use crate::text::Sample;
+use crate::train::event::{Event, Moment};
+use crate::train::outcome::{Evaluated, Outcome};
+
+impl Run {
+    /// Returns the outcome of a finished run.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome_so_far()
+            .filter(|outcome| outcome.steps == self.steps)
+    }
+
+    /// Returns the outcome as if the run ended here; `None` unless the model was evaluated after its last
+    /// step.
+    pub fn outcome_so_far(&self) -> Option<Outcome> {
+        let evaluations = &self.progress.evaluations;
+        let (before, after) = (evaluations.first()?, evaluations.last()?);
+        (before.step == 0 && after.step == self.progress.step).then(|| Outcome {
+            before: before.perplexities,
+            after: after.perplexities,
+            metrics: Metrics::new(before.perplexities, after.perplexities),
+            steps: self.progress.step,
+            seconds: self.progress.seconds,
+            tokens_per_second: super::rate(self.progress.tokens, self.progress.seconds),
+        })
+    }
+
+    pub(super) fn evaluation_is_due(&self) -> bool {
+        let step = self.progress.step;
+        let last = self.progress.evaluations.last().map(|last| last.step);
+        self.evaluates_at(step) && last != Some(step)
+    }
+
+    /// Returns whether the model is evaluated after this step: before training, after it, and at the interval
+    /// of the settings.
+    pub(super) fn evaluates_at(&self, step: usize) -> bool {
+        let every = self.trainer.settings().evaluate_every;
+        step == 0 || step == self.steps || (every > 0 && step.is_multiple_of(every))
+    }
+
+    /// Evaluates a batch of the domain set, then of the general set.
+    pub(super) async fn evaluate(&mut self) -> Result<Event> {
+        let batch_size = self.trainer.settings().batch_size;
+        let step = self.progress.step;
+        let (moment, model) = match step {
+            0 => (Moment::Before, self.model.clone()),
+            _ if step == self.steps => (Moment::After, self.trained_model()),
+            _ => (Moment::During, self.trained_model()),
+        };
+        // It stays in the run, so that dropping the future loses nothing.
+        let (evaluation, domain) = match &mut self.evaluation {
+            Some(evaluation) => evaluation,
+            none => none.insert((Evaluation::new(&self.data.domain, batch_size)?, None)),
+        };
+        let domain = *domain;
+        let samples = match domain {
+            None => &self.data.domain,
+            Some(_) => &self.data.general,
+        };
+        let result = evaluation.advance(&model, samples).await?;
+        let progress = evaluation.progress();
+        self.model.device().check()?;
+
+        let [of_domain, of_general] = [&self.data.domain, &self.data.general]
+            .map(|samples: &Vec<Sample>| samples.len().div_ceil(batch_size));
+        let done = progress.0 + domain.map_or(0, |_| of_domain);
+        let total = of_domain + of_general;
+        match (result, domain) {
+            (None, _) => {}
+            (Some(found), None) => {
+                let general = Evaluation::new(&self.data.general, batch_size)?;
+                self.evaluation = Some((general, Some(found.perplexity)));
+            }
+            (Some(found), Some(domain)) => {
+                self.evaluation = None;
+                let perplexities = Perplexities {
+                    domain,
+                    general: found.perplexity,
+                };
+                let evaluated = Evaluated { step, perplexities };
+                self.progress.evaluations.push(evaluated);
+                return Ok(Event::Evaluated {
+                    moment,
+                    step,
+                    perplexities,
+                });
+            }
+        }
+        Ok(Event::Evaluating {
+            moment,
+            done,
+            total,
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! The training step, top to bottom: batch → student → teacher → loss → backward → EWC → clipping and
+//! AdamW → statistics.
+//!
+//! [`super::pipeline`] decides whether a [`Step`] computes ahead of time.
+
+use burn::tensor::Tensor;
+
+use super::backward::{Backward, LossAndGradients};
+use super::ewc::Ewc;
+use super::optimizer::AdamW;
+use super::settings::TrainSettings;
+use super::teacher::Teacher;
+use crate::device;
+use crate::error::Result;
+use crate::kernels::distillation::{Objective, Predictions, distillation_loss};
+use crate::model::{Batch, CausalLm, Parameters};
+
+/// The inputs and the state of training steps.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    /// The untouched model, with the structure of the student; without values where nothing needs them.
+    pub model: CausalLm,
+    /// The frozen teacher, if the objective requires one.
+    pub teacher: Option<Teacher>,
+    /// Elastic weight consolidation, if enabled.
+    pub ewc: Option<Ewc>,
+    pub settings: TrainSettings,
+    pub state: State,
+}
+
+/// The state that changes from step to step.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// The trainable values.
+    pub parameters: Parameters,
+    pub optimizer: AdamW,
+}
+
+impl Step {
+    /// Returns the student: the model with the current trainable values.
+    pub(super) fn student(&self) -> CausalLm {
+        self.model
+            .with_trainable_values(self.state.parameters.clone())
+    }
+
+    /// Computes the loss of the batches and its gradient, with the penalty of elastic weight
+    /// consolidation. The loss is the mean over the predicted tokens of all batches.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Device`] if the device fails.
+    pub(super) async fn gradients(&mut self, batches: &[Batch]) -> Result<LossAndGradients> {
+        let data = self.data_gradients(batches).await?;
+        Ok(match &self.ewc {
+            Some(ewc) => {
+                let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
+                let (loss, gradients) =
+                    ewc.add_penalty(strength, parameters, data.loss, data.gradients);
+                LossAndGradients { loss, gradients }
+            }
+            None => data,
+        })
+    }
+
+    /// Computes the same without a penalty: gradient accumulation over the batches.
+    pub(super) async fn data_gradients(&mut self, batches: &[Batch]) -> Result<LossAndGradients> {
+        let predicted = batches.iter().map(|batch| batch.predicted_tokens).sum();
+        let mut sum: Option<LossAndGradients> = None;
+        for batch in batches {
+            let of_batch = self.batch_gradients(batch, predicted).await?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(of_batch),
+                None => of_batch,
+            });
+        }
+        Ok(sum.expect("a step has at least one batch"))
+    }
+
+    /// Computes a batch's share of the mean loss over `predicted` tokens, and its gradient.
+    async fn batch_gradients(
+        &mut self,
+        batch: &Batch,
+        predicted: usize,
+    ) -> Result<LossAndGradients> {
+        let teacher = match &mut self.teacher {
+            Some(teacher) => Some(teacher.predictions(batch).await?),
+            None => None,
+        };
+        let student = self.student();
+        let dropout_seed = Some(self.dropout_seed(batch));
+        let loss = |predictions: Predictions| {
+            distillation_loss(
+                predictions,
+                teacher.clone(),
+                batch.labels(&student.tensor_device()),
+                &self.settings.objective,
+                predicted,
+                self.settings.tile_bytes,
+            )
+        };
+        let backward = Backward {
+            model: &student,
+            batch,
+            dropout_seed,
+            loss: &loss,
+        };
+        Ok(backward.run(self.settings.gradient_checkpointing))
+    }
+
+    /// Clips the gradients and updates the parameters. Returns the step's statistics as a tensor, before
+    /// the device has computed them: whether anything moves is decided on the device, so that it never
+    /// waits for the host.
+    pub(super) fn update(&mut self, computed: LossAndGradients, learning_rate: f64) -> Tensor<1> {
+        let LossAndGradients { loss, gradients } = computed;
+        let State {
+            parameters,
+            optimizer,
+        } = &mut self.state;
+        let stats = optimizer.stats(
+            &gradients,
+            loss,
+            self.settings.gradient_clip,
+            learning_rate,
+            self.settings.weight_decay,
+        );
+        optimizer.step(parameters, gradients, &stats);
+        stats
+    }
+
+    /// Adds a text to the Fisher information of elastic weight consolidation: the squared gradient of the
+    /// untouched model's loss on a batch of this one text.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Device`] if the device fails.
+    pub(super) async fn consolidate(&mut self, text: &Batch) -> Result<()> {
+        let untouched = &self.model;
+        let Some(ewc) = &mut self.ewc else {
+            return Ok(());
+        };
+        let loss = |predictions: Predictions| {
+            distillation_loss(
+                predictions,
+                None,
+                text.labels(&untouched.tensor_device()),
+                &Objective::finetuning(),
+                text.predicted_tokens,
+                self.settings.tile_bytes,
+            )
+        };
+        let backward = Backward {
+            model: untouched,
+            batch: text,
+            dropout_seed: None,
+            loss: &loss,
+        };
+        let computed = backward.run(self.settings.gradient_checkpointing);
+        ewc.accumulate(computed.gradients, text.predicted_tokens);
+        // Waiting here bounds the memory of work in flight.
+        device::read(computed.loss).await?;
+        Ok(())
+    }
+
+    /// Different for every step and batch, and the same each time for the same ones.
+    fn dropout_seed(&self, batch: &Batch) -> u64 {
+        let first = batch.samples.first().copied().unwrap_or(0) as u64;
+        self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first
+    }
+}

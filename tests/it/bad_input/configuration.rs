@@ -1,0 +1,154 @@
+//! Invalid model configurations.
+
+use serde_json::{Value, json};
+
+use super::{Case, Scratch, no_faults};
+
+/// Checks that the copy of the model is rejected after each change of a JSON file.
+pub(super) fn check_changed_json(file: &str, cases: &[Case<'_, fn(&mut Value)>]) {
+    no_faults(cases.iter().map(|(name, change, fragments)| {
+        let scratch = Scratch::with_model();
+        scratch.change_json(file, change);
+        (name.to_string(), scratch.model_fault(fragments))
+    }));
+}
+
+#[test]
+fn invalid_configurations_are_rejected() {
+    check_changed_json(
+        "model/config.json",
+        &[
+            (
+                "a list",
+                |config| *config = json!([1]),
+                &["config.json", "not a JSON object"],
+            ),
+            (
+                "no hidden_size",
+                |config| drop(config.as_object_mut().unwrap().remove("hidden_size")),
+                &["config.json", "hidden_size is missing"],
+            ),
+            (
+                "a negative hidden_size",
+                |config| config["hidden_size"] = json!(-64),
+                &["config.json", "hidden_size is -64"],
+            ),
+            (
+                "a huge layer count",
+                |config| config["num_hidden_layers"] = json!(u64::MAX),
+                &["config.json", "num_hidden_layers"],
+            ),
+            (
+                "no heads",
+                |config| config["num_attention_heads"] = json!(0),
+                &["config.json", "num_attention_heads is 0"],
+            ),
+            (
+                "an unsupported architecture",
+                |config| config["architectures"] = json!(["MambaForCausalLM"]),
+                &["MambaForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM"],
+            ),
+            (
+                "an unsupported RoPE scaling",
+                |config| config["rope_scaling"] = json!({"type": "mrope", "factor": 4.0}),
+                &["config.json", "mrope", "yarn, longrope or llama3"],
+            ),
+            (
+                "a RoPE scaling without a factor",
+                |config| config["rope_scaling"] = json!({"type": "linear"}),
+                &["config.json", "rope_scaling.factor is missing"],
+            ),
+            (
+                "a RoPE scaling factor of 0",
+                |config| config["rope_scaling"] = json!({"type": "linear", "factor": 0.0}),
+                &["config.json", "RoPE scaling", "above 0"],
+            ),
+            (
+                "a sliding window of 0",
+                |config| {
+                    config["architectures"] = json!(["MistralForCausalLM"]);
+                    config["sliding_window"] = json!(0);
+                },
+                &["config.json", "sliding_window is 0"],
+            ),
+            (
+                "an unsupported layer type",
+                |config| {
+                    config["architectures"] = json!(["Qwen2ForCausalLM"]);
+                    config["use_sliding_window"] = json!(true);
+                    config["layer_types"] = json!(vec!["linear_attention"; 6]);
+                },
+                &["config.json", "layer_types has linear_attention"],
+            ),
+            (
+                "too few layer types",
+                |config| {
+                    config["architectures"] = json!(["MistralForCausalLM"]);
+                    config["layer_types"] = json!(["full_attention"]);
+                },
+                &["config.json", "layer_types has 1 entries", "6 layers"],
+            ),
+            (
+                "an unknown activation",
+                |config| config["hidden_act"] = json!("mish"),
+                &["config.json", "hidden_act is mish", "silu"],
+            ),
+            (
+                "softcapped logits",
+                |config| {
+                    config["architectures"] = json!(["Gemma3ForCausalLM"]);
+                    config["final_logit_softcapping"] = json!(30.0);
+                },
+                &["config.json", "final_logit_softcapping is 30.0"],
+            ),
+            (
+                "a partial rotary factor above 1",
+                |config| {
+                    config["architectures"] = json!(["PhiForCausalLM"]);
+                    config["partial_rotary_factor"] = json!(1.5);
+                },
+                &["config.json", "partial_rotary_factor is 1.5"],
+            ),
+            (
+                "too many GPT-Neo attention types",
+                |config| {
+                    *config = json!({
+                        "architectures": ["GPTNeoForCausalLM"], "hidden_size": 64, "num_heads": 4,
+                        "num_layers": 2, "vocab_size": 1024,
+                        "attention_types": [[["global", "local"], 18446744073709551615u64]],
+                    });
+                },
+                &["config.json", "attention_types has 3 entries", "2 layers"],
+            ),
+            (
+                "inconsistent OpenELM layers",
+                |config| {
+                    *config = json!({
+                        "architectures": ["OpenELMForCausalLM"], "model_dim": 64, "head_dim": 16,
+                        "num_transformer_layers": 2, "vocab_size": 1024,
+                        "num_query_heads": [4, 6], "num_kv_heads": [2, 4], "ffn_multipliers": [1.0, 2.0],
+                    });
+                },
+                &[
+                    "config.json",
+                    "layer 1 has 6 attention heads",
+                    "multiple of its 4",
+                ],
+            ),
+        ],
+    );
+    let garbage = Scratch::with_model();
+    garbage.write("model/config.json", "hidden_size = 64");
+    let empty = Scratch::with_model();
+    empty.write("model/config.json", "");
+    no_faults([
+        (
+            "garbage".to_string(),
+            garbage.model_fault(&["config.json", "JSON"]),
+        ),
+        (
+            "empty".to_string(),
+            empty.model_fault(&["config.json", "JSON"]),
+        ),
+    ]);
+}

@@ -1,0 +1,245 @@
+//! Invariants of the method for any logits: q is a distribution, the margin is exactly τ, α is in [0, 1], and
+//! the other tokens keep their proportions. Properties of the loss.
+#![allow(clippy::unwrap_used)]
+
+use crate::common;
+
+use common::{gpu, labels, matrix, values};
+use minift::internals::distillation::{self, Objective, Scope, Target, cpu};
+use proptest::prelude::*;
+
+fn softmax(logits: &[f32], temperature: f32) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f64> = logits
+        .iter()
+        .map(|&logit| (f64::from(logit - largest) / f64::from(temperature)).exp())
+        .collect();
+    let sum: f64 = exponentials.iter().sum();
+    exponentials.into_iter().map(|x| x / sum).collect()
+}
+
+fn first_largest(p: &[f64]) -> usize {
+    (0..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })
+}
+
+/// Checks a corrected target against the teacher's distribution.
+fn check(
+    logits: &[f32],
+    label: usize,
+    objective: &Objective,
+    q: &[f32],
+) -> Result<(), TestCaseError> {
+    let p = softmax(logits, objective.temperature);
+    let q: Vec<f64> = q.iter().copied().map(f64::from).collect();
+    let tau = f64::from(objective.target.tau().unwrap_or(1.0));
+    let largest = first_largest(&p);
+
+    prop_assert!(
+        (q.iter().sum::<f64>() - 1.0).abs() < 1e-5,
+        "q sums to {}",
+        q.iter().sum::<f64>()
+    );
+    prop_assert!(
+        q.iter().all(|q| (-1e-7..=1.0 + 1e-6).contains(q)),
+        "q outside [0, 1]"
+    );
+
+    if let Some(alpha) = objective.target.alpha().map(f64::from) {
+        for (i, (q, p)) in q.iter().zip(&p).enumerate() {
+            let expected = (1.0 - alpha) * p + if i == label { alpha } else { 0.0 };
+            prop_assert!((q - expected).abs() < 2e-6, "{q} for {expected}");
+        }
+        return Ok(());
+    }
+    let scope = match objective.target {
+        Target::Corrected { scope, .. } => scope,
+        Target::Selective { threshold } => {
+            let distance = p[label] - f64::from(threshold);
+            for (i, (q, p)) in q.iter().zip(&p).enumerate() {
+                let one_hot = f64::from(u8::from(i == label));
+                let expected = if distance < 0.0 { *p } else { one_hot };
+                // Rounding decides at the threshold itself.
+                let fits = (q - expected).abs() < 2e-6 || distance.abs() < 1e-5;
+                prop_assert!(fits, "{q} for {expected}");
+            }
+            return Ok(());
+        }
+        _ => Scope::All,
+    };
+    if scope == Scope::Incorrect && largest == label {
+        for (q, p) in q.iter().zip(&p) {
+            prop_assert!(
+                (q - p).abs() < 2e-6,
+                "a correctly predicted token was corrected"
+            );
+        }
+        return Ok(());
+    }
+    // 1 − α, from the probability that the other tokens keep.
+    let others: f64 = 1.0 - p[label];
+    if others > 1e-3 {
+        let alpha = 1.0 - (1.0 - q[label]) / others;
+        prop_assert!((-1e-3..=1.0 + 1e-3).contains(&alpha), "alpha is {alpha}");
+        for i in (0..p.len()).filter(|&i| i != label) {
+            prop_assert!(
+                (q[i] - (1.0 - alpha) * p[i]).abs() < 2e-5,
+                "proportions are not kept"
+            );
+        }
+    }
+    if largest == label {
+        prop_assert!((q[label] - (p[label] + tau).min(1.0)).abs() < 1e-5);
+    } else {
+        prop_assert!(
+            (q[label] - q[largest] - tau).abs() < 1e-5,
+            "margin is {}",
+            q[label] - q[largest]
+        );
+    }
+    Ok(())
+}
+
+prop_compose! {
+    fn rows()(vocabulary in 2_usize..80)
+        (logits in prop::collection::vec(-30.0_f32..30.0, vocabulary),
+         student in prop::collection::vec(-30.0_f32..30.0, vocabulary),
+         label in 0..vocabulary) -> (Vec<f32>, Vec<f32>, usize) {
+        (logits, student, label)
+    }
+}
+
+fn objectives() -> impl Strategy<Value = Objective> {
+    let target = (0.0_f32..=1.0, 0..6).prop_map(|(strength, kind)| match kind {
+        0 => Target::Mixture { alpha: strength },
+        1 => Target::Selective {
+            threshold: strength,
+        },
+        2 | 3 => Target::Corrected {
+            tau: strength,
+            scope: Scope::Incorrect,
+        },
+        _ => Target::Corrected {
+            tau: strength,
+            scope: Scope::All,
+        },
+    });
+    (target, 0.3_f32..4.0).prop_map(|(target, temperature)| Objective {
+        target,
+        temperature,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn the_target_satisfies_the_invariants((logits, _, label) in rows(), objective in objectives()) {
+        let mut q = logits.clone();
+        cpu::corrected_target(&mut q, &[label as i32], &objective);
+        check(&logits, label, &objective, &q)?;
+    }
+
+    #[test]
+    fn the_loss_is_a_divergence_and_its_gradient_sums_to_zero(
+        (logits, student, label) in rows(),
+        objective in objectives(),
+    ) {
+        let mut gradient = student.clone();
+        let mut loss = [0.0];
+        cpu::loss_and_gradient(
+            &mut gradient, &mut logits.clone(), &[label as i32], &objective, 1.0, &mut loss,
+        );
+        prop_assert!(loss[0] >= -1e-4, "negative divergence {}", loss[0]);
+        let sum: f64 = gradient.iter().copied().map(f64::from).sum();
+        prop_assert!(sum.abs() < 1e-5, "the gradient sums to {sum}");
+
+        // The definition of the loss, in f64.
+        let mut q = logits.clone();
+        cpu::corrected_target(&mut q, &[label as i32], &objective);
+        let p_student = softmax(&student, objective.temperature);
+        let divergence: f64 = q.iter().zip(&p_student).filter(|(q, _)| **q > 0.0)
+            .map(|(&q, p)| f64::from(q) * (f64::from(q).ln() - p.ln())).sum();
+        let expected = divergence * f64::from(objective.temperature).powi(2);
+        prop_assert!((f64::from(loss[0]) - expected).abs() <= 1e-4 * expected.abs().max(1.0));
+    }
+
+    #[test]
+    fn adding_a_constant_to_logits_does_not_change_the_loss((logits, student, label) in rows(), shift in -50.0_f32..50.0) {
+        let run = |shift: f32| {
+            let mut gradient: Vec<f32> = student.iter().map(|x| x + shift).collect();
+            let mut teacher: Vec<f32> = logits.iter().map(|x| x - shift).collect();
+            let mut loss = [0.0];
+            cpu::loss_and_gradient(
+                &mut gradient, &mut teacher, &[label as i32], &Objective::default(), 1.0, &mut loss,
+            );
+            (loss[0], gradient)
+        };
+        let ((loss, gradient), (shifted_loss, shifted_gradient)) = (run(0.0), run(shift));
+        prop_assert!((loss - shifted_loss).abs() <= 1e-3 * loss.abs().max(1.0));
+        for (a, b) in gradient.iter().zip(&shifted_gradient) {
+            prop_assert!((a - b).abs() < 1e-3);
+        }
+    }
+}
+
+/// The invariants hold for the shader, on many rows at once.
+#[test]
+fn the_shader_satisfies_the_invariants() {
+    let device = gpu();
+    let (rows, vocabulary) = (500, 77);
+    let logits: Vec<f32> = (0..rows * vocabulary)
+        .map(|i| (((i * 7919) % 2003) as f32 / 2003.0 - 0.5) * 40.0)
+        .collect();
+    let truth: Vec<i32> = (0..rows)
+        .map(|row| ((row * 31) % vocabulary) as i32)
+        .collect();
+    for objective in [
+        Objective::minifinetuning(0.0),
+        Objective::minifinetuning(0.25),
+        Objective::from(Target::Corrected {
+            tau: 0.6,
+            scope: Scope::Incorrect,
+        }),
+        Objective {
+            temperature: 2.5,
+            ..Objective::minifinetuning(0.9)
+        },
+        Objective::finetuning(),
+        Objective::from(Target::Selective { threshold: 0.02 }),
+        Objective::constant_mixture(0.0),
+        Objective::constant_mixture(0.3),
+        Objective::constant_mixture(1.0),
+    ] {
+        let q = values(distillation::corrected_target(
+            matrix(&logits, [rows, vocabulary], device.tensors()),
+            labels(&truth, device.tensors()),
+            &objective,
+        ));
+        for (row, (logits, q)) in logits
+            .chunks(vocabulary)
+            .zip(q.chunks(vocabulary))
+            .enumerate()
+        {
+            check(logits, truth[row] as usize, &objective, q).unwrap();
+        }
+    }
+}
+
+/// The label wins a tie only if its index is the lowest.
+#[test]
+fn the_lowest_index_wins_a_tie() {
+    for (label, expected) in [(0, [0.75, 0.25]), (1, [0.375, 0.625])] {
+        let mut q = [1.0, 1.0];
+        cpu::corrected_target(&mut q, &[label], &Objective::minifinetuning(0.25));
+        assert_eq!(q, expected);
+        let q = values(distillation::corrected_target(
+            matrix(&[1.0, 1.0], [1, 2], gpu().tensors()),
+            labels(&[label], gpu().tensors()),
+            &Objective::minifinetuning(0.25),
+        ));
+        assert!(
+            q.iter().zip(expected).all(|(q, e)| (q - e).abs() < 1e-6),
+            "{q:?}"
+        );
+    }
+}
