@@ -96,7 +96,7 @@ cargo test --release --locked --features c --doc
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "public surface"
 # Compares rustdoc's JSON of this commit with that of the baseline commit in Cargo.toml.
@@ -109,7 +109,7 @@ chmod +x "$scratch/rustdoc"
 surface() {
     (
         cd "$1"
-        RUSTDOC="$scratch/rustdoc" cargo rustdoc --release --locked --lib --features web,c \
+        RUSTDOC="$scratch/rustdoc" cargo rustdoc --release --locked --lib --features web,c,fusion \
             --target-dir "$target" -- -Z unstable-options --output-format json
     )
     cp "$target/doc/minift.json" "$2"

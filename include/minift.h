@@ -306,13 +306,17 @@ void minift_device_free(struct MiniftDevice *device);
 // `minift_model_free`.
 MiniftStatus minift_model_embedded(const struct MiniftDevice *device, struct MiniftModel **model);
 
-// Loads a Hugging Face model folder (`config.json`, `model.safetensors`, `tokenizer.json`) onto a
-// device. Blocks. Free `*model` with `minift_model_free`.
+// Loads a Hugging Face model folder (`config.json`, `model.safetensors`, `tokenizer.json`) or a GGUF
+// file onto a device. Blocks. Free `*model` with `minift_model_free`.
+//
+// `weights` is the type of the weights in memory: `auto` or NULL (as stored), `float32`, `float16`,
+// `bfloat16`, `q8_0` or `q4_0`. What is trained is float32.
 //
 // The weights are memory-mapped: do not modify the file while the model, or an object created from
 // it, is in use.
 MiniftStatus minift_model_load(const struct MiniftDevice *device,
-                               const char *folder,
+                               const char *path,
+                               const char *weights,
                                struct MiniftModel **model);
 
 // Loads an adapter folder, written by this library or by PEFT, and applies it to a model. Blocks.
@@ -354,7 +358,8 @@ MiniftStatus minift_model_generate(const struct MiniftModel *model,
                                    char **text);
 
 // Writes a model to `folder` in the Hugging Face format, which `transformers` can load. The weights
-// have the types of the files that the model was loaded from. Of a model with an adapter, only the adapter is written, in the PEFT format. Blocks.
+// have the types of the files that the model was loaded from. Of a model with an adapter, only the
+// adapter is written, in the PEFT format. Blocks.
 //
 // The folder is written to a temporary location and renamed once complete. An existing one is
 // replaced only if `replace` is nonzero; otherwise the call returns `MINIFT_STATUS_OUTPUT_EXISTS`.

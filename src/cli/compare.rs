@@ -71,6 +71,7 @@ pub(super) async fn run(
             Source::Path(folder) => Some(folder.clone()),
             Source::Embedded | Source::Model => None,
         },
+        weights: recipe.weights,
         ..ModelArguments::default()
     };
     let (model, model_name) = model.announced(&device, output)?;

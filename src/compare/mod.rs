@@ -11,12 +11,14 @@ mod plots;
 mod recipe;
 mod report;
 mod results;
+mod source;
 mod statistics;
 
 pub use cells::{Cell, Plan, Texts};
-pub use recipe::{Method, Recipe, Source};
+pub use recipe::{Method, Recipe};
 pub use report::report_html;
 pub use results::{Identity, Record, Results, write_csv};
+pub use source::Source;
 pub use statistics::{
     Best, Group, Ratio, Spread, Summary, format_number, summarize, title, verdict,
 };

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
 use super::options::{self, Fault, MethodEntry};
+use super::source::Source;
 use crate::error::{Error, Result};
+use crate::model::WeightChoice;
 use crate::text::{EndToken, ReadOptions};
 use crate::train::{Strength, TrainOptions, TrainSettings};
 
@@ -17,41 +19,23 @@ const EMBEDDED: &str = include_str!(concat!(
     "/recipes/embedded.toml"
 ));
 
-/// The source of a model or a text.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
-pub enum Source {
-    /// Embedded in the program.
-    Embedded,
-    /// Sampled from the untouched model.
-    Model,
-    /// A file or folder.
-    Path(PathBuf),
-}
-
-impl From<String> for Source {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "embedded" => Self::Embedded,
-            "self" => Self::Model,
-            _ => Self::Path(PathBuf::from(text)),
-        }
-    }
-}
-
 /// A recipe: a model, texts, methods, budgets and seeds.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Model folder, or `embedded`.
-    #[serde(default = "embedded")]
+    /// Model folder or GGUF file, or `embedded`.
+    #[serde(default)]
     pub model: Source,
+    /// Type of the weights in memory: `auto` (as stored, the default), `float32`, `float16`, `bfloat16`, `q8_0`
+    /// or `q4_0`.
+    #[serde(default)]
+    pub weights: WeightChoice,
     /// General text, which measures forgetting, or `embedded`.
-    #[serde(default = "embedded")]
+    #[serde(default)]
     pub general: Source,
     /// General text for replay and elastic weight consolidation; `self` for text sampled from the
     /// untouched model.
-    #[serde(default = "sampled")]
+    #[serde(default = "Source::sampled")]
     pub replay: Source,
     /// Numbers of training samples.
     pub budgets: Vec<usize>,
@@ -132,14 +116,6 @@ pub struct Method {
     pub strength: Strength,
     /// Further values of its strength.
     pub sweep: Vec<f64>,
-}
-
-fn embedded() -> Source {
-    Source::Embedded
-}
-
-fn sampled() -> Source {
-    Source::Model
 }
 
 impl Recipe {
@@ -301,14 +277,6 @@ impl Recipe {
     }
 }
 
-impl Source {
-    fn resolve(&mut self, folder: &Path) {
-        if let Self::Path(path) = self {
-            *path = folder.join(&*path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +304,7 @@ method = "ft"
     fn absent_settings_have_defaults_and_paths_are_relative_to_the_recipe() {
         let recipe = Recipe::parse(MINIMAL, Path::new("folder/r.toml")).unwrap();
         assert_eq!(recipe.model, Source::Embedded);
+        assert_eq!(recipe.weights, WeightChoice::Auto);
         assert_eq!(recipe.replay, Source::Model);
         assert_eq!(recipe.domain[0].data, Source::Path("folder/a.txt".into()));
         let methods = recipe.methods(Path::new("")).unwrap();

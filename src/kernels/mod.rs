@@ -9,9 +9,11 @@
 pub(crate) mod adamw;
 pub mod attention;
 pub mod distillation;
+pub(crate) mod gemm;
 mod gradients;
 pub(crate) mod half;
 pub mod launch;
+pub mod low_rank;
 pub mod matmul;
 pub mod packed;
 pub mod rms_norm;

@@ -4,6 +4,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::kernels::low_rank::low_rank_linear;
 use crate::kernels::matmul::matmul;
 use crate::kernels::packed::Weight;
 
@@ -39,6 +40,10 @@ pub struct LowRank {
 
 impl LowRank {
     fn apply(&self, x: Tensor<2>, weight: &Weight) -> Tensor<2> {
+        if self.dropout.is_none() && self.bias.is_none() && !weight.is_trained() {
+            let sum = low_rank_linear(x, weight, &self.a, &self.b, self.scale as f32);
+            return self.rescaled(sum, weight);
+        }
         let input = match &self.dropout {
             Some(dropout) => dropout.apply(x.clone()),
             None => x.clone(),

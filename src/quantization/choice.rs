@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
 use strum::IntoEnumIterator;
 
 use super::WeightType;
 
 /// The type that weights are kept in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum WeightChoice {
     /// As they are stored.
     #[default]
@@ -33,6 +35,14 @@ impl fmt::Display for WeightChoice {
             Self::Auto => f.pad("auto"),
             Self::Converted(kind) => kind.fmt(f),
         }
+    }
+}
+
+impl TryFrom<String> for WeightChoice {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
     }
 }
 

@@ -165,9 +165,9 @@ static void null_arguments(void) {
     INVALID(minift_model_embedded(NULL, &model), "device is NULL");
     CHECK(model == NULL);
     INVALID(minift_model_embedded(given.device, NULL), "model is NULL");
-    INVALID(minift_model_load(NULL, "x", &model), "device is NULL");
-    INVALID(minift_model_load(given.device, NULL, &model), "folder is NULL");
-    INVALID(minift_model_load(given.device, "x", NULL), "model is NULL");
+    INVALID(minift_model_load(NULL, "x", NULL, &model), "device is NULL");
+    INVALID(minift_model_load(given.device, NULL, NULL, &model), "path is NULL");
+    INVALID(minift_model_load(given.device, "x", NULL, NULL), "model is NULL");
     INVALID(minift_model_with_adapter(NULL, "x", &model), "model is NULL");
     INVALID(minift_model_with_adapter(given.model, NULL, &model), "folder is NULL");
     INVALID(minift_model_with_adapter(given.model, "x", NULL), "adapted is NULL");
@@ -255,8 +255,9 @@ static void invalid_strings(void) {
 
     INVALID(minift_device_open(BROKEN, &device), "choice is not UTF-8: invalid byte at offset 2");
     INVALID(minift_device_open("tpu", &device), "expected auto, cpu, gpu or gpu:N");
-    INVALID(minift_model_load(given.device, BROKEN, &model), "folder is not UTF-8");
-    INVALID(minift_model_load(given.device, "", &model), "folder is empty");
+    INVALID(minift_model_load(given.device, BROKEN, NULL, &model), "path is not UTF-8");
+    INVALID(minift_model_load(given.device, "", NULL, &model), "path is empty");
+    INVALID(minift_model_load(given.device, "x", "q5", &model), "expected auto, float32");
     INVALID(minift_model_generate(given.model, BROKEN, 1, NULL, NULL, NULL, &text), "prompt is not UTF-8");
     INVALID(minift_model_generate(given.model, "x", 1, "{\"heat\": 1}", NULL, NULL, &text), "`heat`");
     char prompt[8192];
@@ -343,12 +344,12 @@ static void files_and_the_log(void) {
     FAILS(minift_samples_read(given.model, paths, 1, NULL, &samples), MINIFT_STATUS_DATA, "broken.jsonl:2");
     paths[0] = in_folder("nowhere.txt");
     FAILS(minift_samples_read(given.model, paths, 1, NULL, &samples), MINIFT_STATUS_IO, "cannot read");
-    FAILS(minift_model_load(given.device, folder, &model), MINIFT_STATUS_MODEL, "is missing config.json");
+    FAILS(minift_model_load(given.device, folder, NULL, &model), MINIFT_STATUS_MODEL, "is missing config.json");
     FAILS(minift_model_with_adapter(given.model, folder, &model), MINIFT_STATUS_IO, "adapter_config.json");
     FAILS(minift_model_write(given.model, folder, 0), MINIFT_STATUS_OUTPUT_EXISTS, "not empty");
     OK(minift_model_write(given.model, in_folder("copy"), 0));
     OK(minift_model_write(given.model, in_folder("copy"), 1));
-    OK(minift_model_load(given.device, in_folder("copy"), &model));
+    OK(minift_model_load(given.device, in_folder("copy"), "q8_0", &model));
     CHECK(minift_model_parameters(model) == 361280 && minift_model_parameters(given.model) == 361280);
     CHECK(minift_model_max_length(model) == minift_model_max_length(given.model));
     CHECK(strcmp(minift_model_name(model), in_folder("copy")) == 0);
@@ -454,7 +455,8 @@ static void compare_files(const char *left, const char *right) {
         CHECK(bytes[0] == bytes[1]);
         size++;
     } while (bytes[0] != EOF);
-    CHECK(size > 361280 * sizeof(float));
+    // 361,280 parameters, saved as float16 as they are stored.
+    CHECK(size > 361280 * sizeof(uint16_t));
     fclose(files[0]);
     fclose(files[1]);
 }

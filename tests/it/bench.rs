@@ -26,7 +26,9 @@ fn bench_prints_one_object_per_measurement() {
         .iter()
         .map(|object| object["measured"].as_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["device", "rates", "loss", "loss", "step", "step"]);
+    let expected = ["device", "rates", "loss", "loss", "step", "step"];
+    assert_eq!(kinds[..6], expected);
+    assert_eq!(kinds[6..], ["weights"; 5]);
     let number = |index: usize, field: &str| objects[index][field].as_f64().unwrap();
     assert!(number(1, "bandwidth") > 0.0 && number(1, "matrix_product") > 0.0);
 
@@ -44,6 +46,16 @@ fn bench_prints_one_object_per_measurement() {
         assert_eq!(number(index, "launches"), 0.0);
     }
     assert_eq!(number(4, "times_finetuning"), 1.0);
+
+    let types = ["float32", "float16", "bfloat16", "q8_0", "q4_0"];
+    for (index, weights) in (6..).zip(types) {
+        assert_eq!(objects[index]["weights"], weights);
+        assert!(number(index, "times_float32") > 0.0);
+        assert!(number(index, "decoding_times_float32") > 0.0);
+    }
+    // 361,280 parameters; vectors stay float32.
+    assert_eq!(number(6, "bytes"), 361_280.0 * 4.0);
+    assert!(number(9, "bytes") < number(8, "bytes") * 0.55);
 }
 
 #[test]

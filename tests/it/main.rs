@@ -31,6 +31,7 @@ mod gguf;
 mod hostile_files;
 #[cfg(feature = "hub")]
 mod hub;
+mod low_rank;
 mod matmul;
 mod model_folders;
 mod objective_properties;

@@ -35,7 +35,12 @@ fn random_bytes(kind: WeightType, values: usize, random: &mut ChaCha8Rng) -> Vec
 }
 
 /// A random weight, packed and in float32.
-fn both(kind: WeightType, shape: [usize; 2], seed: u64, device: &Device) -> (Weight, Tensor<2>) {
+pub fn both(
+    kind: WeightType,
+    shape: [usize; 2],
+    seed: u64,
+    device: &Device,
+) -> (Weight, Tensor<2>) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let bytes = random_bytes(kind, shape[0] * shape[1], &mut random);
     let mut values = vec![0.0; shape[0] * shape[1]];
@@ -47,14 +52,14 @@ fn both(kind: WeightType, shape: [usize; 2], seed: u64, device: &Device) -> (Wei
     )
 }
 
-fn random(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
+pub fn random(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let values = (0..shape[0] * shape[1]).map(|_| random.random_range(-1.0_f32..1.0));
     Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
 }
 
 /// Asserts that the largest difference is within `limit` of the largest value.
-fn assert_near(found: Tensor<2>, expected: Tensor<2>, limit: f32, what: &str) {
+pub fn assert_near(found: Tensor<2>, expected: Tensor<2>, limit: f32, what: &str) {
     let (found, expected) = (values(found), values(expected));
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));

@@ -10,7 +10,7 @@ use super::settings::sampling;
 use super::status::{Failure, MiniftStatus, Result, call, value};
 use super::strings::c_string;
 use crate::files::FolderWriter;
-use crate::model::{CausalLm, EMBEDDED_MODEL};
+use crate::model::{CausalLm, EMBEDDED_MODEL, ModelFiles, WeightChoice};
 
 /// A causal language model on a device. Immutable: any number of threads may use it at once.
 pub struct MiniftModel {
@@ -55,28 +55,39 @@ pub unsafe extern "C" fn minift_model_embedded(
     })
 }
 
-/// Loads a Hugging Face model folder (`config.json`, `model.safetensors`, `tokenizer.json`) onto a
-/// device. Blocks. Free `*model` with `minift_model_free`.
+/// Loads a Hugging Face model folder (`config.json`, `model.safetensors`, `tokenizer.json`) or a GGUF
+/// file onto a device. Blocks. Free `*model` with `minift_model_free`.
+///
+/// `weights` is the type of the weights in memory: `auto` or NULL (as stored), `float32`, `float16`,
+/// `bfloat16`, `q8_0` or `q4_0`. What is trained is float32.
 ///
 /// The weights are memory-mapped: do not modify the file while the model, or an object created from
 /// it, is in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_model_load(
     device: *const MiniftDevice,
-    folder: *const c_char,
+    path: *const c_char,
+    weights: *const c_char,
     model: *mut *mut MiniftModel,
 ) -> MiniftStatus {
     call(|| {
         // SAFETY: the caller follows the pointer rules of the header.
-        let (out, device, folder) = unsafe {
+        let (out, device, path, weights) = unsafe {
             (
                 Out::new(model, "model")?,
                 borrow(device, "device")?,
-                path_arg(folder, "folder")?,
+                path_arg(path, "path")?,
+                optional_str_arg(weights, "weights")?,
             )
         };
-        let model = CausalLm::load(folder, &device.device)?;
-        let name = folder.display().to_string();
+        let weights = weights.map_or(Ok(WeightChoice::Auto), |name| {
+            let invalid =
+                |expected| Failure::argument("weights", format!("is {name:?}: {expected}"));
+            name.parse().map_err(invalid)
+        })?;
+        let files = ModelFiles::read(path)?;
+        let model = CausalLm::from_files_as(files, weights.converted(), &device.device)?;
+        let name = path.display().to_string();
         out.set(into_handle(MiniftModel::new(model, &name)));
         Ok(())
     })
@@ -203,7 +214,8 @@ pub unsafe extern "C" fn minift_model_generate(
 }
 
 /// Writes a model to `folder` in the Hugging Face format, which `transformers` can load. The weights
-/// have the types of the files that the model was loaded from. Of a model with an adapter, only the adapter is written, in the PEFT format. Blocks.
+/// have the types of the files that the model was loaded from. Of a model with an adapter, only the
+/// adapter is written, in the PEFT format. Blocks.
 ///
 /// The folder is written to a temporary location and renamed once complete. An existing one is
 /// replaced only if `replace` is nonzero; otherwise the call returns `MINIFT_STATUS_OUTPUT_EXISTS`.

@@ -7,6 +7,7 @@ use super::loss::{self, Impl, LossStats};
 use super::rates::{self, Rates};
 use super::shape::Shape;
 use super::step::{self, StepStats};
+use super::weights::{self, WeightStats};
 use crate::device::Device;
 use crate::error::Result;
 
@@ -22,6 +23,8 @@ pub(super) enum Measurement {
     Step(StepStats),
     /// A kernel of a training step.
     Kernel(KernelStats),
+    /// A type of frozen weights.
+    Weights(WeightStats),
 }
 
 /// Measures a device and passes each result to `on_result`. Every measurement takes about `budget`, and at
@@ -51,6 +54,13 @@ pub(super) async fn measure(
         kernels
             .into_iter()
             .map(Measurement::Kernel)
+            .for_each(&mut on_result);
+    }
+    for &shape in shapes {
+        let types = weights::measure(device, shape, budget).await?;
+        types
+            .into_iter()
+            .map(Measurement::Weights)
             .for_each(&mut on_result);
     }
     Ok(())

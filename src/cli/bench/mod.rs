@@ -8,6 +8,7 @@ mod rates;
 mod shape;
 mod step;
 mod timing;
+mod weights;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use measure::{Measurement, measure};
 use rates::Rates;
 use shape::Shape;
 use step::StepStats;
+use weights::WeightStats;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct BenchArguments {
@@ -94,6 +96,10 @@ fn lines(measurement: &Measurement) -> (&'static str, String) {
             "kernels of an MFT step                            launches         time       moved   moved/needed",
             kernel_row(kernel),
         ),
+        Measurement::Weights(weights) => (
+            "LoRA by type of the weights    memory    MFT step   tokens/s   vs. float32   decoding/s   vs. float32",
+            weights_row(weights),
+        ),
     }
 }
 
@@ -151,6 +157,20 @@ fn kernel_row(kernel: &KernelStats) -> String {
         kernel.kernel,
         kernel.launches,
         time(kernel.seconds)
+    )
+}
+
+fn weights_row(weights: &WeightStats) -> String {
+    format!(
+        "{:<6}  {:<17}{}  {}  {:>9}   {:>11.2}   {:>10.1}   {:>11.2}",
+        weights.shape.name(),
+        weights.weights,
+        memory(Some(weights.bytes as u64)),
+        time(weights.step_seconds),
+        thousands(weights.tokens_per_second),
+        weights.times_float32,
+        weights.decoded_per_second,
+        weights.decoding_times_float32
     )
 }
 

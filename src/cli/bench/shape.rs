@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Batch;
-use crate::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles};
+use crate::model::{CausalLm, Decoder, FileBytes, ModelConfig, ModelFiles, WeightType};
 use crate::text::Sample;
 
 /// A model and its batch shape.
@@ -65,8 +65,15 @@ impl Shape {
 
     /// Loads the model.
     pub(super) fn model(self, device: &Device) -> Result<CausalLm> {
+        self.model_as(None, device)
+    }
+
+    /// Loads the model with its weights in another type.
+    pub(super) fn model_as(self, weights: Option<WeightType>, device: &Device) -> Result<CausalLm> {
         let config = match self {
-            Self::Embedded => return CausalLm::embedded(device),
+            Self::Embedded => {
+                return CausalLm::from_files_as(ModelFiles::embedded(), weights, device);
+            }
             Self::Llama15M => json!({
                 "hidden_size": 288, "intermediate_size": 768, "num_hidden_layers": 6,
                 "num_attention_heads": 6, "num_key_value_heads": 6, "vocab_size": 32_000,
@@ -76,7 +83,7 @@ impl Shape {
                 "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49_152,
             }),
         };
-        random_model(self.name(), config, device)
+        CausalLm::from_files_as(random_model(self.name(), config)?, weights, device)
     }
 
     /// Returns a batch of random tokens.
@@ -93,8 +100,9 @@ impl Shape {
     }
 }
 
-/// Creates a Llama with random bfloat16 weights. It has the tokenizer of the embedded model, which is not used.
-fn random_model(name: &str, sizes: serde_json::Value, device: &Device) -> Result<CausalLm> {
+/// Creates the files of a Llama with random bfloat16 weights. It has the tokenizer of the embedded model, which
+/// is not used.
+fn random_model(name: &str, sizes: serde_json::Value) -> Result<ModelFiles> {
     let mut config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
         "max_position_embeddings": 2048, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
@@ -109,15 +117,14 @@ fn random_model(name: &str, sizes: serde_json::Value, device: &Device) -> Result
     let embedded = ModelFiles::embedded();
     let in_memory = |bytes: Vec<u8>| FileBytes::InMemory(Cow::Owned(bytes));
     let (mut config, mut weights) = (Some(config), Some(weights));
-    let files = ModelFiles::collect(folder, |file| {
+    ModelFiles::collect(folder, |file| {
         Ok(match file {
             "config.json" => config.take().map(in_memory),
             "model.safetensors" => weights.take().map(in_memory),
             "tokenizer.json" => Some(in_memory(embedded.tokenizer.to_vec())),
             _ => None,
         })
-    })?;
-    CausalLm::from_files(files, device)
+    })
 }
 
 fn random_weights(config: &[u8], folder: &Path) -> Result<Vec<u8>> {

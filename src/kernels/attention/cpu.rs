@@ -1,9 +1,8 @@
-//! Attention on the CPU; mirrors `forward.wgsl`, `query_gradient.wgsl` and `key_gradient.wgsl` of
-//! `shaders/attention/`, and `shape.rs` their shared pieces.
+//! Attention on the CPU: the formulas of `forward.wgsl`, `query_gradient.wgsl` and `key_gradient.wgsl` of
+//! `shaders/attention/`, for a block of queries of one head at a time, whose products are matrix products.
 //!
-//! A task has one key head of one sample and the query heads that it serves. Keys and values are
-//! transposed first, so that every inner loop runs over consecutive positions. Both gradients are
-//! computed in one pass. The order of every sum is independent of the number of threads.
+//! Heads are read and written where they are. Both gradients are computed in one pass. The order of every sum
+//! is independent of the number of threads.
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
@@ -13,7 +12,13 @@ use rayon::prelude::*;
 use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask};
 use crate::kernels::flex_tensor;
+use crate::kernels::gemm::{Matrix, Out, Threads, multiply, written};
 use crate::kernels::vector::{dot, exponentiate, maximum};
+
+/// Queries per block: few enough that little is computed for keys after a query's own position.
+const QUERIES: usize = 32;
+/// Queries up to which each is computed on its own, as when a text is generated.
+const FEW_QUERIES: usize = 4;
 
 impl AttentionBackend for Flex {
     fn causal_attention(
@@ -24,19 +29,15 @@ impl AttentionBackend for Flex {
         mask: AttentionMask,
     ) -> FlexTensor {
         let shape = AttentionShape::new(&query, &key, mask);
-        let (query, key, value) = (
-            query.to_contiguous(),
-            key.to_contiguous(),
-            value.to_contiguous(),
-        );
-        let out = attention(
-            query.storage(),
-            key.storage(),
-            value.storage(),
-            &shape,
+        let [query, key, value] = [query, key, value].map(|tensor| tensor.to_contiguous());
+        let heads = Heads {
+            query: query.storage(),
+            key: key.storage(),
+            value: value.storage(),
+            shape: &shape,
             scale,
-        );
-        flex_tensor(out, query.shape())
+        };
+        flex_tensor(heads.attention(), query.shape())
     }
 
     fn causal_attention_backward(
@@ -48,20 +49,16 @@ impl AttentionBackend for Flex {
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = AttentionShape::new(&query, &key, mask);
-        let (query, key, value, upstream) = (
-            query.to_contiguous(),
-            key.to_contiguous(),
-            value.to_contiguous(),
-            upstream.to_contiguous(),
-        );
-        let [grad_query, grad_key, grad_value] = attention_backward(
-            query.storage(),
-            key.storage(),
-            value.storage(),
-            upstream.storage(),
-            &shape,
+        let [query, key, value, upstream] =
+            [query, key, value, upstream].map(|tensor| tensor.to_contiguous());
+        let heads = Heads {
+            query: query.storage(),
+            key: key.storage(),
+            value: value.storage(),
+            shape: &shape,
             scale,
-        );
+        };
+        let [grad_query, grad_key, grad_value] = heads.gradients(upstream.storage());
         (
             flex_tensor(grad_query, query.shape()),
             flex_tensor(grad_key, key.shape()),
@@ -70,221 +67,332 @@ impl AttentionBackend for Flex {
     }
 }
 
-/// Causal attention; the result has the query's shape. Scores are held one row at a time.
-fn attention(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
-    shape: &AttentionShape,
+/// The inputs of an attention.
+struct Heads<'a> {
+    query: &'a [f32],
+    key: &'a [f32],
+    value: &'a [f32],
+    shape: &'a AttentionShape,
     scale: f32,
-) -> Vec<f32> {
-    let few = shape.length <= FEW_QUERIES;
-    let parts: Vec<Vec<f32>> = shape
-        .tasks()
-        .map(|(batch, key_head)| {
-            if few {
-                return few_queries_of_head(query, key, value, shape, [batch, key_head], scale);
-            }
-            let key = shape.transposed(key, batch, key_head);
-            let value = shape.transposed(value, batch, key_head);
-            attention_of_head(query, &key, &value, shape, [batch, key_head], scale)
-        })
-        .collect();
-    shape.ungrouped(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn attention_of_head(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
-    shape: &AttentionShape,
-    [batch, key_head]: [usize; 2],
-    scale: f32,
-) -> Vec<f32> {
-    let &AttentionShape {
-        length,
-        key_length,
-        size,
-        ..
-    } = shape;
-    let mut out = vec![0.0; shape.group() * length * size];
-    let mut weights = vec![0.0; key_length];
-    for (row, out) in out.chunks_exact_mut(size).enumerate() {
-        let (head, position) = (key_head * shape.group() + row / length, row % length);
+/// A block of queries of one head.
+#[derive(Clone, Copy)]
+struct Block {
+    batch: usize,
+    head: usize,
+    key_head: usize,
+    /// Position of its first query.
+    first: usize,
+    /// Number of its queries.
+    count: usize,
+    /// The keys that any of its queries attends to.
+    keys: (usize, usize),
+}
+
+impl Block {
+    fn width(self) -> usize {
+        self.keys.1 - self.keys.0
+    }
+}
+
+impl Heads<'_> {
+    /// Returns the attention, which has the query's shape.
+    fn attention(&self) -> Vec<f32> {
+        let shape = self.shape;
+        // SAFETY: every head of every position is written, by one task.
+        unsafe {
+            written(self.query.len(), |out| {
+                let out = Out::new(out, shape.heads * shape.size);
+                (0..shape.batch * shape.heads)
+                    .into_par_iter()
+                    .for_each_init(Vec::new, |scores, task| {
+                        let (batch, head) = (task / shape.heads, task % shape.heads);
+                        if shape.length <= FEW_QUERIES {
+                            for position in 0..shape.length {
+                                self.attend_alone([batch, position, head], scores, out);
+                            }
+                            return;
+                        }
+                        for block in self.blocks(batch, head) {
+                            self.attend(block, scores, out);
+                        }
+                    });
+            })
+        }
+    }
+
+    /// Computes the attention of a query.
+    ///
+    /// # Safety
+    ///
+    /// `out` has the query's shape, and no other task writes this part.
+    unsafe fn attend_alone(
+        &self,
+        [batch, position, head]: [usize; 3],
+        weights: &mut Vec<f32>,
+        out: Out,
+    ) {
+        let shape = self.shape;
+        let key_head = head / shape.group();
         let at = shape.query_at(batch, position, head);
         let seen = shape.seen(batch, position);
-        let weights = &mut weights[..seen.len()];
-        combine_rows(
-            &query[at..at + size],
-            &key[seen.start..],
-            key_length,
+        weights.resize(seen.len(), 0.0);
+        let first = shape.key_at(batch, seen.start, key_head);
+        let row = shape.num_kv_heads * shape.size;
+        scores_of(
+            &self.query[at..at + shape.size],
+            &self.key[first..],
+            row,
             weights,
         );
-        let inverse = softmax_weights(weights, scale);
-        for (out, value) in out.iter_mut().zip(value.chunks_exact(key_length)) {
-            *out = inverse * dot(weights, &value[seen.clone()]);
+        let inverse = softmax_weights(weights, self.scale);
+        let mut attended = vec![0.0; shape.size];
+        combine(weights, inverse, &self.value[first..], row, &mut attended);
+        for (i, &value) in attended.iter().enumerate() {
+            // SAFETY: as promised by the caller.
+            unsafe { out.put(at + i, value) };
         }
     }
-    out
-}
 
-/// Queries up to which keys and values are read where they are, as when a text is generated: transposing them
-/// would take longer than the attention itself.
-const FEW_QUERIES: usize = 4;
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn few_queries_of_head(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
-    shape: &AttentionShape,
-    [batch, key_head]: [usize; 2],
-    scale: f32,
-) -> Vec<f32> {
-    let &AttentionShape { length, size, .. } = shape;
-    let mut out = vec![0.0; shape.group() * length * size];
-    let mut weights = vec![0.0; shape.key_length];
-    for (row, out) in out.chunks_exact_mut(size).enumerate() {
-        let (head, position) = (key_head * shape.group() + row / length, row % length);
-        let at = shape.query_at(batch, position, head);
-        let query = &query[at..at + size];
-        let seen = shape.seen(batch, position);
-        let weights = &mut weights[..seen.len()];
-        for (weight, position) in weights.iter_mut().zip(seen.clone()) {
-            let at = shape.key_at(batch, position, key_head);
-            *weight = dot(query, &key[at..at + size]);
-        }
-        let inverse = softmax_weights(weights, scale);
-        for (&weight, position) in weights.iter().zip(seen) {
-            let at = shape.key_at(batch, position, key_head);
-            for (out, &value) in out.iter_mut().zip(&value[at..at + size]) {
-                *out += inverse * weight * value;
-            }
+    /// Computes the attention of a block of queries.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::attend_alone`].
+    unsafe fn attend(&self, block: Block, weights: &mut Vec<f32>, out: Out) {
+        let size = self.shape.size;
+        // SAFETY: the block's queries and keys are within the tensors.
+        unsafe {
+            self.weights(block, weights);
+            multiply(
+                [block.count, size, block.width()],
+                out.from(self.query_at(block)),
+                false,
+                1.0,
+                Matrix::rows(weights, 0, block.width()),
+                self.keys(self.value, block),
+                Threads::One,
+            );
         }
     }
-    out
-}
 
-/// Gradients of [`attention`] with respect to query, key and value.
-fn attention_backward(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
-    upstream: &[f32],
-    shape: &AttentionShape,
-    scale: f32,
-) -> [Vec<f32>; 3] {
-    let parts: Vec<[Vec<f32>; 3]> = shape
-        .tasks()
-        .map(|(batch, key_head)| {
-            let key = shape.transposed(key, batch, key_head);
-            let value = shape.transposed(value, batch, key_head);
-            attention_of_head_backward(
-                query,
-                &key,
-                &value,
-                upstream,
-                shape,
-                [batch, key_head],
-                scale,
-            )
-        })
-        .collect();
-    let part = |index: usize| {
-        parts
-            .iter()
-            .map(|part| part[index].as_slice())
-            .collect::<Vec<_>>()
-    };
-    [
-        shape.ungrouped(&part(0)),
-        shape.untransposed(&part(1)),
-        shape.untransposed(&part(2)),
-    ]
-}
-
-/// Queries per pass over keys and values.
-const QUERIES: usize = 4;
-
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn attention_of_head_backward(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
-    upstream: &[f32],
-    shape: &AttentionShape,
-    [batch, key_head]: [usize; 2],
-    scale: f32,
-) -> [Vec<f32>; 3] {
-    let &AttentionShape {
-        length,
-        key_length,
-        size,
-        ..
-    } = shape;
-    let mut grad_query = vec![0.0; shape.group() * length * size];
-    let mut grad_key = vec![0.0; size * key_length];
-    let mut grad_value = vec![0.0; size * key_length];
-    let mut weights = vec![0.0; QUERIES * key_length];
-    let mut grad_scores = vec![0.0; QUERIES * key_length];
-    for (at_head, grad_query) in grad_query.chunks_exact_mut(length * size).enumerate() {
-        let head = key_head * shape.group() + at_head;
-        for (block, grad_query) in grad_query.chunks_mut(QUERIES * size).enumerate() {
-            let first = block * QUERIES;
-            let count = grad_query.len() / size;
-            // Keys up to the block's last query; those that a query must not attend to get weight 0.
-            let width = key_length - length + first + count;
-            let weights = &mut weights[..QUERIES * width];
-            let grad_scores = &mut grad_scores[..QUERIES * width];
-            weights.fill(0.0);
-            grad_scores.fill(0.0);
-            let row = |i: usize| {
-                let at = shape.query_at(batch, first + i, head);
-                at..at + size
-            };
-            for i in 0..count {
-                let seen = shape.seen(batch, first + i);
-                let weights = &mut weights[i * width..][seen.clone()];
-                let grad_scores = &mut grad_scores[i * width..][seen.clone()];
-                combine_rows(&query[row(i)], &key[seen.start..], key_length, weights);
-                let inverse = softmax_weights(weights, scale);
-                for weight in weights.iter_mut() {
-                    *weight *= inverse;
-                }
-                combine_rows(
-                    &upstream[row(i)],
-                    &value[seen.start..],
-                    key_length,
-                    grad_scores,
-                );
-                // Softmax: a score's gradient is its weight times its deviation from the mean.
-                let mean = dot(weights, grad_scores);
-                for (grad_score, &weight) in grad_scores.iter_mut().zip(weights.iter()) {
-                    *grad_score = weight * (*grad_score - mean) * scale;
-                }
-            }
-            for i in 0..size {
-                let column = |values: &[f32]| -> [f32; QUERIES] {
-                    std::array::from_fn(|query| {
-                        if query < count {
-                            values[row(query).start + i]
-                        } else {
-                            0.0
+    /// Returns the gradients of query, key and value.
+    fn gradients(&self, upstream: &[f32]) -> [Vec<f32>; 3] {
+        let shape = self.shape;
+        let [mut grad_key, mut grad_value] = [self.key, self.value].map(|of| vec![0.0; of.len()]);
+        let keys_and_values = [&mut grad_key, &mut grad_value]
+            .map(|gradient| Out::new(gradient.as_mut_ptr(), shape.num_kv_heads * shape.size));
+        // SAFETY: every head of every query is written, by one task; a head of keys and values, too, is written
+        // by one task.
+        let grad_query = unsafe {
+            written(self.query.len(), |grad_query| {
+                let grad_query = Out::new(grad_query, shape.heads * shape.size);
+                let [grad_key, grad_value] = keys_and_values;
+                (0..shape.batch * shape.num_kv_heads)
+                    .into_par_iter()
+                    .for_each_init(Default::default, |buffers: &mut [Vec<f32>; 2], task| {
+                        let (batch, key_head) =
+                            (task / shape.num_kv_heads, task % shape.num_kv_heads);
+                        for head in (0..shape.group()).map(|i| key_head * shape.group() + i) {
+                            for block in self.blocks(batch, head) {
+                                let out = [grad_query, grad_key, grad_value];
+                                self.add_gradients(block, upstream, buffers, out);
+                            }
                         }
-                    })
-                };
-                let range = i * key_length..i * key_length + width;
-                accumulate(&mut grad_value[range.clone()], column(upstream), weights);
-                accumulate(&mut grad_key[range.clone()], column(query), grad_scores);
-                for query in 0..count {
-                    grad_query[query * size + i] =
-                        dot(&grad_scores[query * width..][..width], &key[range.clone()]);
-                }
-            }
+                    });
+            })
+        };
+        [grad_query, grad_key, grad_value]
+    }
+
+    /// Computes the gradient of a block of queries, and adds its parts of those of keys and values.
+    ///
+    /// # Safety
+    ///
+    /// The gradients have the shapes of query, key and value, and no other task writes these parts.
+    unsafe fn add_gradients(
+        &self,
+        block: Block,
+        upstream: &[f32],
+        [weights, grad_scores]: &mut [Vec<f32>; 2],
+        [grad_query, grad_key, grad_value]: [Out; 3],
+    ) {
+        let Block { count, .. } = block;
+        let (width, size) = (block.width(), self.shape.size);
+        let of_queries = |values| Matrix::rows(values, self.query_at(block), self.query_row());
+        let (query, upstream) = (of_queries(self.query), of_queries(upstream));
+        let (key, value) = (self.keys(self.key, block), self.keys(self.value, block));
+        grad_scores.resize(count * width, 0.0);
+        // SAFETY: the block's queries and keys are within the tensors.
+        unsafe {
+            self.weights(block, weights);
+            let scores = Out::new(grad_scores.as_mut_ptr(), width);
+            let (all, one) = ([count, width, size], Threads::One);
+            multiply(all, scores, false, 1.0, upstream, value.transpose(), one);
+        }
+        for i in 0..count {
+            let seen = self.seen(block, i);
+            let row = i * width..(i + 1) * width;
+            score_gradients(
+                &weights[row.clone()],
+                &mut grad_scores[row],
+                seen,
+                self.scale,
+            );
+        }
+        let [weights, grad_scores] = [weights, grad_scores].map(|of| Matrix::rows(of, 0, width));
+        let first_key = self.shape.key_at(block.batch, block.keys.0, block.key_head);
+        let to_queries = [count, size, width];
+        let to_keys = [width, size, count];
+        // SAFETY: as above, and as promised by the caller.
+        unsafe {
+            let (one, query_at) = (Threads::One, self.query_at(block));
+            multiply(
+                to_queries,
+                grad_query.from(query_at),
+                false,
+                1.0,
+                grad_scores,
+                key,
+                one,
+            );
+            let [grad_key, grad_value] = [grad_key, grad_value].map(|out| out.from(first_key));
+            multiply(
+                to_keys,
+                grad_key,
+                true,
+                1.0,
+                grad_scores.transpose(),
+                query,
+                one,
+            );
+            multiply(
+                to_keys,
+                grad_value,
+                true,
+                1.0,
+                weights.transpose(),
+                upstream,
+                one,
+            );
         }
     }
-    [grad_query, grad_key, grad_value]
+
+    /// Computes the attention weights \[count, width\] of a block; 0 for keys that a query does not attend to.
+    ///
+    /// # Safety
+    ///
+    /// The block's queries and keys are within the tensors.
+    unsafe fn weights(&self, block: Block, weights: &mut Vec<f32>) {
+        let width = block.width();
+        weights.resize(block.count * width, 0.0);
+        // SAFETY: as promised by the caller.
+        unsafe {
+            multiply(
+                [block.count, width, self.shape.size],
+                Out::new(weights.as_mut_ptr(), width),
+                false,
+                1.0,
+                Matrix::rows(self.query, self.query_at(block), self.query_row()),
+                self.keys(self.key, block).transpose(),
+                Threads::One,
+            );
+        }
+        for i in 0..block.count {
+            let seen = self.seen(block, i);
+            normalize(&mut weights[i * width..(i + 1) * width], seen, self.scale);
+        }
+    }
+
+    /// Returns the blocks of a head.
+    fn blocks(&self, batch: usize, head: usize) -> impl Iterator<Item = Block> {
+        let shape = self.shape;
+        (0..shape.length).step_by(QUERIES).map(move |first| {
+            let count = QUERIES.min(shape.length - first);
+            // Neither windows nor segments begin earlier at a later position.
+            let keys = (
+                shape.seen(batch, first).start,
+                shape.seen(batch, first + count - 1).end,
+            );
+            Block {
+                batch,
+                head,
+                key_head: head / shape.group(),
+                first,
+                count,
+                keys,
+            }
+        })
+    }
+
+    /// Returns the keys that a query of a block attends to, from the block's first key on.
+    fn seen(&self, block: Block, query: usize) -> (usize, usize) {
+        let seen = self.shape.seen(block.batch, block.first + query);
+        (seen.start - block.keys.0, seen.end - block.keys.0)
+    }
+
+    fn query_at(&self, block: Block) -> usize {
+        self.shape.query_at(block.batch, block.first, block.head)
+    }
+
+    fn query_row(&self) -> usize {
+        self.shape.heads * self.shape.size
+    }
+
+    /// Returns the keys or values \[width, size\] of a block.
+    fn keys(&self, of: &[f32], block: Block) -> Matrix<*const f32> {
+        let first = self.shape.key_at(block.batch, block.keys.0, block.key_head);
+        Matrix::rows(of, first, self.shape.num_kv_heads * self.shape.size)
+    }
+}
+
+/// Replaces the scores of a query by its attention weights.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn normalize(scores: &mut [f32], (first, end): (usize, usize), scale: f32) {
+    scores[..first].fill(0.0);
+    scores[end..].fill(0.0);
+    let seen = &mut scores[first..end];
+    let inverse = softmax_weights(seen, scale);
+    for weight in seen {
+        *weight *= inverse;
+    }
+}
+
+/// Replaces the gradients of a query's attention weights by those of its scores: a weight times the gradient's
+/// deviation from its mean.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn score_gradients(
+    weights: &[f32],
+    gradients: &mut [f32],
+    (first, end): (usize, usize),
+    scale: f32,
+) {
+    gradients[..first].fill(0.0);
+    gradients[end..].fill(0.0);
+    let (weights, gradients) = (&weights[first..end], &mut gradients[first..end]);
+    let mean = dot(weights, gradients);
+    for (gradient, &weight) in gradients.iter_mut().zip(weights) {
+        *gradient = weight * (*gradient - mean) * scale;
+    }
+}
+
+/// Computes the scores of a query with keys in rows of that length.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn scores_of(query: &[f32], keys: &[f32], row: usize, scores: &mut [f32]) {
+    for (score, key) in scores.iter_mut().zip(keys.chunks(row)) {
+        *score = dot(query, &key[..query.len()]);
+    }
+}
+
+/// `out = factor · Σ weights_i · row_i`, for rows of that length.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+fn combine(weights: &[f32], factor: f32, values: &[f32], row: usize, out: &mut [f32]) {
+    for (&weight, values) in weights.iter().zip(values.chunks(row)) {
+        for (out, &value) in out.iter_mut().zip(values) {
+            *out += factor * weight * value;
+        }
+    }
 }
 
 /// Replaces scores by exp(score - largest score) and returns the reciprocal of their sum.
@@ -292,36 +400,4 @@ fn attention_of_head_backward(
 fn softmax_weights(scores: &mut [f32], scale: f32) -> f32 {
     let largest = maximum(scores) * scale;
     (1.0 / exponentiate(scores, largest, scale)) as f32
-}
-
-/// `out_j = Σ_i factors_i · rows_ij` for the first `out.len()` columns of rows of `width`.
-#[inline(always)]
-fn combine_rows(factors: &[f32], rows: &[f32], width: usize, out: &mut [f32]) {
-    out.fill(0.0);
-    let columns = out.len();
-    let (blocks, rest) = factors.as_chunks::<4>();
-    for (block, factors) in blocks.iter().enumerate() {
-        let row = |i: usize| &rows[(block * 4 + i) * width..][..columns];
-        let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-        for j in 0..columns {
-            out[j] += factors[0] * a[j] + factors[1] * b[j] + factors[2] * c[j] + factors[3] * d[j];
-        }
-    }
-    for (i, &factor) in rest.iter().enumerate() {
-        let row = &rows[(blocks.len() * 4 + i) * width..][..columns];
-        for (out, &x) in out.iter_mut().zip(row) {
-            *out += factor * x;
-        }
-    }
-}
-
-/// `out_j += Σ_i factors_i · rows_ij` for [`QUERIES`] rows of the width of `out`.
-#[inline(always)]
-fn accumulate(out: &mut [f32], factors: [f32; QUERIES], rows: &[f32]) {
-    let width = out.len();
-    let row = |i: usize| &rows[i * width..][..width];
-    let (a, b, c, d) = (row(0), row(1), row(2), row(3));
-    for j in 0..width {
-        out[j] += factors[0] * a[j] + factors[1] * b[j] + factors[2] * c[j] + factors[3] * d[j];
-    }
 }

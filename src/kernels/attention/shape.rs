@@ -5,12 +5,8 @@ use std::ops::Range;
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
-use rayon::prelude::*;
 
 use super::AttentionMask;
-
-/// Positions per task where results are collected.
-const POSITIONS_PER_TASK: usize = 64;
 
 /// Sizes of an attention, and its mask.
 #[derive(Clone, Debug)]
@@ -47,14 +43,6 @@ impl AttentionShape {
         self.heads / self.num_kv_heads
     }
 
-    /// Returns sample and key head of each task.
-    pub(super) fn tasks(&self) -> impl IndexedParallelIterator<Item = (usize, usize)> + use<> {
-        let num_kv_heads = self.num_kv_heads;
-        (0..self.batch * num_kv_heads)
-            .into_par_iter()
-            .map(move |task| (task / num_kv_heads, task % num_kv_heads))
-    }
-
     /// Offset of a query's head in \[batch, length, heads, size\].
     pub(super) fn query_at(&self, batch: usize, position: usize, head: usize) -> usize {
         ((batch * self.length + position) * self.heads + head) * self.size
@@ -79,56 +67,5 @@ impl AttentionShape {
     /// The keys that the query at a position attends to.
     pub(super) fn seen(&self, batch: usize, position: usize) -> Range<usize> {
         self.first_seen(batch, position)..self.end_seen(position)
-    }
-
-    /// Returns keys or values of one head as \[size, key_length\].
-    pub(super) fn transposed(&self, keys: &[f32], batch: usize, head: usize) -> Vec<f32> {
-        let mut transposed = vec![0.0; self.size * self.key_length];
-        for position in 0..self.key_length {
-            let at = self.key_at(batch, position, head);
-            for (i, &x) in keys[at..at + self.size].iter().enumerate() {
-                transposed[i * self.key_length + position] = x;
-            }
-        }
-        transposed
-    }
-
-    /// Collects each task's gradients \[size, key_length\] into \[batch, key_length, num_kv_heads, size\].
-    pub(super) fn untransposed(&self, parts: &[&[f32]]) -> Vec<f32> {
-        let mut whole = vec![0.0; self.batch * self.key_length * self.num_kv_heads * self.size];
-        let row = self.num_kv_heads * self.size;
-        whole
-            .par_chunks_mut(row)
-            .with_min_len(POSITIONS_PER_TASK)
-            .enumerate()
-            .for_each(|(at, whole)| {
-                let (batch, position) = (at / self.key_length, at % self.key_length);
-                for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
-                    let part = parts[batch * self.num_kv_heads + head];
-                    for (i, x) in whole.iter_mut().enumerate() {
-                        *x = part[i * self.key_length + position];
-                    }
-                }
-            });
-        whole
-    }
-
-    /// Collects each task's results \[group, length, size\] into \[batch, length, heads, size\].
-    pub(super) fn ungrouped(&self, parts: &[&[f32]]) -> Vec<f32> {
-        let mut whole = vec![0.0; self.batch * self.length * self.heads * self.size];
-        let row = self.heads * self.size;
-        whole
-            .par_chunks_mut(row)
-            .with_min_len(POSITIONS_PER_TASK)
-            .enumerate()
-            .for_each(|(at, whole)| {
-                let (batch, position) = (at / self.length, at % self.length);
-                for (head, whole) in whole.chunks_exact_mut(self.size).enumerate() {
-                    let part = parts[batch * self.num_kv_heads + head / self.group()];
-                    let from = (head % self.group() * self.length + position) * self.size;
-                    whole.copy_from_slice(&part[from..from + self.size]);
-                }
-            });
-        whole
     }
 }

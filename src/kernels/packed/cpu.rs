@@ -4,12 +4,12 @@
 use burn::backend::Flex;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Shape};
-use gemm::Parallelism;
+use burn::tensor::Shape;
 use rayon::prelude::*;
 
 use super::backend::{Layout, PackedBackend, UnpackBackend};
 use crate::kernels::flex_tensor;
+use crate::kernels::gemm::{Matrix as Values, Out, Threads, multiply, written};
 
 /// Values per tile: half of a usual second-level cache.
 const TILE: usize = 1 << 16;
@@ -28,22 +28,24 @@ impl PackedBackend for Flex {
         transposed: bool,
     ) -> FlexTensor {
         let (x, words) = (x.to_contiguous(), words.to_contiguous());
-        let n = x.shape()[0];
-        let mut out = FlexTensor::zeros(
-            Shape::new([n, layout.width_of_product(transposed)]),
-            DType::F32,
-        );
+        let (n, width) = (x.shape()[0], layout.width_of_product(transposed));
         let weight = Matrix {
             bytes: bytes_of(&words),
             layout,
         };
-        let (x, product) = (x.storage(), out.storage_mut());
-        match transposed {
-            true if n <= FEW => weight.few_times_transposed(x, product),
-            true => weight.times_transposed(x, n, product),
-            false => weight.times(x, n, product),
-        }
-        out
+        let x: &[f32] = x.storage();
+        // SAFETY: each of these writes every element.
+        let product = unsafe {
+            written(n * width, |out| {
+                let out = Out::new(out, width);
+                match transposed {
+                    true if n <= FEW => weight.few_times_transposed(x, out),
+                    true => weight.times_transposed(x, n, out),
+                    false => weight.times(x, n, out),
+                }
+            })
+        };
+        flex_tensor(product, Shape::new([n, width]))
     }
 }
 
@@ -75,15 +77,6 @@ struct Matrix<'a> {
     layout: Layout,
 }
 
-/// Where the tiles of a product write: disjoint columns of the same rows.
-#[derive(Clone, Copy)]
-struct Out(*mut f32);
-
-// SAFETY: each task writes other columns.
-unsafe impl Send for Out {}
-// SAFETY: as above.
-unsafe impl Sync for Out {}
-
 impl Matrix<'_> {
     /// Unpacks columns `first..first + width` of a row; both are multiples of the block.
     fn unpack(&self, row: usize, first: usize, width: usize, values: &mut [f32]) {
@@ -94,10 +87,9 @@ impl Matrix<'_> {
     }
 
     /// `out = x · Wᵀ` for x \[n, columns\], a tile of rows of W at a time.
-    fn times_transposed(&self, x: &[f32], n: usize, out: &mut [f32]) {
+    fn times_transposed(&self, x: &[f32], n: usize, out: Out) {
         let Layout { rows, columns, .. } = self.layout;
         let tile_rows = (TILE / columns).clamp(16, 256).min(rows.max(1));
-        let out = Out::new(out, n * rows);
         (0..rows.div_ceil(tile_rows))
             .into_par_iter()
             .for_each_init(Vec::new, |tile, number| {
@@ -112,20 +104,21 @@ impl Matrix<'_> {
                 unsafe {
                     multiply(
                         [n, height, columns],
-                        (out.column(first), rows),
-                        (x.as_ptr(), columns),
-                        (tile.as_ptr(), 1, columns),
+                        out.from(first),
                         false,
+                        1.0,
+                        Values::rows(x, 0, columns),
+                        Values::rows(tile, 0, columns).transpose(),
+                        Threads::One,
                     );
                 }
             });
     }
 
     /// `out = x · W` for x \[n, rows\]: a tile of columns per task, summed over tiles of rows.
-    fn times(&self, x: &[f32], n: usize, out: &mut [f32]) {
+    fn times(&self, x: &[f32], n: usize, out: Out) {
         let Layout { rows, columns, .. } = self.layout;
         let tile_rows = (TILE / TILE_COLUMNS).min(rows);
-        let out = Out::new(out, n * columns);
         (0..columns.div_ceil(TILE_COLUMNS))
             .into_par_iter()
             .for_each_init(Vec::new, |tile, number| {
@@ -143,10 +136,12 @@ impl Matrix<'_> {
                     unsafe {
                         multiply(
                             [n, width, height],
-                            (out.column(first), columns),
-                            (x.as_ptr().add(row), rows),
-                            (tile.as_ptr(), width, 1),
+                            out.from(first),
                             row > 0,
+                            1.0,
+                            Values::rows(x, row, rows),
+                            Values::rows(tile, 0, width),
+                            Threads::One,
                         );
                     }
                 }
@@ -155,13 +150,12 @@ impl Matrix<'_> {
 
     /// `out = x · Wᵀ` for few rows of x, as when a text is generated: the blocks are multiplied as they are
     /// unpacked.
-    fn few_times_transposed(&self, x: &[f32], out: &mut [f32]) {
+    fn few_times_transposed(&self, x: &[f32], out: Out) {
         let Layout {
             kind,
             rows,
             columns,
         } = self.layout;
-        let out = Out::new(out, x.len() / columns * rows);
         (0..rows.div_ceil(ROWS_PER_TASK))
             .into_par_iter()
             .for_each(|task| {
@@ -172,65 +166,9 @@ impl Matrix<'_> {
                     for (i, x) in x.chunks_exact(columns).enumerate() {
                         // SAFETY: `out` has a row of `rows` for each row of x, and no other task writes this
                         // column.
-                        unsafe { *out.column(row).add(i * rows) = kind.dot(bytes, x) };
+                        unsafe { out.put(i * rows + row, kind.dot(bytes, x)) };
                     }
                 }
             });
-    }
-}
-
-impl Out {
-    fn new(out: &mut [f32], length: usize) -> Self {
-        assert_eq!(out.len(), length, "the product has one row per row of x");
-        Self(out.as_mut_ptr())
-    }
-
-    /// Returns the place of a column of the first row.
-    ///
-    /// # Safety
-    ///
-    /// The column is less than the width of a row.
-    unsafe fn column(self, column: usize) -> *mut f32 {
-        // SAFETY: as promised by the caller.
-        unsafe { self.0.add(column) }
-    }
-}
-
-/// `out = a · b`, added to what `out` has if `adds`: m × n, with k terms per sum. `out` and `a` have rows of the
-/// given lengths; b has a stride of rows and one of columns.
-///
-/// # Safety
-///
-/// The pointers are valid for these sizes, and nothing else refers to this part of `out`.
-unsafe fn multiply(
-    [m, n, k]: [usize; 3],
-    (out, out_stride): (*mut f32, usize),
-    (a, a_stride): (*const f32, usize),
-    (b, b_row, b_column): (*const f32, usize, usize),
-    adds: bool,
-) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            1,
-            out_stride as isize,
-            adds,
-            a,
-            1,
-            a_stride as isize,
-            b,
-            b_column as isize,
-            b_row as isize,
-            f32::from(adds),
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
     }
 }

@@ -138,6 +138,11 @@ impl Weight {
         })
     }
 
+    /// Returns whether the weight gets a gradient.
+    pub(crate) fn is_trained(&self) -> bool {
+        matches!(&self.0, Stored::Float(values) if values.is_require_grad())
+    }
+
     /// Returns the values in float32.
     pub fn float(&self) -> Tensor<2> {
         match &self.0 {

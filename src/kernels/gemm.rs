@@ -1,0 +1,215 @@
+//! Products of matrices in memory on the CPU, by the crate `gemm`, which burn's CPU backend uses too. A
+//! product has the same bits for any number of threads.
+
+use burn::backend::flex::FlexTensor;
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Multiplications from which threads share a product: a few times what waking them up costs.
+const SHARED: usize = 1 << 20;
+
+/// A matrix in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<P> {
+    /// Its first element.
+    pub first: P,
+    /// Distance between rows, in elements.
+    pub row: isize,
+    /// Distance between columns.
+    pub column: isize,
+}
+
+impl Matrix<*const f32> {
+    /// Returns the last two dimensions of a tensor.
+    pub(crate) fn of(tensor: &FlexTensor) -> Self {
+        let layout = tensor.layout();
+        let [.., row, column] = *layout.strides() else {
+            unreachable!("a matrix has two dimensions");
+        };
+        let values: &[f32] = tensor.storage();
+        Self {
+            first: values[layout.start_offset()..].as_ptr(),
+            row,
+            column,
+        }
+    }
+
+    /// A matrix of consecutive elements with rows of that length, from an element on.
+    pub(crate) fn rows(values: &[f32], first: usize, row: usize) -> Self {
+        Self {
+            first: values[first..].as_ptr(),
+            row: row as isize,
+            column: 1,
+        }
+    }
+
+    pub(crate) fn transpose(self) -> Self {
+        Self {
+            row: self.column,
+            column: self.row,
+            ..self
+        }
+    }
+}
+
+/// Where a product is written: rows of consecutive elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out {
+    first: *mut f32,
+    row: usize,
+}
+
+// SAFETY: whoever writes through it promises that no other thread does so at the same place.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+impl Out {
+    /// Rows of that length, from the first element of `values` on.
+    pub(crate) fn new(values: *mut f32, row: usize) -> Self {
+        Self { first: values, row }
+    }
+
+    /// Returns the same rows from a later element on.
+    ///
+    /// # Safety
+    ///
+    /// The element is one of the allocation.
+    pub(crate) unsafe fn from(self, element: usize) -> Self {
+        Self {
+            // SAFETY: as promised by the caller.
+            first: unsafe { self.first.add(element) },
+            ..self
+        }
+    }
+
+    /// Writes one element.
+    ///
+    /// # Safety
+    ///
+    /// The element is one of the allocation, and no other thread reads or writes it.
+    pub(crate) unsafe fn put(self, element: usize, value: f32) {
+        // SAFETY: as promised by the caller.
+        unsafe { *self.first.add(element) = value };
+    }
+}
+
+/// Who computes a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The calling thread.
+    One,
+    /// All threads, if the product is worth it.
+    All,
+}
+
+/// `out = factor · a · b`, added to what `out` has if `adds`, for a \[m, k\] and b \[k, n\].
+///
+/// # Safety
+///
+/// All matrices have these sizes within their allocations, and nothing else refers to this part of `out`, which
+/// is initialized if `adds`.
+pub(crate) unsafe fn multiply(
+    [m, n, k]: [usize; 3],
+    out: Out,
+    adds: bool,
+    factor: f32,
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    threads: Threads,
+) {
+    let parallelism = match threads {
+        Threads::All if m.saturating_mul(n).saturating_mul(k) >= SHARED => Parallelism::Rayon(0),
+        _ => Parallelism::None,
+    };
+    // SAFETY: as promised by the caller.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.first,
+            1,
+            out.row as isize,
+            adds,
+            a.first,
+            a.column,
+            a.row,
+            b.first,
+            b.column,
+            b.row,
+            f32::from(adds),
+            factor,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Returns the elements that `write` writes through a pointer.
+///
+/// # Safety
+///
+/// `write` initializes all of them.
+pub(crate) unsafe fn written(elements: usize, write: impl FnOnce(*mut f32)) -> Vec<f32> {
+    let mut values: Vec<f32> = Vec::with_capacity(elements);
+    write(values.as_mut_ptr());
+    // SAFETY: as promised by the caller.
+    unsafe { values.set_len(elements) };
+    values
+}
+
+/// Returns the products of batches of matrices a \[m, k\] and b \[k, n\], one after the other: of `batches`
+/// pairs of first elements.
+///
+/// # Safety
+///
+/// As [`multiply`], for each pair.
+pub(crate) unsafe fn multiply_each(
+    [m, n, k]: [usize; 3],
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    batches: &[[usize; 2]],
+) -> Vec<f32> {
+    /// The addresses of the factors, which the threads only read.
+    struct Factors([Matrix<*const f32>; 2]);
+    // SAFETY: nothing writes to them meanwhile.
+    unsafe impl Sync for Factors {}
+
+    let factors = Factors([a, b]);
+    // SAFETY: every element of every product is written, by one task.
+    unsafe {
+        written(batches.len() * m * n, |first| {
+            let out = Out::new(first, n);
+            let product = |index: usize, threads: Threads| {
+                let factors = &factors;
+                let Factors([a, b]) = *factors;
+                let [a, b] =
+                    [(a, batches[index][0]), (b, batches[index][1])].map(|(matrix, first)| {
+                        Matrix {
+                            first: matrix.first.add(first),
+                            ..matrix
+                        }
+                    });
+                multiply(
+                    [m, n, k],
+                    out.from(index * m * n),
+                    false,
+                    1.0,
+                    a,
+                    b,
+                    threads,
+                );
+            };
+            match batches.len() {
+                1 => product(0, Threads::All),
+                count if count * m * n * k >= SHARED => (0..count)
+                    .into_par_iter()
+                    .for_each(|index| product(index, Threads::One)),
+                count => (0..count).for_each(|index| product(index, Threads::One)),
+            }
+        })
+    }
+}

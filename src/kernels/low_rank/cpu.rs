@@ -1,0 +1,49 @@
+//! Low-rank layers on the CPU: the update is added within the matrix multiplication.
+
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+
+use super::{AddProductBackend, LowRankBackend, forward};
+use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::packed::Head;
+
+impl AddProductBackend for Flex {
+    fn add_product(sum: FlexTensor, a: FlexTensor, b: FlexTensor, scale: f32) -> FlexTensor {
+        let mut out = sum.to_contiguous();
+        // One handle, so that the memory is not copied.
+        drop(sum);
+        let [m, n, k] = [a.shape()[0], b.shape()[1], a.shape()[1]];
+        assert_eq!(
+            out.shape().dims(),
+            [m, n],
+            "the product has the sum's shape"
+        );
+        let to = Out::new(out.storage_mut::<f32>().as_mut_ptr(), n);
+        // SAFETY: the matrices are those of tensors of these shapes, and `out` has no other reference.
+        unsafe {
+            multiply(
+                [m, n, k],
+                to,
+                true,
+                scale,
+                Matrix::of(&a),
+                Matrix::of(&b),
+                Threads::All,
+            );
+        }
+        out
+    }
+}
+
+impl LowRankBackend for Flex {
+    fn low_rank_linear(
+        x: FlexTensor,
+        weight: Head<Self>,
+        a: FlexTensor,
+        b: FlexTensor,
+        scale: f32,
+    ) -> (FlexTensor, FlexTensor) {
+        forward(x, &weight, a, b, scale)
+    }
+}

@@ -1,0 +1,72 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import type { Page } from "./page.js";
+import { expect, finished, open, prependToWorker, test } from "./page.js";
+
+const PROGRAM = process.env.MINIFT ?? "../target/release/minift";
+
+/** The model of these tests: `MINIFT_GGUF`, or the embedded model as q8_0. */
+function gguf(): string {
+  const given = process.env.MINIFT_GGUF;
+  if (given) return given;
+  const file = join(mkdtempSync(join(tmpdir(), "minift-")), "tales-q8_0.gguf");
+  execFileSync(PROGRAM, ["--device", "cpu", "export", "--out", file, "--type", "q8_0"]);
+  return file;
+}
+
+/** Returns the bytes of the worker's WebAssembly memory, which never shrinks. */
+async function heap(page: Page): Promise<number> {
+  const sizes = page.workers().map((worker) =>
+    worker.evaluate(() => {
+      const { wasmMemory } = self as unknown as { wasmMemory?: WebAssembly.Memory };
+      return wasmMemory?.buffer.byteLength ?? 0;
+    }),
+  );
+  return Math.max(...(await Promise.all(sizes)));
+}
+
+async function report(page: Page) {
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download run.json" }).click();
+  return JSON.parse(readFileSync(await (await waiting).path(), "utf8"));
+}
+
+for (const device of ["cpu", "gpu"]) {
+  test(`a GGUF file is adapted on the ${device.toUpperCase()} with its weights as stored`, async ({ page }) => {
+    test.setTimeout(1_800_000);
+    await prependToWorker(
+      page,
+      `for (const name of ["instantiate", "instantiateStreaming"]) {
+         const original = WebAssembly[name];
+         WebAssembly[name] = async (...given) => {
+           const done = await original(...given);
+           self.wasmMemory = (done.instance ?? done).exports.memory;
+           return done;
+         };
+       }`,
+    );
+    const model = gguf();
+    await open(page, `device=${device}&compare=0&adapter=lora&samples=8&epochs=1&batch=4&length=40&eval=8&evals=1`);
+    await expect(page.getByTestId("device")).toContainText(device.toUpperCase());
+    await page.locator('input[type=file][aria-label="Choose files of a model"]').setInputFiles(model);
+    await expect(page.getByTestId("model")).toContainText("your model", { timeout: 120_000 });
+    await expect(page.getByTestId("model")).toContainText(basename(model, ".gguf"));
+    await page.getByRole("button", { name: "Start", exact: true }).click();
+    await finished(page, 1_500_000);
+    expect(await heap(page)).toBeGreaterThan(0);
+    expect(await heap(page), "WebAssembly memory, bytes").toBeLessThan(2 ** 30);
+
+    // The native program computes the same perplexity of the untouched model.
+    const [run] = (await report(page)).runs;
+    expect(run.result.steps).toBe(2);
+    const text = join(mkdtempSync(join(tmpdir(), "minift-")), "held-out.jsonl");
+    const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
+    writeFileSync(text, tickets.slice(500, 508).join("\n"));
+    const rest = ["--data", text, "--max-length", "40"];
+    const native = execFileSync(PROGRAM, ["--device", "cpu", "--json", "eval", "--model", model, ...rest]);
+    const { perplexity } = JSON.parse(native.toString().trim().split("\n").at(-1) ?? "{}");
+    expect(run.result.domain_perplexity_before / perplexity).toBeCloseTo(1, 3);
+  });
+}
