@@ -126,7 +126,11 @@ impl CausalLm {
                 let tensors = weights::find_tensors(&in_files, &path, specs, &naming)?;
                 let tensors = specs.iter().zip(tensors);
                 tensors
-                    .map(|(spec, tensor)| tensor.weight(spec, weights, device.tensors()))
+                    .map(|(spec, tensor)| {
+                        let weight = tensor.weight(spec, weights, device.tensors());
+                        files.release_weights();
+                        weight
+                    })
                     .collect::<Result<_>>()?
             }
         };

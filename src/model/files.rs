@@ -69,6 +69,16 @@ impl FileBytes {
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
         Ok(Self::Mapped(map))
     }
+
+    /// Lets the system take back the memory of what has been read of a mapped file, as it would under pressure:
+    /// the memory of a loading model is then that of its weights.
+    pub(super) fn release(&self) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            // SAFETY: what is read again comes from the file, whose map is read-only. Failure costs memory only.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 /// Returns the length of a regular file; links are followed, as in the Hub's cache. Opening a pipe would
@@ -319,6 +329,12 @@ impl ModelFiles {
         files
             .map(|(name, bytes)| (self.folder.join(name), &**bytes))
             .collect()
+    }
+
+    /// Calls [`FileBytes::release`] for the weights.
+    pub(super) fn release_weights(&self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        self.weights.iter().for_each(|(_, bytes)| bytes.release());
     }
 
     /// Returns the path of `tokenizer.json`, for messages.

@@ -185,6 +185,7 @@ pub(super) fn weights(
         };
         tensor.check_shape(spec)?;
         weights.push(tensor.weight(spec, wanted, device)?);
+        files.release_weights();
     }
     Ok(weights)
 }

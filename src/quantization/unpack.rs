@@ -19,7 +19,11 @@ macro_rules! for_types {
         pub(super) fn unpack(kind: WeightType, bytes: &[u8], values: &mut [f32]) {
             match kind {
                 $(WeightType::$kind => {
-                    #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2+f16c+fma", "aarch64+neon"))]
+                    #[multiversion(targets(
+                        "x86_64+avx+avx2+avx512f+avx512vl+avx512bw+avx512dq+bmi1+bmi2+f16c+fma",
+                        "x86_64+avx+avx2+bmi1+bmi2+f16c+fma",
+                        "aarch64+neon"
+                    ))]
                     fn of_type(bytes: &[u8], values: &mut [f32]) {
                         let (blocks, rest) = bytes.as_chunks();
                         let (groups, single) = values.as_chunks_mut();
@@ -41,7 +45,11 @@ macro_rules! for_types {
         pub(super) fn dot(kind: WeightType, bytes: &[u8], values: &[f32]) -> f32 {
             match kind {
                 $(WeightType::$kind => {
-                    #[multiversion(targets("x86_64+avx+avx2+bmi1+bmi2+f16c+fma", "aarch64+neon"))]
+                    #[multiversion(targets(
+                        "x86_64+avx+avx2+avx512f+avx512vl+avx512bw+avx512dq+bmi1+bmi2+f16c+fma",
+                        "x86_64+avx+avx2+bmi1+bmi2+f16c+fma",
+                        "aarch64+neon"
+                    ))]
                     fn of_type(bytes: &[u8], values: &[f32]) -> f32 {
                         let (blocks, rest) = bytes.as_chunks();
                         let (groups, single) = values.as_chunks();
@@ -108,10 +116,13 @@ fn padded<const BYTES: usize>(bytes: &[u8]) -> [u8; BYTES] {
 
 /// Not inlined: together with the loop that fills the lanes, LLVM does not keep them in whole registers.
 #[inline(never)]
-fn sum_of_lanes(lanes: [f32; LANES]) -> f32 {
-    let halves = [0, 1, 2, 3, 4, 5, 6, 7].map(|lane| lanes[lane] + lanes[lane + 8]);
-    let quarters = [0, 1, 2, 3].map(|lane| halves[lane] + halves[lane + 4]);
-    (quarters[0] + quarters[2]) + (quarters[1] + quarters[3])
+fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    lanes[0]
 }
 
 #[inline(always)]

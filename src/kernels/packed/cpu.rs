@@ -13,8 +13,10 @@ use crate::kernels::gemm::{Matrix as Values, Out, Threads, multiply, written};
 
 /// Values per tile: half of a usual second-level cache.
 const TILE: usize = 1 << 16;
-/// Columns of a tile where the sum runs over rows; a multiple of every block.
+/// Columns of a tile where the sum runs over rows, at most.
 const TILE_COLUMNS: usize = 512;
+/// The least number of tasks that the columns of a wide product are shared among.
+const TASKS: usize = 8;
 /// Rows of x up to which the blocks of W are multiplied one by one.
 const FEW: usize = 4;
 /// Rows of W per task with few rows of x.
@@ -117,13 +119,20 @@ impl Matrix<'_> {
 
     /// `out = x · W` for x \[n, rows\]: a tile of columns per task, summed over tiles of rows.
     fn times(&self, x: &[f32], n: usize, out: Out) {
-        let Layout { rows, columns, .. } = self.layout;
-        let tile_rows = (TILE / TILE_COLUMNS).min(rows);
-        (0..columns.div_ceil(TILE_COLUMNS))
+        let Layout {
+            kind,
+            rows,
+            columns,
+        } = self.layout;
+        // Whole blocks, of which some would otherwise be unpacked twice.
+        let tile_columns = columns.div_ceil(TASKS).min(TILE_COLUMNS);
+        let tile_columns = tile_columns.next_multiple_of(kind.block().max(64));
+        let tile_rows = (TILE / tile_columns).min(rows);
+        (0..columns.div_ceil(tile_columns))
             .into_par_iter()
             .for_each_init(Vec::new, |tile, number| {
-                let first = number * TILE_COLUMNS;
-                let width = TILE_COLUMNS.min(columns - first);
+                let first = number * tile_columns;
+                let width = tile_columns.min(columns - first);
                 tile.resize(tile_rows * width, 0.0);
                 for row in (0..rows).step_by(tile_rows) {
                     let height = tile_rows.min(rows - row);
