@@ -25,6 +25,7 @@ pub(crate) mod ops;
 pub(crate) mod other_formats;
 mod parameters;
 mod pass;
+mod positions;
 mod python_json;
 mod quantized;
 mod rope_scaling;
@@ -48,6 +49,7 @@ pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+    QkNorm, QueryKeyValue, QueryScaling,
 };
 pub(crate) use decoder::Decoder;
 pub use files::{EMBEDDED_MODEL, FileBytes, ModelFiles};

@@ -4,7 +4,7 @@ use super::Notes;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind};
+use crate::model::config::{DecoderConfig, FeedForwardKind, QkNorm};
 use crate::model::ops::Activation;
 
 /// Gemma 3 has global attention in each sixth layer.
@@ -54,7 +54,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let has_norms = matches!(name, "qwen3" | "gemma3" | "openelm");
-    if decoder.qk_norm != has_norms {
+    if decoder.qk_norm != has_norms.then_some(QkNorm::Heads) {
         let with = if has_norms { "without" } else { "with" };
         return Err(format!("attention {with} normalized queries and keys"));
     }

@@ -5,6 +5,7 @@ mod description;
 mod gemma3;
 mod gpt2;
 mod gpt_neo;
+mod granite;
 mod llama;
 mod mistral;
 mod openelm;
@@ -12,6 +13,7 @@ mod phi;
 mod qwen2;
 mod qwen3;
 mod rope;
+mod smollm3;
 mod windows;
 
 use super::config::DecoderConfig;
@@ -19,7 +21,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 9] = [
+const FAMILIES: [Description; 12] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -29,6 +31,9 @@ const FAMILIES: [Description; 9] = [
     gpt_neo::DESCRIPTION,
     phi::DESCRIPTION,
     openelm::DESCRIPTION,
+    smollm3::DESCRIPTION,
+    granite::DESCRIPTION,
+    granite::HYBRID_DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.
