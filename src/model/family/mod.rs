@@ -10,6 +10,7 @@ mod llama;
 mod mistral;
 mod openelm;
 mod phi;
+mod phi3;
 mod qwen2;
 mod qwen3;
 mod rope;
@@ -21,7 +22,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 12] = [
+const FAMILIES: [Description; 13] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -34,6 +35,7 @@ const FAMILIES: [Description; 12] = [
     smollm3::DESCRIPTION,
     granite::DESCRIPTION,
     granite::HYBRID_DESCRIPTION,
+    phi3::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.
