@@ -8,6 +8,8 @@ mod gpt_neo;
 mod granite;
 mod llama;
 mod mistral;
+mod olmo2;
+mod olmo3;
 mod openelm;
 mod phi;
 mod phi3;
@@ -22,7 +24,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 13] = [
+const FAMILIES: [Description; 15] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -36,6 +38,8 @@ const FAMILIES: [Description; 13] = [
     granite::DESCRIPTION,
     granite::HYBRID_DESCRIPTION,
     phi3::DESCRIPTION,
+    olmo2::DESCRIPTION,
+    olmo3::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.
