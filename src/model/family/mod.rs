@@ -5,6 +5,7 @@ mod description;
 mod gemma3;
 mod gpt2;
 mod gpt_neo;
+mod gpt_neox;
 mod granite;
 mod llama;
 mod mistral;
@@ -24,7 +25,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 15] = [
+const FAMILIES: [Description; 16] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -40,6 +41,7 @@ const FAMILIES: [Description; 15] = [
     phi3::DESCRIPTION,
     olmo2::DESCRIPTION,
     olmo3::DESCRIPTION,
+    gpt_neox::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.
