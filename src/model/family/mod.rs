@@ -2,6 +2,7 @@
 //! below.
 
 mod description;
+mod ernie4_5;
 mod gemma3;
 mod gpt2;
 mod gpt_neo;
@@ -25,7 +26,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 16] = [
+const FAMILIES: [Description; 18] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -41,6 +42,8 @@ const FAMILIES: [Description; 16] = [
     phi3::DESCRIPTION,
     olmo2::DESCRIPTION,
     olmo3::DESCRIPTION,
+    ernie4_5::DESCRIPTION,
+    ernie4_5::OLD_DESCRIPTION,
     gpt_neox::DESCRIPTION,
 ];
 
