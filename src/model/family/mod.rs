@@ -8,6 +8,7 @@ mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
 mod granite;
+mod hunyuan;
 mod llama;
 mod mistral;
 mod olmo2;
@@ -26,7 +27,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 18] = [
+const FAMILIES: [Description; 19] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -44,6 +45,7 @@ const FAMILIES: [Description; 18] = [
     olmo3::DESCRIPTION,
     ernie4_5::DESCRIPTION,
     ernie4_5::OLD_DESCRIPTION,
+    hunyuan::DESCRIPTION,
     gpt_neox::DESCRIPTION,
 ];
 
