@@ -10,6 +10,7 @@ mod gpt_neox;
 mod granite;
 mod hunyuan;
 mod llama;
+mod ministral3;
 mod mistral;
 mod olmo2;
 mod olmo3;
@@ -27,7 +28,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 19] = [
+const FAMILIES: [Description; 20] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -45,6 +46,7 @@ const FAMILIES: [Description; 19] = [
     olmo3::DESCRIPTION,
     ernie4_5::DESCRIPTION,
     ernie4_5::OLD_DESCRIPTION,
+    ministral3::DESCRIPTION,
     hunyuan::DESCRIPTION,
     gpt_neox::DESCRIPTION,
 ];
