@@ -19,6 +19,7 @@ mod inputs;
 mod kv_cache;
 pub(crate) mod linear;
 mod model_config;
+mod multimodal;
 mod names;
 pub(crate) mod ops;
 #[cfg(not(target_arch = "wasm32"))]

@@ -91,3 +91,17 @@ impl ParameterNames {
         ignored: &[],
     };
 }
+
+/// Returns the names that files may have for a parameter, whose prefix some files omit: its own, that without
+/// the prefix, and those of a text model inside a model of text and images, as transformers 4 and 5 write them.
+pub(super) fn names_in_files(prefix: &str, name: &str) -> Vec<String> {
+    let mut names = vec![name.to_string()];
+    if prefix.is_empty() {
+        return names;
+    }
+    let short = name.strip_prefix(prefix);
+    names.extend(short.map(str::to_string));
+    names.push(format!("language_model.{name}"));
+    names.extend(short.map(|short| format!("{prefix}language_model.{short}")));
+    names
+}

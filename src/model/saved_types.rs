@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::causal_lm::CausalLm;
+use super::names::names_in_files;
 use super::parameters::ParameterSpec;
 use super::save_type::{SaveType, most_common};
 use super::weights;
@@ -68,8 +69,8 @@ impl CausalLm {
         }
         let prefix = self.config().decoder.family.tensors.prefix;
         let found = |spec: &ParameterSpec| {
-            let short = || in_files.get(spec.name.strip_prefix(prefix)?);
-            in_files.get(&spec.name).or_else(short).copied()
+            let names = names_in_files(prefix, &spec.name);
+            names.iter().find_map(|name| in_files.get(name).copied())
         };
         Ok(specs.map(found).collect())
     }

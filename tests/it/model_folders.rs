@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::{Int, Tensor};
-use common::{data, values};
+use common::{data, load_tiny, values};
 use minift::device::Device;
 use minift::error::Error;
 use minift::model::{CausalLm, FileBytes, ModelFiles, Sampling, TextReader};
@@ -128,6 +128,77 @@ fn a_stored_head_that_differs_from_the_tied_embedding_is_used_and_noted() {
     let again = load(&saved).unwrap();
     assert!(again.notes().is_empty());
     assert_eq!(logits(&again), logits(&found));
+}
+
+/// Loads a model from these files.
+fn load_saved(files: &[(String, Vec<u8>)]) -> CausalLm {
+    let files = ModelFiles::collect(PathBuf::from("model"), |name| {
+        let found = files.iter().find(|(known, _)| known == name);
+        Ok(found.map(|(_, bytes)| FileBytes::InMemory(bytes.clone().into())))
+    });
+    CausalLm::from_files(files.unwrap(), &Device::cpu()).unwrap()
+}
+
+#[test]
+fn the_text_model_of_a_model_of_text_and_images_is_loaded_and_saved() {
+    let folder = data("tiny/ministral3_wrapped");
+    let model = load_tiny(&folder, &Device::cpu());
+    let [note] = model.notes() else {
+        panic!("{:?}", model.notes());
+    };
+    assert!(note.contains("15 tensors for images ignored"), "{note}");
+    let logits = |model: &CausalLm| {
+        let tokens = Tensor::<2, Int>::from_data([[0, 52, 14, 30]], &model.tensor_device());
+        values(model.logits(tokens))
+    };
+
+    // A text model is saved, which needs no note.
+    let mut saved = block_on(model.to_files()).unwrap();
+    let file = |saved: &[(String, Vec<u8>)], name: &str| {
+        let found = saved.iter().position(|(known, _)| known == name);
+        found.unwrap()
+    };
+    let config = file(&saved, "config.json");
+    let json: Value = serde_json::from_slice(&saved[config].1).unwrap();
+    assert_eq!(json["architectures"], json!(["Ministral3ForCausalLM"]));
+    assert_eq!(json["eos_token_id"], 2);
+    assert!(json.get("text_config").is_none() && json.get("vision_config").is_none());
+    let again = load_saved(&saved);
+    assert!(again.notes().is_empty());
+    assert_eq!(logits(&again), logits(&model));
+
+    // The names of transformers 5, and a head of its own.
+    let weights = file(&saved, "model.safetensors");
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = tensors.iter().map(|(name, view)| {
+        let name = match name.strip_prefix("language_model.model.") {
+            Some(text) => format!("model.language_model.{text}"),
+            None => format!("model.{name}"),
+        };
+        (name, view)
+    });
+    let embedding = tensors.tensor("language_model.model.embed_tokens.weight");
+    let doubled: Vec<u8> = embedding
+        .as_ref()
+        .unwrap()
+        .data()
+        .chunks_exact(4)
+        .flat_map(|bytes| {
+            let value = f32::from_le_bytes(bytes.try_into().unwrap());
+            (2.0 * value).to_le_bytes()
+        })
+        .collect();
+    let shape = embedding.unwrap().shape().to_vec();
+    let head = TensorView::new(Dtype::F32, shape, &doubled).unwrap();
+    let with_head = renamed.chain([("lm_head.weight".to_string(), head)]);
+    saved[weights].1 = safetensors::serialize(with_head, None).unwrap();
+    saved[config].1 = fs::read(folder.join("config.json")).unwrap();
+    let headed = load_saved(&saved);
+    assert!(!headed.config().decoder.tie_word_embeddings);
+    for (headed, tied) in logits(&headed).iter().zip(logits(&model)) {
+        assert!((headed - 2.0 * tied).abs() < 1e-3, "{headed} and {tied}");
+    }
 }
 
 #[test]
