@@ -13,7 +13,6 @@ use super::gguf_files;
 use super::inputs::{Inputs, Weights};
 use super::model_config::ModelConfig;
 use super::multimodal;
-use super::names::names_in_files;
 use super::parameters::{ParameterSpec, Parameters};
 use super::save_type::SaveType;
 use super::text_reader::TextReader;
@@ -112,7 +111,7 @@ impl CausalLm {
         let (files, config) = (reader.files(), &reader.config().decoder);
         let decoder = Decoder::new(config.clone());
         let tied_heads = match config.tie_word_embeddings {
-            true => names_in_files(names.prefix, &head),
+            true => names.in_files(&head),
             false => Vec::new(),
         };
         let of_images = Cell::new(0);
@@ -122,7 +121,7 @@ impl CausalLm {
             None => {
                 let in_files = files.weights();
                 let naming = Naming {
-                    prefix: names.prefix,
+                    family: Some(names),
                     renamed,
                     may_ignore: &|name| {
                         let is_of_images = multimodal::is_of_images(name);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::causal_lm::CausalLm;
-use super::names::names_in_files;
 use super::parameters::ParameterSpec;
 use super::save_type::{SaveType, most_common};
 use super::weights;
@@ -67,9 +66,9 @@ impl CausalLm {
                 }
             }
         }
-        let prefix = self.config().decoder.family.tensors.prefix;
+        let names = self.config().decoder.family.tensors;
         let found = |spec: &ParameterSpec| {
-            let names = names_in_files(prefix, &spec.name);
+            let names = names.in_files(&spec.name);
             names.iter().find_map(|name| in_files.get(name).copied())
         };
         Ok(specs.map(found).collect())

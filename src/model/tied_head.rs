@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 
 use super::config::DecoderConfig;
-use super::names::names_in_files;
 use super::stored::StoredTensor;
 use super::weights;
 use crate::error::Result;
@@ -33,7 +32,7 @@ impl TiedHead {
         let opened = files.iter().map(|(path, bytes)| weights::open(bytes, path));
         let opened: Vec<SafeTensors<'_>> = opened.collect::<Result<_>>()?;
         let find = |name: &str| {
-            let candidates = names_in_files(names.prefix, &format!("{name}.weight"));
+            let candidates = names.in_files(&format!("{name}.weight"));
             let paths = files.iter().map(|(path, _)| &**path);
             let mut files = opened.iter().zip(paths);
             files.find_map(|(file, path)| {

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
-use super::names::names_in_files;
+use super::names::ParameterNames;
 use super::parameters::{ParameterSpec, Parameters};
 use super::quantized;
 use super::stored::StoredTensor;
@@ -17,28 +17,30 @@ use crate::kernels::packed::Weight;
 
 /// How weights files may name tensors.
 pub(crate) struct Naming<'a> {
-    /// Prefix that the files may omit from every name; may be empty.
-    pub prefix: &'a str,
+    /// Names of the family, of which model folders may have variants; `None` for exact names.
+    pub(super) family: Option<&'a ParameterNames>,
     /// A parameter that the files hold under another name, and that name.
     pub renamed: Option<(&'a str, &'a str)>,
     /// Which tensors besides the parameters they may contain.
     pub may_ignore: &'a dyn Fn(&str) -> bool,
 }
 
-impl Naming<'_> {
-    /// Full names, and no other tensors.
-    pub(crate) const EXACT: Self = Self {
-        prefix: "",
-        renamed: None,
-        may_ignore: &|_| false,
-    };
+impl<'a> Naming<'a> {
+    /// Exact names, and other tensors that `may_ignore` accepts.
+    pub(crate) fn exact(may_ignore: &'a dyn Fn(&str) -> bool) -> Self {
+        Self {
+            family: None,
+            renamed: None,
+            may_ignore,
+        }
+    }
 
     /// Returns the name of a parameter in the files, where `has` returns whether they contain a name.
     fn in_files(&self, name: &str, has: impl Fn(&str) -> bool) -> String {
         let renamed = self.renamed.filter(|(renamed, _)| *renamed == name);
         let name = renamed.map_or(name, |(_, other)| other);
-        let mut names = names_in_files(self.prefix, name).into_iter();
-        let found = names.find(|name| has(name));
+        let names = self.family.map(|family| family.in_files(name));
+        let found = names.into_iter().flatten().find(|name| has(name));
         found.unwrap_or_else(|| name.to_string())
     }
 }

@@ -34,7 +34,9 @@ const NAMES: ParameterNames = ParameterNames {
     up: "mlp.dense_h_to_4h",
     down: "mlp.dense_4h_to_h",
     norm: "gpt_neox.final_layer_norm",
-    head: "embed_out",
+    // Its name in transformers 5, which still writes the name of version 4.
+    head: "lm_head",
+    saved_head: "embed_out",
     // Masks and tables that old exports contain.
     ignored: &[
         ".attention.bias",
