@@ -215,6 +215,9 @@ impl DecoderConfig {
                 message,
             })
         };
+        if self.head_size == 0 {
+            return fault("the size of attention heads is 0: expected at least 1".to_string());
+        }
         for (number, layer) in self.layers.iter().enumerate() {
             if !layer.heads.is_multiple_of(layer.num_kv_heads) {
                 return fault(format!(
