@@ -24,7 +24,7 @@ const READ: [&str; 15] = [
 ];
 
 /// Keys that are read for some architectures only.
-const READ_OF: [(&str, &[&str]); 2] = [
+const READ_OF: [(&str, &[&str]); 3] = [
     (
         "granite",
         &[
@@ -34,6 +34,8 @@ const READ_OF: [(&str, &[&str]); 2] = [
             "logit_scale",
         ],
     ),
+    // llama.cpp has its own pattern, that of all models.
+    ("olmo2", &["attention.sliding_window_pattern"]),
     ("gptneox", &["use_parallel_residual"]),
 ];
 
