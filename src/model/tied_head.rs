@@ -37,7 +37,7 @@ impl TiedHead {
             let mut files = opened.iter().zip(paths);
             files.find_map(|(file, path)| {
                 let mut views = candidates.iter().map(|name| file.tensor(name));
-                Some((views.find_map(Result::ok)?, path))
+                Some((views.find_map(std::result::Result::ok)?, path))
             })
         };
         Ok(match (find(names.embedding), find(names.head)) {
