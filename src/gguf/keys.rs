@@ -23,6 +23,22 @@ const READ: [&str; 15] = [
     "rope.scale_linear",
 ];
 
+/// Keys that are read for some architectures only.
+const READ_OF: [(&str, &[&str]); 3] = [
+    (
+        "granite",
+        &[
+            "attention.scale",
+            "embedding_scale",
+            "residual_scale",
+            "logit_scale",
+        ],
+    ),
+    // llama.cpp has its own pattern, that of all models.
+    ("olmo2", &["attention.sliding_window_pattern"]),
+    ("gptneox", &["use_parallel_residual"]),
+];
+
 /// Keys that do not change what a model computes.
 const NEUTRAL: [&str; 3] = ["vocab_size", "tensor_data_layout", "rope.scaling.finetuned"];
 
@@ -65,7 +81,9 @@ pub(super) fn check(metadata: &Metadata, architecture: &str) -> Result<()> {
         let (Some(name), Some(value)) = (key.strip_prefix(&prefix), metadata.get(key)) else {
             continue;
         };
-        let is_known = READ.contains(&name) || NEUTRAL.contains(&name);
+        let is_read = |(of, names): &(&str, &[&str])| *of == architecture && names.contains(&name);
+        let is_known =
+            READ.contains(&name) || NEUTRAL.contains(&name) || READ_OF.iter().any(is_read);
         let scaling = name.strip_prefix("rope.scaling.");
         let is_scaling = scaling.is_some_and(|name| SCALING.contains(&name));
         if is_known || is_scaling || is_off(name, value) {

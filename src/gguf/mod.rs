@@ -1,6 +1,8 @@
 //! GGUF files (llama.cpp's model format, <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>), read as the
 //! files of a Hugging Face folder.
 
+#[allow(dead_code)] // the writer uses all of it
+pub(crate) mod architectures;
 mod config;
 mod container;
 mod cursor;

@@ -1,5 +1,4 @@
-//! The architectures that minift and llama.cpp both know: names of their tensors in GGUF files and in Hugging
-//! Face folders, and how the values differ between the two.
+//! Names of tensors in GGUF files and in Hugging Face folders, and how the values differ between the two.
 
 /// An architecture, by its names in both formats.
 #[derive(Debug)]
@@ -34,6 +33,8 @@ pub(crate) struct Name {
 pub(crate) enum Change {
     /// They are equal.
     None,
+    /// Queries, keys and values are each together, instead of query, key and value of each attention head.
+    HeadParts,
     /// Within each attention head, the rows of the two halves alternate: rotary embeddings rotate neighbours
     /// in llama.cpp, and halves in `transformers`.
     HeadRows,
@@ -57,172 +58,6 @@ pub(crate) const FUSED: &str = "attn_qkv";
 /// Factors of the rotary frequencies, which `config.json` describes instead.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
-const fn same(gguf: &'static str, hugging_face: &'static str) -> Name {
-    changed(gguf, hugging_face, Change::None)
-}
-
-const fn changed(gguf: &'static str, hugging_face: &'static str, change: Change) -> Name {
-    Name {
-        gguf,
-        hugging_face,
-        change,
-    }
-}
-
-const LLAMA_OUTSIDE: &[Name] = &[
-    same("token_embd", "model.embed_tokens"),
-    same("output_norm", "model.norm"),
-    same("output", "lm_head"),
-];
-
-/// The tensors of the families that follow Llama, without the rows that only Llama moves.
-const QWEN_LAYER: &[Name] = &[
-    same("attn_norm", "input_layernorm"),
-    same("attn_q", "self_attn.q_proj"),
-    same("attn_k", "self_attn.k_proj"),
-    same("attn_v", "self_attn.v_proj"),
-    same("attn_q_norm", "self_attn.q_norm"),
-    same("attn_k_norm", "self_attn.k_norm"),
-    same("attn_output", "self_attn.o_proj"),
-    same("ffn_norm", "post_attention_layernorm"),
-    same("ffn_gate", "mlp.gate_proj"),
-    same("ffn_up", "mlp.up_proj"),
-    same("ffn_down", "mlp.down_proj"),
-];
-
-/// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 7] = [
-    Architecture {
-        gguf: "llama",
-        hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
-        model_type: "llama",
-        layer: "model.layers.",
-        outside: LLAMA_OUTSIDE,
-        in_layer: &[
-            same("attn_norm", "input_layernorm"),
-            changed("attn_q", "self_attn.q_proj", Change::HeadRows),
-            changed("attn_k", "self_attn.k_proj", Change::HeadRows),
-            same("attn_v", "self_attn.v_proj"),
-            same("attn_output", "self_attn.o_proj"),
-            same("ffn_norm", "post_attention_layernorm"),
-            same("ffn_gate", "mlp.gate_proj"),
-            same("ffn_up", "mlp.up_proj"),
-            same("ffn_down", "mlp.down_proj"),
-        ],
-    },
-    Architecture {
-        gguf: "qwen2",
-        hugging_face: &["Qwen2ForCausalLM"],
-        model_type: "qwen2",
-        layer: "model.layers.",
-        outside: LLAMA_OUTSIDE,
-        in_layer: QWEN_LAYER,
-    },
-    Architecture {
-        gguf: "qwen3",
-        hugging_face: &["Qwen3ForCausalLM"],
-        model_type: "qwen3",
-        layer: "model.layers.",
-        outside: LLAMA_OUTSIDE,
-        in_layer: QWEN_LAYER,
-    },
-    Architecture {
-        gguf: "gemma3",
-        hugging_face: &["Gemma3ForCausalLM"],
-        model_type: "gemma3_text",
-        layer: "model.layers.",
-        outside: &[
-            same("token_embd", "model.embed_tokens"),
-            changed("output_norm", "model.norm", Change::PlusOne),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            changed("attn_norm", "input_layernorm", Change::PlusOne),
-            same("attn_q", "self_attn.q_proj"),
-            same("attn_k", "self_attn.k_proj"),
-            same("attn_v", "self_attn.v_proj"),
-            changed("attn_q_norm", "self_attn.q_norm", Change::PlusOne),
-            changed("attn_k_norm", "self_attn.k_norm", Change::PlusOne),
-            same("attn_output", "self_attn.o_proj"),
-            changed(
-                "post_attention_norm",
-                "post_attention_layernorm",
-                Change::PlusOne,
-            ),
-            changed("ffn_norm", "pre_feedforward_layernorm", Change::PlusOne),
-            same("ffn_gate", "mlp.gate_proj"),
-            same("ffn_up", "mlp.up_proj"),
-            same("ffn_down", "mlp.down_proj"),
-            changed(
-                "post_ffw_norm",
-                "post_feedforward_layernorm",
-                Change::PlusOne,
-            ),
-        ],
-    },
-    Architecture {
-        gguf: "gpt2",
-        hugging_face: &["GPT2LMHeadModel"],
-        model_type: "gpt2",
-        layer: "transformer.h.",
-        outside: &[
-            same("token_embd", "transformer.wte"),
-            same("position_embd", "transformer.wpe"),
-            same("output_norm", "transformer.ln_f"),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            same("attn_norm", "ln_1"),
-            changed(FUSED, "attn.c_attn", Change::Transposed),
-            changed("attn_output", "attn.c_proj", Change::Transposed),
-            same("ffn_norm", "ln_2"),
-            changed("ffn_up", "mlp.c_fc", Change::Transposed),
-            changed("ffn_down", "mlp.c_proj", Change::Transposed),
-        ],
-    },
-    Architecture {
-        gguf: "phi2",
-        hugging_face: &["PhiForCausalLM"],
-        model_type: "phi",
-        layer: "model.layers.",
-        outside: &[
-            same("token_embd", "model.embed_tokens"),
-            same("output_norm", "model.final_layernorm"),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            same("attn_norm", "input_layernorm"),
-            same("attn_q", "self_attn.q_proj"),
-            same("attn_k", "self_attn.k_proj"),
-            same("attn_v", "self_attn.v_proj"),
-            same("attn_output", "self_attn.dense"),
-            same("ffn_up", "mlp.fc1"),
-            same("ffn_down", "mlp.fc2"),
-        ],
-    },
-    Architecture {
-        gguf: "openelm",
-        hugging_face: &["OpenELMForCausalLM"],
-        model_type: "openelm",
-        layer: "transformer.layers.",
-        outside: &[
-            same("token_embd", "transformer.token_embeddings"),
-            same("output_norm", "transformer.norm"),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            same("attn_norm", "attn_norm"),
-            same(FUSED, "attn.qkv_proj"),
-            same("attn_q_norm", "attn.q_norm"),
-            same("attn_k_norm", "attn.k_norm"),
-            same("attn_output", "attn.out_proj"),
-            same("ffn_norm", "ffn_norm"),
-            changed("ffn_gate", "ffn.proj_1", Change::Upper { lower: "ffn_up" }),
-            same("ffn_down", "ffn.proj_2"),
-        ],
-    },
-];
-
 /// A parameter of an architecture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parameter {
@@ -235,17 +70,6 @@ pub(crate) struct Parameter {
 }
 
 impl Architecture {
-    /// Returns the architecture of a GGUF file's `general.architecture`.
-    pub(crate) fn of_gguf(name: &str) -> Option<&'static Self> {
-        ARCHITECTURES.iter().find(|known| known.gguf == name)
-    }
-
-    /// Returns the architecture of an entry of `architectures` in `config.json`.
-    pub(crate) fn of_hugging_face(name: &str) -> Option<&'static Self> {
-        let mut known = ARCHITECTURES.iter();
-        known.find(|known| known.hugging_face.contains(&name))
-    }
-
     /// Returns the parameter with a name in a Hugging Face folder.
     pub(crate) fn parameter(&self, hugging_face: &str) -> Option<Parameter> {
         self.find(hugging_face, self.layer, |name| name.hugging_face)
@@ -317,53 +141,27 @@ pub(crate) fn interleaved_row(row: usize, head_size: usize) -> usize {
     head * head_size + place % half * 2 + place / half
 }
 
+/// Returns where a row of a tensor with [`Change::HeadParts`] in a Hugging Face folder is in the GGUF file, for
+/// `rows` rows of heads of `head_size` rows.
+pub(crate) fn row_of_part(row: usize, rows: usize, head_size: usize) -> usize {
+    let (group, place) = (row / head_size, row % head_size);
+    let (head, part) = (group / 3, group % 3);
+    part * (rows / 3) + head * head_size + place
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_go_both_ways() {
-        for architecture in &ARCHITECTURES {
-            let lists = [
-                (architecture.outside, None),
-                (architecture.in_layer, Some(12)),
-            ];
-            for (list, layer) in lists {
-                for (name, is_bias) in list.iter().flat_map(|name| [(name, false), (name, true)]) {
-                    let parameter = Parameter {
-                        name,
-                        layer,
-                        is_bias,
-                    };
-                    let full = architecture.hugging_face_name(&parameter);
-                    let found = architecture.parameter(&full).unwrap();
-                    assert_eq!(found.gguf_name(), parameter.gguf_name(), "{full}");
-                    let found = architecture
-                        .parameter_of_gguf(&parameter.gguf_name())
-                        .unwrap();
-                    assert_eq!(architecture.hugging_face_name(&found), full);
-                }
-            }
-        }
-        let llama = Architecture::of_gguf("llama").unwrap();
-        let query = llama
-            .parameter("model.layers.3.self_attn.q_proj.weight")
-            .unwrap();
-        assert_eq!(query.gguf_name(), "blk.3.attn_q.weight");
-        for other in [
-            "model.layers.03.self_attn.q_proj.weight",
-            "model.layers.3",
-            "blk..bias",
-            "x",
-        ] {
-            assert!(llama.parameter(other).is_none(), "{other}");
-            assert!(llama.parameter_of_gguf(other).is_none(), "{other}");
-        }
-    }
-
-    #[test]
     fn rows_of_a_head_alternate() {
         let rows: Vec<usize> = (0..8).map(|row| interleaved_row(row, 4)).collect();
         assert_eq!(rows, [0, 2, 1, 3, 4, 6, 5, 7]);
+    }
+
+    #[test]
+    fn parts_of_heads_come_together() {
+        let rows: Vec<usize> = (0..12).map(|row| row_of_part(row, 12, 2)).collect();
+        assert_eq!(rows, [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]);
     }
 }

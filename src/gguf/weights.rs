@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::container::TensorInfo;
-use super::names::{Architecture, Change, FUSED, Parameter, ROPE_FACTORS, interleaved_row};
+use super::names::{
+    Architecture, Change, FUSED, Parameter, ROPE_FACTORS, interleaved_row, row_of_part,
+};
 use crate::error::{self, Error};
 use crate::quantization::WeightType;
 
@@ -189,7 +191,8 @@ impl GgufWeights {
         Ok(Some(match parameter.name.change {
             Change::PlusOne if !parameter.is_bias => tensor.minus_one(),
             Change::Transposed if !parameter.is_bias => tensor.transposed()?,
-            Change::HeadRows => tensor.with_rows(self.head_size)?,
+            Change::HeadRows => tensor.with_head_rows(self.head_size)?,
+            Change::HeadParts => tensor.with_head_parts(self.head_size)?,
             Change::Upper { lower } => {
                 let lower = parameter.gguf_sibling(lower);
                 let Some(second) = self.stored(files, &lower) else {
@@ -279,23 +282,40 @@ impl<'a> StoredTensor<'a> {
     }
 
     /// Undoes the alternation of rows within heads.
-    fn with_rows(self, head_size: usize) -> Result<Self, String> {
-        let tensor = self.by_rows();
-        let (rows, size) = (tensor.shape[0], tensor.row_bytes());
+    fn with_head_rows(self, head_size: usize) -> Result<Self, String> {
+        let rows = self.shape[0];
         if !rows.is_multiple_of(head_size) || !head_size.is_multiple_of(2) {
             return Err(format!(
                 "{rows} rows: expected a multiple of the even head size, which is {head_size}"
             ));
         }
+        Ok(self.with_rows_from(|row| interleaved_row(row, head_size)))
+    }
+
+    /// Puts query, key and value of each head together.
+    fn with_head_parts(self, head_size: usize) -> Result<Self, String> {
+        let rows = self.shape[0];
+        if !rows.is_multiple_of(3 * head_size) {
+            return Err(format!(
+                "{rows} rows: expected a multiple of 3 heads of size {head_size}"
+            ));
+        }
+        Ok(self.with_rows_from(|row| row_of_part(row, rows, head_size)))
+    }
+
+    /// Returns the tensor with rows from other places.
+    fn with_rows_from(self, place: impl Fn(usize) -> usize) -> Self {
+        let tensor = self.by_rows();
+        let (rows, size) = (tensor.shape[0], tensor.row_bytes());
         let mut bytes = Vec::with_capacity(tensor.bytes.len());
         for row in 0..rows {
-            let place = interleaved_row(row, head_size) * size;
-            bytes.extend_from_slice(&tensor.bytes[place..][..size]);
+            let start = place(row) * size;
+            bytes.extend_from_slice(&tensor.bytes[start..][..size]);
         }
-        Ok(Self {
+        Self {
             bytes: Cow::Owned(bytes),
             ..tensor
-        })
+        }
     }
 
     /// Returns the rows of this tensor, followed by those of another.

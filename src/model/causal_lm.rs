@@ -1,5 +1,6 @@
 //! A causal language model: decoder, parameters, tokenizer and configuration.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,13 +12,14 @@ use super::files::ModelFiles;
 use super::gguf_files;
 use super::inputs::{Inputs, Weights};
 use super::model_config::ModelConfig;
+use super::multimodal;
 use super::parameters::{ParameterSpec, Parameters};
 use super::save_type::SaveType;
 use super::text_reader::TextReader;
 use super::tied_head::TiedHead;
 use super::weights::{self, Naming};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective, Predictions, distillation_loss};
 use crate::kernels::packed::Weight;
 use crate::model::adapter::Adapter;
@@ -98,8 +100,8 @@ impl CausalLm {
                 TiedHead::HeadAlone => renamed = Some((&*embedding, &*head)),
                 TiedHead::Different => {
                     reader.notes.push(format!(
-                        "{} is true in config.json, but the weights have a {head} that differs from the \
-                         embedding: it is used, as in transformers 5",
+                        "{} is true in config.json or by default, but the weights have a {head} that differs from \
+                         the embedding: it is used, as in transformers 5",
                         names.tie
                     ));
                     reader.config.untie();
@@ -108,17 +110,24 @@ impl CausalLm {
         }
         let (files, config) = (reader.files(), &reader.config().decoder);
         let decoder = Decoder::new(config.clone());
-        let is_tied = config.tie_word_embeddings;
+        let tied_heads = match config.tie_word_embeddings {
+            true => names.in_files(&head),
+            false => Vec::new(),
+        };
+        let of_images = Cell::new(0);
         let specs = decoder.parameters();
         let parameters = match &files.gguf {
             Some(gguf) => gguf_files::weights(files, gguf, specs, weights, device.tensors())?,
             None => {
                 let in_files = files.weights();
                 let naming = Naming {
-                    prefix: names.prefix,
+                    family: Some(names),
                     renamed,
                     may_ignore: &|name| {
-                        is_tied && name == head
+                        let is_of_images = multimodal::is_of_images(name);
+                        of_images.update(|count: usize| count + usize::from(is_of_images));
+                        is_of_images
+                            || tied_heads.iter().any(|head| head == name)
                             || names.ignored.iter().any(|ending| name.ends_with(ending))
                     },
                 };
@@ -134,6 +143,13 @@ impl CausalLm {
                     .collect::<Result<_>>()?
             }
         };
+        if of_images.get() > 0 {
+            reader.notes.push(format!(
+                "a model of text and images: {} for images ignored, and only the text model is saved",
+                counted(of_images.get(), "tensor")
+            ));
+        }
+        let files = reader.files();
         for note in reader.notes() {
             log::warn!("{}: {note}", files.folder.display());
         }

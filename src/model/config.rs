@@ -5,6 +5,7 @@ use std::path::Path;
 use super::fields::MAX_SIZE;
 use super::names::Family;
 use super::ops::Activation;
+use super::rope_scaling::RopeScaling;
 use super::rotary::Rotary;
 use crate::error::{Error, Result};
 
@@ -29,16 +30,22 @@ pub struct DecoderConfig {
     pub block: Block,
     /// Feed-forward block.
     pub feed_forward: FeedForward,
-    /// Whether one linear layer computes queries, keys and values.
-    pub fused_attention: bool,
-    /// Whether queries and keys are normalized per head before the rotary embedding.
-    pub qk_norm: bool,
+    /// Linear layers of queries, keys and values.
+    pub query_key_value: QueryKeyValue,
+    /// Normalization of queries and keys, if they have one.
+    pub qk_norm: Option<QkNorm>,
+    /// Growth of the queries with their positions, if they grow.
+    pub query_scaling: Option<QueryScaling>,
     /// Whether the file stores the weights of linear layers as \[in, out\].
     pub transposed_weights: bool,
     /// Whether learned position embeddings are added to the token embeddings.
     pub learned_positions: bool,
     /// Factor of the token embeddings.
     pub embedding_scale: f32,
+    /// Factor of the outputs of attention and feed-forward block, which are added to the hidden states.
+    pub residual_scale: f32,
+    /// Factor of the logits.
+    pub logits_scale: f32,
     /// Which linear layers have biases.
     pub biases: Biases,
     /// Whether the head shares the weights of the token embedding.
@@ -95,6 +102,59 @@ pub enum Block {
     Sandwiched,
     /// Both take the same normalized hidden states, and both outputs are added.
     Parallel,
+    /// Both take the same hidden states, each with a norm of its own, and both outputs are added.
+    ParallelNorms,
+    /// Each adds its normalized output for the hidden states themselves.
+    PostNorm,
+}
+
+impl Block {
+    /// Returns whether attention and feed-forward block normalize their inputs.
+    pub(super) fn normalizes_inputs(self) -> bool {
+        self != Self::PostNorm
+    }
+
+    /// Returns whether the feed-forward block takes the attention's normalized input.
+    pub(super) fn shares_input(self) -> bool {
+        self == Self::Parallel
+    }
+
+    /// Returns whether the outputs of attention and feed-forward block are normalized.
+    pub(super) fn normalizes_outputs(self) -> bool {
+        matches!(self, Self::Sandwiched | Self::PostNorm)
+    }
+}
+
+/// The linear layers of queries, keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKeyValue {
+    /// One layer each.
+    Separate,
+    /// One layer: the queries of all heads, then the keys, then the values.
+    Fused,
+    /// One layer: query, key and value of the first head, then those of the second.
+    FusedByHead,
+}
+
+/// Normalization of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Each head, before the rotary embedding.
+    Heads,
+    /// Each head, after the rotary embedding.
+    RotatedHeads,
+    /// All heads of a token together, before the rotary embedding.
+    Whole,
+}
+
+/// Growth of the queries with their positions, as in Llama 4: a query at position p is multiplied by
+/// 1 + rate · ln(1 + ⌊p / original length⌋).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueryScaling {
+    /// Rate of the growth.
+    pub rate: f32,
+    /// Context length of the original training, within which queries are unchanged; at least 1.
+    pub original_length: usize,
 }
 
 /// A feed-forward block.
@@ -139,6 +199,14 @@ impl DecoderConfig {
         variants.max().unwrap_or(0)
     }
 
+    /// Returns whether texts beyond a certain length have other rotary frequencies, so that keys cached
+    /// before are of no use. Where each length has its own frequencies, cached keys are kept, as in
+    /// `transformers`.
+    pub(super) fn switches_frequencies(&self) -> bool {
+        let mut rotaries = self.layers.iter().filter_map(|layer| layer.rotary.as_ref());
+        rotaries.any(|rotary| matches!(rotary.scaling, RopeScaling::LongRope { .. }))
+    }
+
     /// Checks that the sizes, each in range, are consistent.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         let fault = |message: String| {
@@ -147,6 +215,9 @@ impl DecoderConfig {
                 message,
             })
         };
+        if self.head_size == 0 {
+            return fault("the size of attention heads is 0: expected at least 1".to_string());
+        }
         for (number, layer) in self.layers.iter().enumerate() {
             if !layer.heads.is_multiple_of(layer.num_kv_heads) {
                 return fault(format!(
@@ -165,13 +236,23 @@ impl DecoderConfig {
             if layer.window == 0 {
                 return fault("sliding_window is 0: expected at least 1, or null".to_string());
             }
+            if !layer.attention_scale.is_finite() {
+                let scale = layer.attention_scale;
+                return fault(format!(
+                    "the attention scale is {scale}: expected a finite number"
+                ));
+            }
             if let Some(rotary) = &layer.rotary {
                 rotary.check(self.head_size).or_else(fault)?;
             }
         }
+        let query_rate = self.query_scaling.map_or(0.0, |scaling| scaling.rate);
         for (name, value) in [
             ("epsilon of the norms", self.norm.epsilon),
             ("embedding scale", self.embedding_scale),
+            ("residual scale", self.residual_scale),
+            ("logits scale", self.logits_scale),
+            ("rate of the query scaling", query_rate),
         ] {
             if !(value.is_finite() && value >= 0.0) {
                 return fault(format!("the {name} is {value}: expected at least 0"));

@@ -93,15 +93,30 @@ impl Decoder {
     fn forward(
         &self,
         weights: &Weights<'_>,
-        inputs: Inputs,
+        mut inputs: Inputs,
         mut cache: Option<&mut KeyValueCache>,
     ) -> Tensor<2> {
+        let [batch, added] = inputs.tokens.dims();
+        if self.config.switches_frequencies()
+            && let Some(cache) = cache.as_deref_mut()
+        {
+            let variant = |length| self.config.rope_variant(length);
+            inputs.tokens = cache.tokens_to_compute(inputs.tokens, variant);
+        }
+        let [_, computed] = inputs.tokens.dims();
         let first = cache.as_ref().map_or(0, |cache| cache.length());
         let pass = self.pass(weights, &inputs, first);
         let mut x = pass.embed(inputs.tokens);
         for number in 0..self.config.layers.len() {
             x = pass.layer(number, x, cache.as_deref_mut());
         }
-        pass.finish(x)
+        let x = pass.finish(x);
+        if computed == added {
+            return x;
+        }
+        let [_, width] = x.dims();
+        x.reshape([batch, computed, width])
+            .narrow(1, computed - added, added)
+            .reshape([batch * added, width])
     }
 }

@@ -1,6 +1,6 @@
 //! The KV cache: keys and values of earlier positions, appended in place.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Positions by which a buffer is rounded up.
 const STEP: usize = 64;
@@ -9,6 +9,10 @@ const STEP: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct KeyValueCache {
     layers: Vec<[Buffer; 2]>,
+    /// The tokens \[batch, length\], where they may be needed again.
+    tokens: Option<Tensor<2, Int>>,
+    /// The rotary frequencies of the keys, where they differ between lengths.
+    variant: usize,
 }
 
 impl KeyValueCache {
@@ -25,6 +29,30 @@ impl KeyValueCache {
         for buffer in self.layers.iter_mut().flatten() {
             buffer.length = buffer.length.min(length);
         }
+    }
+
+    /// Returns the tokens \[batch, length\] to compute when `added` ones follow. These are all tokens, and the
+    /// cache becomes empty, where the cached keys have other rotary frequencies than the text now has: `variant`
+    /// tells those of a length.
+    pub(super) fn tokens_to_compute(
+        &mut self,
+        added: Tensor<2, Int>,
+        variant: impl Fn(usize) -> usize,
+    ) -> Tensor<2, Int> {
+        let cached = self.length();
+        let all = match self.tokens.take() {
+            Some(tokens) if cached > 0 => {
+                Tensor::cat(vec![tokens.narrow(1, 0, cached), added.clone()], 1)
+            }
+            _ => added.clone(),
+        };
+        self.tokens = Some(all.clone());
+        let before = std::mem::replace(&mut self.variant, variant(all.dims()[1]));
+        if cached == 0 || before == self.variant {
+            return added;
+        }
+        self.truncate(0);
+        all
     }
 
     /// Appends keys and values of a layer \[batch, added, heads, size\], and returns all of them. Layers are

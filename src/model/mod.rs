@@ -19,12 +19,14 @@ mod inputs;
 mod kv_cache;
 pub(crate) mod linear;
 mod model_config;
+mod multimodal;
 mod names;
 pub(crate) mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod other_formats;
 mod parameters;
 mod pass;
+mod positions;
 mod python_json;
 mod quantized;
 mod rope_scaling;
@@ -48,6 +50,7 @@ pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+    QkNorm, QueryKeyValue, QueryScaling,
 };
 pub(crate) use decoder::Decoder;
 pub use files::{EMBEDDED_MODEL, FileBytes, ModelFiles};

@@ -8,7 +8,7 @@ use super::config::DecoderConfig;
 use super::family;
 use super::fields::Fields;
 use super::save_type::SaveType;
-use super::{python_json, quantized};
+use super::{multimodal, python_json, quantized};
 use crate::error::{Error, Result};
 
 /// A parsed `config.json`.
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub struct ModelConfig {
     /// Architecture of the decoder.
     pub decoder: DecoderConfig,
-    /// The original file, for saving the model.
+    /// The original file, for saving the model; of a model of text and images, the part of the text model.
     pub json: Map<String, Value>,
 }
 
@@ -36,6 +36,7 @@ impl ModelConfig {
                 message,
             });
         }
+        let json = multimodal::text_config(&json).unwrap_or(json);
         let decoder = family::describe(&Fields::of_file(&json, path))?;
         decoder.check(path)?;
         Ok(Self { decoder, json })

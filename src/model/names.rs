@@ -57,6 +57,8 @@ pub(super) struct ParameterNames {
     pub feed_forward_output_norm: &'static str,
     pub norm: &'static str,
     pub head: &'static str,
+    /// Name of the head in saved files, if it is another.
+    pub saved_head: &'static str,
     /// Field of `config.json` that says whether the head shares the embedding's weights.
     pub tie: &'static str,
     /// Suffixes of tensors in the files that are not parameters.
@@ -87,7 +89,37 @@ impl ParameterNames {
         feed_forward_output_norm: "",
         norm: "",
         head: "",
+        saved_head: "",
         tie: "tie_word_embeddings",
         ignored: &[],
     };
+}
+
+impl ParameterNames {
+    /// Returns the name of a parameter in saved files.
+    pub(super) fn saved(&self, name: &str) -> String {
+        match name.strip_prefix(self.head) {
+            Some(kind) if kind.starts_with('.') && !self.saved_head.is_empty() => {
+                format!("{}{kind}", self.saved_head)
+            }
+            _ => name.to_string(),
+        }
+    }
+
+    /// Returns the names that files may have for a parameter: that in saved files, its own, that without the
+    /// prefix, and those of a text model inside a model of text and images, as transformers 4 and 5 write them.
+    pub(super) fn in_files(&self, name: &str) -> Vec<String> {
+        let mut names = vec![self.saved(name)];
+        if names[0] != name {
+            names.push(name.to_string());
+        }
+        if self.prefix.is_empty() {
+            return names;
+        }
+        let short = name.strip_prefix(self.prefix);
+        names.extend(short.map(str::to_string));
+        names.push(format!("language_model.{name}"));
+        names.extend(short.map(|short| format!("{}language_model.{short}", self.prefix)));
+        names
+    }
 }

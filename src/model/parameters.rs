@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::config::{Block, DecoderConfig, FeedForwardKind, NormKind};
+use super::config::{DecoderConfig, FeedForwardKind, NormKind, QkNorm, QueryKeyValue};
 use super::names::ParameterNames;
 
 /// A parameter's name and shape, as in the model's file.
@@ -104,6 +104,7 @@ pub(super) enum AttentionIndex {
         value: LinearIndex,
     },
     Fused(LinearIndex),
+    FusedByHead(LinearIndex),
 }
 
 /// Indices of the first layers of a feed-forward block.
@@ -117,13 +118,13 @@ pub(super) enum FeedForwardIndex {
 /// Indices of a layer's parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LayerIndex {
-    pub attention_norm: NormIndex,
+    pub attention_norm: Option<NormIndex>,
     pub attention: AttentionIndex,
     pub query_norm: Option<NormIndex>,
     pub key_norm: Option<NormIndex>,
     pub attention_output: LinearIndex,
     pub attention_output_norm: Option<NormIndex>,
-    /// `None` if the block takes the attention's input.
+    /// `None` if the block takes the attention's input or the hidden states themselves.
     pub feed_forward_norm: Option<NormIndex>,
     pub feed_forward: FeedForwardIndex,
     pub down: LinearIndex,
@@ -228,7 +229,9 @@ fn roles(layer: &LayerIndex) -> Vec<(LinearIndex, LinearRole)> {
             (key, LinearRole::Key),
             (value, LinearRole::Value),
         ],
-        AttentionIndex::Fused(fused) => vec![(fused, LinearRole::QueryKeyValue)],
+        AttentionIndex::Fused(fused) | AttentionIndex::FusedByHead(fused) => {
+            vec![(fused, LinearRole::QueryKeyValue)]
+        }
     };
     roles.push((layer.attention_output, LinearRole::AttentionOutput));
     match layer.feed_forward {
@@ -285,22 +288,33 @@ impl Builder<'_> {
         let inner = layer.intermediate_size;
         let name = |part: &str| format!("{}.{number}.{part}", names.layer);
 
-        let sandwiched = config.block == Block::Sandwiched;
-        let attention_norm = self.norm(&name(names.attention_norm), hidden);
+        let block = config.block;
+        let mut norm = |part: &str, present: bool| present.then(|| self.norm(&name(part), hidden));
+        let attention_norm = norm(names.attention_norm, block.normalizes_inputs());
         let mut project = |part, width| self.linear(&name(part), width, hidden, biases.attention);
-        let attention = if config.fused_attention {
-            AttentionIndex::Fused(project(names.query_key_value, heads + 2 * keys))
-        } else {
-            AttentionIndex::Separate {
+        let attention = match config.query_key_value {
+            QueryKeyValue::Separate => AttentionIndex::Separate {
                 query: project(names.query, heads),
                 key: project(names.key, keys),
                 value: project(names.value, keys),
+            },
+            QueryKeyValue::Fused => {
+                AttentionIndex::Fused(project(names.query_key_value, heads + 2 * keys))
+            }
+            QueryKeyValue::FusedByHead => {
+                AttentionIndex::FusedByHead(project(names.query_key_value, heads + 2 * keys))
             }
         };
-        let mut norm =
-            |part: &str, width, present: bool| present.then(|| self.norm(&name(part), width));
-        let query_norm = norm(names.query_norm, size, config.qk_norm);
-        let key_norm = norm(names.key_norm, size, config.qk_norm);
+        let [of_query, of_key] = match config.qk_norm {
+            Some(QkNorm::Whole) => [heads, keys],
+            _ => [size, size],
+        };
+        let mut norm = |part: &str, width| {
+            let present = config.qk_norm.is_some();
+            present.then(|| self.norm(&name(part), width))
+        };
+        let query_norm = norm(names.query_norm, of_query);
+        let key_norm = norm(names.key_norm, of_key);
         let attention_output = self.linear(
             &name(names.attention_output),
             hidden,
@@ -308,8 +322,11 @@ impl Builder<'_> {
             biases.attention_output,
         );
         let mut norm = |part: &str, present: bool| present.then(|| self.norm(&name(part), hidden));
-        let attention_output_norm = norm(names.attention_output_norm, sandwiched);
-        let feed_forward_norm = norm(names.feed_forward_norm, config.block != Block::Parallel);
+        let attention_output_norm = norm(names.attention_output_norm, block.normalizes_outputs());
+        let feed_forward_norm = norm(
+            names.feed_forward_norm,
+            block.normalizes_inputs() && !block.shares_input(),
+        );
         let mut expand = |part, width| self.linear(&name(part), width, hidden, biases.feed_forward);
         let feed_forward = match config.feed_forward.kind {
             FeedForwardKind::Plain => FeedForwardIndex::Plain(expand(names.up, inner)),
@@ -331,7 +348,8 @@ impl Builder<'_> {
             feed_forward_norm,
             feed_forward,
             down: self.linear(&name(names.down), hidden, inner, biases.feed_forward),
-            feed_forward_output_norm: sandwiched
+            feed_forward_output_norm: block
+                .normalizes_outputs()
                 .then(|| self.norm(&name(names.feed_forward_output_norm), hidden)),
         }
     }

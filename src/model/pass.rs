@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::config::{Block, DecoderConfig, LayerConfig, NormKind};
+use super::config::{Block, DecoderConfig, LayerConfig, NormKind, QkNorm};
 use super::inputs::{Inputs, Weights};
 use super::kv_cache::KeyValueCache;
 use super::linear::{linear, look_up};
@@ -10,22 +10,12 @@ use super::ops::{activate, gate, layer_norm};
 use super::parameters::{
     AttentionIndex, FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex,
 };
-use super::rotary::{Rotary, RotaryTables};
+use super::positions::{packed_position_ids, query_factors};
+use super::rotary::{Rotary, RotaryTables, neighbours_apart};
 use crate::kernels::attention::{AttentionMask, SegmentStarts, causal_attention};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rotary::rotate;
 use crate::kernels::{Impl, is_cpu};
-
-/// Returns the position ids \[batch, length\] of packed samples, which restart with each segment.
-fn packed_position_ids(segment_starts: &SegmentStarts, tokens: Tensor<2, Int>) -> Tensor<2, Int> {
-    let [batch, length] = tokens.dims();
-    let positions = segment_starts
-        .iter()
-        .enumerate()
-        .map(|(index, &start)| (index % length) as i32 - start as i32);
-    let positions = TensorData::new(positions.collect::<Vec<_>>(), [batch, length]);
-    Tensor::from_data(positions, &tokens.device())
-}
 
 /// A forward pass: [`Self::embed`], [`Self::layer`] for each layer, [`Self::finish`].
 pub(crate) struct Pass<'a> {
@@ -41,6 +31,8 @@ pub(crate) struct Pass<'a> {
     segment_starts: Option<SegmentStarts>,
     /// Tables of each distinct rotary embedding.
     rotaries: Vec<(Rotary, RotaryTables)>,
+    /// Factors of the queries, unless all are 1.
+    query_factors: Option<TensorData>,
 }
 
 impl<'a> Pass<'a> {
@@ -76,6 +68,9 @@ impl<'a> Pass<'a> {
             first,
             segment_starts: inputs.segment_starts.clone(),
             rotaries,
+            query_factors: config.query_scaling.and_then(|scaling| {
+                query_factors(scaling, first, length, inputs.segment_starts.as_ref())
+            }),
         }
     }
 
@@ -113,12 +108,14 @@ impl<'a> Pass<'a> {
     /// Returns the last hidden states, as wide as the head.
     pub(crate) fn finish(&self, x: Tensor<2>) -> Tensor<2> {
         let x = self.norm(x, self.index.norm);
-        if self.weights.head_has_bias(self.index.head) {
+        let x = if self.weights.head_has_bias(self.index.head) {
             let ones = Tensor::ones([x.dims()[0], 1], &x.device());
             Tensor::cat(vec![x, ones], 1)
         } else {
             x
-        }
+        };
+        // A factor of the hidden states and of the bias's column is one of the logits.
+        scaled(x, self.config.logits_scale)
     }
 
     fn parameter(&self, index: usize) -> Tensor<2> {
@@ -171,17 +168,27 @@ impl<'a> Pass<'a> {
     ) -> Tensor<2> {
         let (index, layer) = (&self.index.layers[number], &self.config.layers[number]);
         let cache = cache.map(|cache| (cache, number));
-        let input = self.norm(x.clone(), index.attention_norm);
+        let residual_scale = self.config.residual_scale;
+        let input = self.optional_norm(x.clone(), index.attention_norm);
         let attended = self.attention(index, layer, input.clone(), cache);
         let attended = self.linear(attended, index.attention_output);
         match self.config.block {
-            Block::Sequential | Block::Sandwiched => {
-                let x = x + self.optional_norm(attended, index.attention_output_norm);
+            Block::Sequential | Block::Sandwiched | Block::PostNorm => {
+                let attended = self.optional_norm(attended, index.attention_output_norm);
+                let x = x + scaled(attended, residual_scale);
                 let input = self.optional_norm(x.clone(), index.feed_forward_norm);
                 let output = self.feed_forward(index, input);
-                x + self.optional_norm(output, index.feed_forward_output_norm)
+                let output = self.optional_norm(output, index.feed_forward_output_norm);
+                x + scaled(output, residual_scale)
             }
-            Block::Parallel => x + attended + self.feed_forward(index, input),
+            Block::Parallel | Block::ParallelNorms => {
+                let input = match index.feed_forward_norm {
+                    Some(norm) => self.norm(x.clone(), norm),
+                    None => input,
+                };
+                let output = self.feed_forward(index, input);
+                x + scaled(attended, residual_scale) + scaled(output, residual_scale)
+            }
         }
     }
 
@@ -217,9 +224,17 @@ impl<'a> Pass<'a> {
     ) -> Tensor<2> {
         let size = self.config.head_size;
         let [query, key, value] = self.projections(index, layer, input);
-        let query = self.rotate(layer, self.qk_norm(query, index.query_norm));
-        let mut key = self.rotate(layer, self.qk_norm(key, index.key_norm));
+        let rotated = |x, norm| match self.config.qk_norm {
+            Some(QkNorm::RotatedHeads) => self.qk_norm(self.rotate(layer, x), norm),
+            _ => self.rotate(layer, self.qk_norm(x, norm)),
+        };
+        let mut query = rotated(query, index.query_norm);
+        let mut key = rotated(key, index.key_norm);
         let mut value = value;
+        if let Some(factors) = &self.query_factors {
+            let factors = Tensor::<4>::from_data(factors.clone(), &query.device());
+            query = query * factors;
+        }
         if let Some((cache, number)) = cache {
             (key, value) = cache.append(number, key, value);
         }
@@ -247,9 +262,11 @@ impl<'a> Pass<'a> {
     ) -> [Tensor<4>; 3] {
         let size = self.config.head_size;
         let heads = [layer.heads, layer.num_kv_heads, layer.num_kv_heads];
-        let parts = match index.attention {
+        let shape = |heads| [self.batch, self.length, heads, size];
+        match index.attention {
             AttentionIndex::Separate { query, key, value } => {
-                [query, key, value].map(|part| self.linear(input.clone(), part))
+                let parts = [(query, heads[0]), (key, heads[1]), (value, heads[2])];
+                parts.map(|(part, heads)| self.linear(input.clone(), part).reshape(shape(heads)))
             }
             AttentionIndex::Fused(fused) => {
                 let whole = self.linear(input, fused);
@@ -257,31 +274,32 @@ impl<'a> Pass<'a> {
                 heads.map(|heads| {
                     let part = whole.clone().narrow(1, first, heads * size);
                     first += heads * size;
-                    if self.on_cpu {
-                        part
-                    } else {
-                        // A copy, since WebGPU does not allow a kernel two writable views of a buffer.
-                        part * 1.0
-                    }
+                    self.apart(part).reshape(shape(heads))
                 })
             }
-        };
-        let mut heads = heads.into_iter();
-        parts.map(|part| {
-            let heads = heads.next().unwrap_or(layer.heads);
-            part.reshape([self.batch, self.length, heads, size])
-        })
+            AttentionIndex::FusedByHead(fused) => {
+                let whole = self.linear(input, fused);
+                let whole: Tensor<4> =
+                    whole.reshape([self.batch, self.length, layer.heads, 3 * size]);
+                [0, 1, 2].map(|part| self.apart(whole.clone().narrow(3, part * size, size)))
+            }
+        }
+    }
+
+    /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
+    /// buffer.
+    fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
+        if self.on_cpu { part } else { part * 1.0 }
     }
 
     fn qk_norm(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
-        match index {
-            None => x,
-            Some(index) => {
-                let shape = x.dims();
-                let rows = x.reshape([shape[0] * shape[1] * shape[2], shape[3]]);
-                self.norm(rows, index).reshape(shape)
-            }
-        }
+        let Some(index) = index else { return x };
+        let shape @ [batch, length, heads, size] = x.dims();
+        let rows = match self.config.qk_norm {
+            Some(QkNorm::Whole) => [batch * length, heads * size],
+            _ => [batch * length * heads, size],
+        };
+        self.norm(x.reshape(rows), index).reshape(shape)
     }
 
     /// Applies the layer's rotary embedding, if it has one.
@@ -294,6 +312,12 @@ impl<'a> Pass<'a> {
             return x;
         };
         let rotated = |x| {
+            // In this order queries and keys have the same products.
+            let x = if rotary.interleaved {
+                neighbours_apart(x)
+            } else {
+                x
+            };
             rotate(
                 self.implementation,
                 x,
@@ -309,4 +333,9 @@ impl<'a> Pass<'a> {
         let rest = x.narrow(3, rotary.size, size - rotary.size);
         Tensor::cat(vec![low, rest], 3)
     }
+}
+
+/// Returns x times a factor.
+fn scaled(x: Tensor<2>, factor: f32) -> Tensor<2> {
+    if factor == 1.0 { x } else { x * factor }
 }

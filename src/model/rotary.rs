@@ -13,6 +13,8 @@ pub struct Rotary {
     pub theta: f64,
     /// Scaling of the frequencies.
     pub scaling: RopeScaling,
+    /// Whether neighbours rotate together, instead of elements that are half the rotated size apart.
+    pub interleaved: bool,
 }
 
 impl Rotary {
@@ -22,6 +24,7 @@ impl Rotary {
             size,
             theta,
             ref scaling,
+            interleaved: _,
         } = *self;
         if !size.is_multiple_of(2) || size == 0 || size > head_size {
             return Err(format!(
@@ -88,4 +91,13 @@ impl RotaryTables {
             sine: table(f64::sin),
         }
     }
+}
+
+/// Returns heads \[batch, length, heads, size\] with their even elements before the odd ones: neighbours
+/// become the pairs that the kernel rotates.
+pub(super) fn neighbours_apart(x: Tensor<4>) -> Tensor<4> {
+    let [batch, length, heads, size] = x.dims();
+    x.reshape([batch, length, heads, size / 2, 2])
+        .swap_dims(3, 4)
+        .reshape([batch, length, heads, size])
 }

@@ -127,6 +127,9 @@ impl CausalLm {
         limit: u64,
     ) -> Result<()> {
         let specs = self.decoder().parameters();
+        let family = self.config().decoder.family.tensors;
+        let names = specs.iter().map(|spec| family.saved(&spec.name));
+        let names: Vec<String> = names.collect();
         let sizes = specs.iter().zip(types);
         let sizes = sizes.map(|(spec, kind)| (spec.elements() * kind.dtype().bitsize() / 8) as u64);
         let sizes: Vec<u64> = sizes.collect();
@@ -135,7 +138,7 @@ impl CausalLm {
         let count = shards.len();
         for (number, tensors) in shards.iter_mut().enumerate() {
             // In the order of their names, as safetensors sorts tensors of one type.
-            tensors.sort_by_key(|&index| &specs[index].name);
+            tensors.sort_by_key(|&index| &names[index]);
             let name = shards::name(number, count);
             let mut end = 0;
             let infos = tensors.iter().map(|&index| {
@@ -146,7 +149,7 @@ impl CausalLm {
                     shape: specs[index].shape.clone(),
                     data_offsets: (start, end),
                 };
-                (specs[index].name.clone(), info)
+                (names[index].clone(), info)
             });
             sink.begin(&name)?;
             let infos = infos.collect();
@@ -154,13 +157,13 @@ impl CausalLm {
             for &index in &*tensors {
                 let values = self.parameter_values(index).await?;
                 if let Some(value) = types[index].beyond(&values) {
-                    return Err(types[index].fault(&specs[index].name, value));
+                    return Err(types[index].fault(&names[index], value));
                 }
                 let mut bytes = Vec::with_capacity(sizes[index] as usize);
                 types[index].stored().pack(&values, &mut bytes);
                 drop(values);
                 sink.put(&bytes)?;
-                files.insert(specs[index].name.as_str(), name.clone());
+                files.insert(names[index].as_str(), name.clone());
             }
             sink.finish()?;
         }

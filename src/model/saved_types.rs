@@ -66,10 +66,10 @@ impl CausalLm {
                 }
             }
         }
-        let prefix = self.config().decoder.family.tensors.prefix;
+        let names = self.config().decoder.family.tensors;
         let found = |spec: &ParameterSpec| {
-            let short = || in_files.get(spec.name.strip_prefix(prefix)?);
-            in_files.get(&spec.name).or_else(short).copied()
+            let names = names.in_files(&spec.name);
+            names.iter().find_map(|name| in_files.get(name).copied())
         };
         Ok(specs.map(found).collect())
     }

@@ -32,13 +32,12 @@ impl TiedHead {
         let opened = files.iter().map(|(path, bytes)| weights::open(bytes, path));
         let opened: Vec<SafeTensors<'_>> = opened.collect::<Result<_>>()?;
         let find = |name: &str| {
-            let name = format!("{name}.weight");
-            let short = name.strip_prefix(names.prefix).unwrap_or(&name);
+            let candidates = names.in_files(&format!("{name}.weight"));
             let paths = files.iter().map(|(path, _)| &**path);
             let mut files = opened.iter().zip(paths);
             files.find_map(|(file, path)| {
-                let view = file.tensor(&name).or_else(|_| file.tensor(short));
-                Some((view.ok()?, path))
+                let mut views = candidates.iter().map(|name| file.tensor(name));
+                Some((views.find_map(std::result::Result::ok)?, path))
             })
         };
         Ok(match (find(names.embedding), find(names.head)) {

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
+use super::names::ParameterNames;
 use super::parameters::{ParameterSpec, Parameters};
 use super::quantized;
 use super::stored::StoredTensor;
@@ -16,31 +17,31 @@ use crate::kernels::packed::Weight;
 
 /// How weights files may name tensors.
 pub(crate) struct Naming<'a> {
-    /// Prefix that the files may omit from every name; may be empty.
-    pub prefix: &'a str,
+    /// Names of the family, of which model folders may have variants; `None` for exact names.
+    pub(super) family: Option<&'a ParameterNames>,
     /// A parameter that the files hold under another name, and that name.
     pub renamed: Option<(&'a str, &'a str)>,
     /// Which tensors besides the parameters they may contain.
     pub may_ignore: &'a dyn Fn(&str) -> bool,
 }
 
-impl Naming<'_> {
-    /// Full names, and no other tensors.
-    pub(crate) const EXACT: Self = Self {
-        prefix: "",
-        renamed: None,
-        may_ignore: &|_| false,
-    };
+impl<'a> Naming<'a> {
+    /// Exact names, and other tensors that `may_ignore` accepts.
+    pub(crate) fn exact(may_ignore: &'a dyn Fn(&str) -> bool) -> Self {
+        Self {
+            family: None,
+            renamed: None,
+            may_ignore,
+        }
+    }
 
     /// Returns the name of a parameter in the files, where `has` returns whether they contain a name.
-    fn in_files<'a>(&'a self, name: &'a str, has: impl Fn(&str) -> bool) -> &'a str {
-        if let Some((_, other)) = self.renamed.filter(|(renamed, _)| *renamed == name) {
-            return other;
-        }
-        match name.strip_prefix(self.prefix) {
-            Some(short) if !has(name) && has(short) => short,
-            _ => name,
-        }
+    fn in_files(&self, name: &str, has: impl Fn(&str) -> bool) -> String {
+        let renamed = self.renamed.filter(|(renamed, _)| *renamed == name);
+        let name = renamed.map_or(name, |(_, other)| other);
+        let names = self.family.map(|family| family.in_files(name));
+        let found = names.into_iter().flatten().find(|name| has(name));
+        found.unwrap_or_else(|| name.to_string())
     }
 }
 
@@ -75,12 +76,12 @@ pub(crate) fn find_tensors<'a>(
     let names = specs
         .iter()
         .map(|spec| naming.in_files(&spec.name, |name| tensors.contains_key(name)));
-    let names: Vec<&str> = names.collect();
-    let known: HashSet<&str> = names.iter().copied().collect();
+    let names: Vec<String> = names.collect();
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
     let missing: Vec<String> = names
         .iter()
-        .filter(|name| !tensors.contains_key(*name))
-        .map(ToString::to_string)
+        .filter(|name| !tensors.contains_key(name.as_str()))
+        .cloned()
         .collect();
     let mut extra: Vec<String> = tensors
         .keys()
@@ -107,10 +108,10 @@ pub(crate) fn find_tensors<'a>(
             names: extra,
         });
     }
-    let found = specs.iter().zip(names);
+    let found = specs.iter().zip(&names);
     found
         .map(|(spec, name)| {
-            let (path, view) = &tensors[name];
+            let (path, view) = &tensors[name.as_str()];
             let tensor = StoredTensor::of_view(view, name, path)?;
             tensor.check_shape(spec)?;
             Ok(tensor)

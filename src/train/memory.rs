@@ -334,7 +334,7 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
     let (queries, keys) = (heads * size, num_kv_heads * size);
     let norms = match config.block {
         Block::Parallel => 1,
-        Block::Sequential => 2,
+        Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
         Block::Sandwiched => 4,
     };
     // A norm keeps its input, and the next layers keep its output; a composed norm also keeps its
@@ -344,7 +344,10 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
     };
     // Queries and keys before QK-norm.
-    let unnormalised = if config.qk_norm { queries + keys } else { 0 };
+    let unnormalised = match config.qk_norm {
+        Some(_) => queries + keys,
+        None => 0,
+    };
     // The activation's input, intermediate results and output, and the other factor of the gate.
     let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
         (FeedForwardKind::Plain, _) => 4,

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use burn::tensor::{Int, Tensor};
-use common::{data, values};
+use common::{data, load_tiny, values};
 use minift::device::Device;
 use minift::error::Error;
 use minift::model::{CausalLm, FileBytes, ModelFiles, Sampling, TextReader};
@@ -128,6 +128,89 @@ fn a_stored_head_that_differs_from_the_tied_embedding_is_used_and_noted() {
     let again = load(&saved).unwrap();
     assert!(again.notes().is_empty());
     assert_eq!(logits(&again), logits(&found));
+}
+
+/// Loads a model from these files.
+fn load_saved(files: &[(String, Vec<u8>)]) -> CausalLm {
+    let files = ModelFiles::collect(PathBuf::from("model"), |name| {
+        let found = files.iter().find(|(known, _)| known == name);
+        Ok(found.map(|(_, bytes)| FileBytes::InMemory(bytes.clone().into())))
+    });
+    CausalLm::from_files(files.unwrap(), &Device::cpu()).unwrap()
+}
+
+/// Returns logits of a model of `tests/data/tiny`.
+fn tiny_logits(model: &CausalLm) -> Vec<f32> {
+    let tokens = Tensor::<2, Int>::from_data([[0, 52, 14, 30]], &model.tensor_device());
+    values(model.logits(tokens))
+}
+
+#[test]
+fn the_head_of_gpt_neox_is_saved_under_the_name_of_transformers_4() {
+    let model = load_tiny(&data("tiny/gpt_neox"), &Device::cpu());
+    let saved = block_on(model.to_files()).unwrap();
+    let weights = saved.iter().find(|(name, _)| name == "model.safetensors");
+    let tensors = SafeTensors::deserialize(&weights.unwrap().1).unwrap();
+    assert!(tensors.tensor("embed_out.weight").is_ok());
+    assert!(tensors.tensor("lm_head.weight").is_err());
+    assert_eq!(tiny_logits(&load_saved(&saved)), tiny_logits(&model));
+}
+
+#[test]
+fn the_text_model_of_a_model_of_text_and_images_is_loaded_and_saved() {
+    let folder = data("tiny/ministral3_wrapped");
+    let model = load_tiny(&folder, &Device::cpu());
+    let [note] = model.notes() else {
+        panic!("{:?}", model.notes());
+    };
+    assert!(note.contains("15 tensors for images ignored"), "{note}");
+    // A text model is saved, which needs no note.
+    let mut saved = block_on(model.to_files()).unwrap();
+    let file = |saved: &[(String, Vec<u8>)], name: &str| {
+        let found = saved.iter().position(|(known, _)| known == name);
+        found.unwrap()
+    };
+    let config = file(&saved, "config.json");
+    let json: Value = serde_json::from_slice(&saved[config].1).unwrap();
+    assert_eq!(json["architectures"], json!(["Ministral3ForCausalLM"]));
+    assert_eq!(json["eos_token_id"], 2);
+    assert!(json.get("text_config").is_none() && json.get("vision_config").is_none());
+    let again = load_saved(&saved);
+    assert!(again.notes().is_empty());
+    assert_eq!(tiny_logits(&again), tiny_logits(&model));
+
+    // The names of transformers 5, and a head of its own.
+    let weights = file(&saved, "model.safetensors");
+    let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = tensors.iter().map(|(name, view)| {
+        let name = match name.strip_prefix("language_model.model.") {
+            Some(text) => format!("model.language_model.{text}"),
+            None => format!("model.{name}"),
+        };
+        (name, view)
+    });
+    let embedding = tensors.tensor("language_model.model.embed_tokens.weight");
+    let doubled: Vec<u8> = embedding
+        .as_ref()
+        .unwrap()
+        .data()
+        .chunks_exact(4)
+        .flat_map(|bytes| {
+            let value = f32::from_le_bytes(bytes.try_into().unwrap());
+            (2.0 * value).to_le_bytes()
+        })
+        .collect();
+    let shape = embedding.unwrap().shape().to_vec();
+    let head = TensorView::new(Dtype::F32, shape, &doubled).unwrap();
+    let with_head = renamed.chain([("lm_head.weight".to_string(), head)]);
+    saved[weights].1 = safetensors::serialize(with_head, None).unwrap();
+    saved[config].1 = fs::read(folder.join("config.json")).unwrap();
+    let headed = load_saved(&saved);
+    assert!(!headed.config().decoder.tie_word_embeddings);
+    for (headed, tied) in tiny_logits(&headed).iter().zip(tiny_logits(&model)) {
+        assert!((headed - 2.0 * tied).abs() < 1e-3, "{headed} and {tied}");
+    }
 }
 
 #[test]

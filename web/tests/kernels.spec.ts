@@ -60,7 +60,27 @@ for (const [training, tau] of [
   });
 }
 
-const FAMILIES = ["gemma3", "gpt2", "gpt_neo", "llama3", "mistral", "openelm", "phi", "qwen2", "qwen3", "smollm2"];
+const FAMILIES = [
+  "ernie4_5",
+  "gemma3",
+  "gpt2",
+  "gpt_neo",
+  "gpt_neox",
+  "granite",
+  "hunyuan_dense",
+  "llama3",
+  "ministral3",
+  "mistral",
+  "olmo2",
+  "olmo3",
+  "openelm",
+  "phi",
+  "phi3",
+  "qwen2",
+  "qwen3",
+  "smollm2",
+  "smollm3",
+];
 
 for (const family of FAMILIES) {
   test(`${family} on WebGPU matches the reference and trains`, async () => {

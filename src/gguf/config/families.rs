@@ -14,6 +14,11 @@ impl Description<'_> {
     /// Returns the fields of Llama and of the families that follow it.
     pub(super) fn llama(&self) -> Result<Map<String, Value>> {
         self.check_rotary()?;
+        self.like_llama()
+    }
+
+    /// Returns the same fields for any rotary embedding.
+    pub(super) fn like_llama(&self) -> Result<Map<String, Value>> {
         let widths = self
             .metadata
             .sizes(&self.key("feed_forward_length"), self.layers)?;
@@ -47,7 +52,7 @@ impl Description<'_> {
                 set("mlp_bias", self.has("blk.0.ffn_up.bias").into());
             }
             ("qwen3", None) => drop(set("attention_bias", self.has("blk.0.attn_q.bias").into())),
-            ("gemma3", _) | (_, None) => {}
+            ("gemma3" | "olmo2" | "phi3", _) | (_, None) => {}
             (_, Some(window)) => {
                 return Err(self.metadata.fault(format!(
                     "metadata {} is {window}: unsupported, expected none",
@@ -102,13 +107,7 @@ impl Description<'_> {
     }
 
     pub(super) fn phi(&self) -> Result<Map<String, Value>> {
-        let size = self.metadata.size(&self.key("rope.dimension_count"))?;
-        let size = size.unwrap_or(self.head_size);
-        let mut factor = size as f64 / self.head_size as f64;
-        // The size is the product, rounded down.
-        if ((self.head_size as f64 * factor) as usize) < size {
-            factor = factor.next_up();
-        }
+        let factor = self.rotary_factor()?;
         Ok(object(json!({
             "hidden_size": self.hidden_size,
             "intermediate_size": self.rows("blk.0.ffn_up.weight")?,
@@ -123,6 +122,16 @@ impl Description<'_> {
             "qk_layernorm": false,
             "use_cache": true,
         })))
+    }
+
+    /// Returns the fraction of each head that is rotated.
+    pub(super) fn rotary_factor(&self) -> Result<f64> {
+        let size = self.metadata.size(&self.key("rope.dimension_count"))?;
+        let size = size.unwrap_or(self.head_size);
+        let factor = size as f64 / self.head_size as f64;
+        // The size is the product, rounded down.
+        let is_less = ((self.head_size as f64 * factor) as usize) < size;
+        Ok(if is_less { factor.next_up() } else { factor })
     }
 
     pub(super) fn openelm(&self) -> Result<Map<String, Value>> {

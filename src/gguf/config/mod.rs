@@ -1,5 +1,6 @@
 //! The `config.json` of a model, from the metadata and tensors of its GGUF file.
 
+mod cousins;
 mod families;
 
 use std::collections::HashMap;
@@ -7,10 +8,11 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
+use crate::gguf::architectures::ARCHITECTURES;
 use crate::gguf::container::TensorInfo;
 use crate::gguf::keys;
 use crate::gguf::metadata::Metadata;
-use crate::gguf::names::{ARCHITECTURES, Architecture};
+use crate::gguf::names::Architecture;
 use crate::gguf::rope;
 
 /// What a GGUF file says about the computation.
@@ -116,6 +118,13 @@ impl<'a> Description<'a> {
             "phi2" => self.phi()?,
             "openelm" => self.openelm()?,
             "gemma3" => self.gemma3()?,
+            "smollm3" => self.smollm3()?,
+            "granite" => self.granite()?,
+            "phi3" => self.phi3()?,
+            "olmo2" => self.olmo2()?,
+            "ernie4_5" => self.ernie4_5()?,
+            "hunyuan-dense" => self.hunyuan()?,
+            "gptneox" => self.gpt_neox()?,
             _ => self.llama()?,
         };
         let theta = config.get("rope_theta").and_then(Value::as_f64);
@@ -141,9 +150,14 @@ impl<'a> Description<'a> {
         let name = name.unwrap_or_else(|| self.architecture.hugging_face[0].into());
         fields.insert("architectures".to_string(), json!([name]));
         fields.insert("model_type".to_string(), kind.into());
-        // Mistral's own type, with windows.
-        if name == "MistralForCausalLM" {
-            fields.insert("model_type".to_string(), "mistral".into());
+        // The types of the families with windows.
+        for (architecture, kind) in [
+            ("MistralForCausalLM", "mistral"),
+            ("Olmo3ForCausalLM", "olmo3"),
+        ] {
+            if name == architecture {
+                fields.insert("model_type".to_string(), kind.into());
+            }
         }
         fields.insert("vocab_size".to_string(), self.vocab_size()?.into());
         fields.insert("tie_word_embeddings".to_string(), tied.into());

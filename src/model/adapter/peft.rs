@@ -181,10 +181,7 @@ impl<'a> PeftFile<'a> {
         device: &burn::tensor::Device,
     ) -> Result<Parameters> {
         let path = self.folder.join(WEIGHTS);
-        let naming = Naming {
-            may_ignore,
-            ..Naming::EXACT
-        };
+        let naming = Naming::exact(may_ignore);
         let files = [(path.clone(), self.values)];
         let values = weights::read_parameters(&files, &path, specs, &naming, device);
         values.map_err(|error| match error {

@@ -127,7 +127,9 @@ impl Planned<'_> {
         let b: Vec<f32> = b.into_iter().map(|value| value * self.factor).collect();
         // The matrices of an adapter are never transposed.
         let b = match self.change {
-            Change::HeadRows => changed(b, self.layer.b.dims(), self.change, head_size),
+            Change::HeadRows | Change::HeadParts => {
+                changed(b, self.layer.b.dims(), self.change, head_size)
+            }
             _ => b,
         };
         let rows = b.chunks_exact(b.len() / self.entries.len());

@@ -4,11 +4,13 @@ use super::Notes;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind};
+use crate::model::config::{DecoderConfig, FeedForwardKind, QkNorm};
 use crate::model::ops::Activation;
 
 /// Gemma 3 has global attention in each sixth layer.
 const GEMMA_PATTERN: usize = 6;
+/// OLMo 3 has global attention in each fourth layer, and SmolLM3 no rotary embedding.
+const OTHER_PATTERN: usize = 4;
 /// Layers of Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
 const GEMMA_27B_LAYERS: usize = 62;
 
@@ -32,7 +34,7 @@ pub(super) fn check(
     })?;
     let windows = decoder.layers.iter().map(|layer| layer.window);
     let window = windows.min().unwrap_or(usize::MAX);
-    if architecture.gguf != "gemma3" && window < decoder.max_length {
+    if !matches!(architecture.gguf, "gemma3" | "olmo2") && window < decoder.max_length {
         notes.push(format!(
             "llama.cpp has no sliding window for {}: in texts of more than {window} tokens it attends to all",
             architecture.gguf
@@ -46,22 +48,32 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     let (kind, activation) = match name {
         "gpt2" | "phi2" => (FeedForwardKind::Plain, Activation::GeluTanh),
         "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
-        "openelm" => (FeedForwardKind::FusedGated, Activation::Silu),
+        "openelm" | "phi3" => (FeedForwardKind::FusedGated, Activation::Silu),
+        // llama.cpp approximates it.
+        "gptneox" => (FeedForwardKind::Plain, Activation::Gelu),
         _ => (FeedForwardKind::Gated, Activation::Silu),
     };
     let feed_forward = decoder.feed_forward;
     if (feed_forward.kind, feed_forward.activation) != (kind, activation) {
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
-    let has_norms = matches!(name, "qwen3" | "gemma3" | "openelm");
-    if decoder.qk_norm != has_norms {
-        let with = if has_norms { "without" } else { "with" };
+    let norm = match name {
+        "qwen3" | "gemma3" | "openelm" => Some(QkNorm::Heads),
+        "hunyuan-dense" => Some(QkNorm::RotatedHeads),
+        "olmo2" => Some(QkNorm::Whole),
+        _ => None,
+    };
+    if decoder.qk_norm != norm {
+        let with = if norm.is_some() { "without" } else { "with" };
         return Err(format!("attention {with} normalized queries and keys"));
     }
     let biases = decoder.biases;
-    let allows_biases = matches!(name, "llama" | "gpt2" | "phi2");
+    let allows_biases = matches!(name, "llama" | "gpt2" | "phi2" | "granite" | "gptneox");
     if (biases.attention_output || biases.feed_forward) && !allows_biases {
         return Err("biases of linear layers".to_string());
+    }
+    if name == "gptneox" && !biases.attention {
+        return Err("attention without biases".to_string());
     }
     if name == "openelm" && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
@@ -83,7 +95,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         "gemma3" => (decoder.hidden_size as f32).sqrt(),
         _ => 1.0,
     };
-    if !is_close(decoder.embedding_scale, embedding_scale) {
+    if name != "granite" && !is_close(decoder.embedding_scale, embedding_scale) {
         return Err(format!(
             "embeddings times {} instead of {embedding_scale}",
             decoder.embedding_scale
@@ -95,21 +107,31 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         .any(|layer| layer.window != usize::MAX);
     for (number, layer) in decoder.layers.iter().enumerate() {
         let expected = 1.0 / scaled_size.sqrt();
-        if !is_close(layer.attention_scale, expected) {
+        if name != "granite" && !is_close(layer.attention_scale, expected) {
             return Err(format!(
                 "attention scaled by {} instead of {expected}",
                 layer.attention_scale
             ));
         }
         let is_global = layer.window == usize::MAX;
-        let expected = !has_windows || (number + 1).is_multiple_of(GEMMA_PATTERN);
-        if name == "gemma3" && is_global != expected {
+        let (pattern, each) = match name {
+            "gemma3" => (GEMMA_PATTERN, "sixth"),
+            _ => (OTHER_PATTERN, "fourth"),
+        };
+        let is_last = (number + 1).is_multiple_of(pattern);
+        if matches!(name, "gemma3" | "olmo2") && is_global != (!has_windows || is_last) {
             return Err(format!(
-                "layer {number} with other attention than global in each sixth layer and local in the others"
+                "layer {number} with other attention than global in each {each} layer and local in the others"
+            ));
+        }
+        if name == "smollm3" && layer.rotary.is_none() != is_last {
+            return Err(format!(
+                "layer {number} with other rotary embeddings than in all but each fourth layer"
             ));
         }
         let rotated = layer.rotary.as_ref().map(|rotary| rotary.size);
-        if !matches!(name, "gpt2" | "phi2") && rotated != Some(decoder.head_size) {
+        let is_whole = rotated.is_none_or(|size| size == decoder.head_size);
+        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }
     }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
-use crate::model::config::{LayerConfig, NormKind};
+use crate::model::config::{Block, LayerConfig, NormKind};
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
 ///
@@ -45,8 +45,27 @@ pub(super) fn add(
     };
     list.add(key(epsilon), decoder.norm.epsilon);
 
-    // Gemma 3's global layers, of which the last one is, have another embedding than the local ones.
-    let Some(rotary) = layers.last().and_then(|layer| layer.rotary.as_ref()) else {
+    match name {
+        "granite" => {
+            let scale = layers.first().map_or(1.0, |layer| layer.attention_scale);
+            list.add(key("attention.scale"), scale);
+            list.add(key("embedding_scale"), decoder.embedding_scale);
+            list.add(key("residual_scale"), decoder.residual_scale);
+            // llama.cpp divides by it.
+            list.add(key("logit_scale"), 1.0 / decoder.logits_scale);
+        }
+        "gptneox" => {
+            let is_parallel = decoder.block == Block::ParallelNorms;
+            list.add(key("use_parallel_residual"), is_parallel);
+        }
+        _ => {}
+    }
+
+    // Layers with full attention may have another embedding than those with windows, and some layers have none.
+    let rotated = || layers.iter().filter(|layer| layer.rotary.is_some());
+    let full = rotated().find(|layer| layer.window == usize::MAX);
+    let layer = full.or_else(|| rotated().next());
+    let Some(rotary) = layer.and_then(|layer| layer.rotary.as_ref()) else {
         return Ok(None);
     };
     let local = layers.iter().find(|layer| layer.window != usize::MAX);
@@ -56,8 +75,8 @@ pub(super) fn add(
         ..
     }) = local
     {
-        // Of the others, llama.cpp reads no window; only minift does, of Llama's.
-        if matches!(name, "gemma3" | "llama") {
+        // Only minift reads those of Llama and Phi-3.
+        if matches!(name, "gemma3" | "olmo2" | "llama" | "phi3") {
             let window = u32::try_from(*window).unwrap_or(u32::MAX);
             list.add(key("attention.sliding_window"), window);
         }

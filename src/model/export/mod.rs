@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use super::causal_lm::CausalLm;
 use super::names::Family;
 use crate::error::{Error, Result};
-use crate::gguf::names::{ARCHITECTURES, Architecture};
+use crate::gguf::architectures::ARCHITECTURES;
+use crate::gguf::names::Architecture;
 use crate::gguf::write::{GgufWriter, MetadataList, Put};
 use crate::quantization::WeightType;
 
@@ -108,6 +109,13 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "GPT-2" => "gpt2",
         "Phi" => "phi2",
         "OpenELM" => "openelm",
+        "SmolLM3" => "smollm3",
+        "Granite" => "granite",
+        "Phi-3" => "phi3",
+        "OLMo 2" | "OLMo 3" => "olmo2",
+        "ERNIE 4.5" => "ernie4_5",
+        "Hunyuan" => "hunyuan-dense",
+        "GPT-NeoX" => "gptneox",
         _ => "",
     };
     Architecture::of_gguf(name).ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Notes;
 use crate::error::{Error, Result};
-use crate::gguf::names::{Architecture, Change, ROPE_FACTORS, interleaved_row};
+use crate::gguf::names::{Architecture, Change, ROPE_FACTORS, interleaved_row, row_of_part};
 use crate::gguf::write::{GgufWriter, TensorEntry};
 use crate::model::CausalLm;
 use crate::quantization::WeightType;
@@ -76,8 +76,8 @@ pub(super) fn plan(
             let lower = parameter.gguf_sibling(lower);
             names = vec![(name.clone(), 0..half), (lower, half..shape[0])];
         }
-        // llama.cpp has no tied embeddings for this architecture.
-        if index == 0 && is_tied && architecture.gguf == "phi2" {
+        // llama.cpp has no tied embeddings for these architectures.
+        if index == 0 && is_tied && matches!(architecture.gguf, "phi2" | "olmo2" | "gptneox") {
             let head = ("output.weight".to_string(), 0..shape[0]);
             names.push(head);
         }
@@ -200,11 +200,14 @@ pub(super) fn changed(
     match change {
         Change::None | Change::Upper { .. } => values,
         Change::PlusOne => values.into_iter().map(|value| value + 1.0).collect(),
-        Change::HeadRows => {
+        Change::HeadRows | Change::HeadParts => {
             let mut moved = vec![0.0; values.len()];
             for (row, values) in values.chunks_exact(columns).enumerate() {
-                let place = interleaved_row(row, head_size) * columns;
-                moved[place..place + columns].copy_from_slice(values);
+                let place = match change {
+                    Change::HeadParts => row_of_part(row, rows, head_size),
+                    _ => interleaved_row(row, head_size),
+                };
+                moved[place * columns..][..columns].copy_from_slice(values);
             }
             moved
         }

@@ -3,9 +3,12 @@
 //! among global layers.
 
 use super::description::{Description, activation};
-use super::{llama, rope, windows};
+use super::rope::{self, RopeDefaults};
+use super::{llama, windows};
 use crate::error::Result;
-use crate::model::config::{Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind};
+use crate::model::config::{
+    Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind, QkNorm,
+};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 use crate::model::rope_scaling::RopeScaling;
@@ -58,7 +61,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         ..config.norm
     };
     config.block = Block::Sandwiched;
-    config.qk_norm = true;
+    config.qk_norm = Some(QkNorm::Heads);
     config.embedding_scale = (config.hidden_size as f32).sqrt();
     config.feed_forward = FeedForward {
         kind: FeedForwardKind::Gated,
@@ -90,30 +93,21 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
 
 /// Reads the rotary embeddings of global and local layers.
 fn rotaries(fields: &Fields<'_>, head_size: usize, max_length: usize) -> Result<[Rotary; 2]> {
-    let rotary = |theta, scaling| Rotary {
-        size: head_size,
-        theta,
-        scaling,
-    };
     // Either one object per kind of layer, or flat fields, whose scaling applies to global layers only.
-    let parameters = fields.object("rope_parameters")?;
-    if let Some(parameters) = parameters.filter(|object| object.has("full_attention")) {
-        let read = |name: &str, default: f64| -> Result<Rotary> {
-            let Some(fields) = parameters.object(name)? else {
-                return Ok(rotary(default, RopeScaling::None));
-            };
-            let theta = fields.or("rope_theta", default)?;
-            Ok(rotary(theta, rope::scaling(&fields, max_length, None)?))
-        };
-        return Ok([
-            read("full_attention", DEFAULT_THETA)?,
-            read("sliding_attention", DEFAULT_LOCAL_THETA)?,
-        ]);
+    let thetas = [DEFAULT_THETA, DEFAULT_LOCAL_THETA];
+    if let Some(found) = rope::of_layer_types(fields, head_size, thetas, max_length)? {
+        return Ok(found);
     }
-    let mut global = rope::rotary(fields, head_size, max_length)?;
+    let defaults = RopeDefaults::default();
+    let mut global = rope::rotary(fields, head_size, defaults, max_length)?;
     if !fields.has("rope_theta") && !fields.has("rope_parameters") {
         global.theta = DEFAULT_THETA;
     }
-    let local = fields.or("rope_local_base_freq", DEFAULT_LOCAL_THETA)?;
-    Ok([global, rotary(local, RopeScaling::None)])
+    let local = Rotary {
+        size: head_size,
+        theta: fields.or("rope_local_base_freq", DEFAULT_LOCAL_THETA)?,
+        scaling: RopeScaling::None,
+        interleaved: false,
+    };
+    Ok([global, local])
 }

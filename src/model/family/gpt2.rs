@@ -5,6 +5,7 @@ use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+    QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -115,11 +116,14 @@ pub(super) fn with_sizes(
             kind: FeedForwardKind::Plain,
             activation: activation(fields, "activation_function", "gelu_new")?,
         },
-        fused_attention: true,
-        qk_norm: false,
+        query_key_value: QueryKeyValue::Fused,
+        qk_norm: None,
+        query_scaling: None,
         transposed_weights: true,
         learned_positions: true,
         embedding_scale: 1.0,
+        residual_scale: 1.0,
+        logits_scale: 1.0,
         biases: Biases {
             attention: true,
             attention_output: true,

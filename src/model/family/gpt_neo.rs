@@ -4,7 +4,7 @@
 use super::description::Description;
 use super::{gpt2, windows};
 use crate::error::Result;
-use crate::model::config::{Biases, DecoderConfig, LayerConfig};
+use crate::model::config::{Biases, DecoderConfig, LayerConfig, QueryKeyValue};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 
@@ -61,7 +61,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let config = gpt2::with_sizes(fields, hidden_size, head_size, max_length, layers)?;
     Ok(DecoderConfig {
         family: FAMILY,
-        fused_attention: false,
+        query_key_value: QueryKeyValue::Separate,
         transposed_weights: false,
         biases: Biases {
             attention: false,

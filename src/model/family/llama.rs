@@ -2,10 +2,11 @@
 //! attention, gated feed-forward with SiLU. Other families are described by their differences from it.
 
 use super::description::{Description, activation};
-use super::rope;
+use super::rope::{self, RopeDefaults};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+    QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -44,22 +45,33 @@ pub(super) const NAMES: ParameterNames = ParameterNames {
 };
 
 pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
+    with_head_size(fields, head_size(fields)?)
+}
+
+/// Returns the head size, by default an equal share of the hidden size.
+pub(super) fn head_size(fields: &Fields<'_>) -> Result<usize> {
     let hidden_size = fields.size("hidden_size")?;
     let heads = fields.size("num_attention_heads")?;
-    let head_size = match fields.optional_size("head_dim")? {
-        Some(size) => size,
-        None => hidden_size / heads,
-    };
-    with_head_size(fields, head_size)
+    let size = fields.optional_size("head_dim")?;
+    Ok(size.unwrap_or(hidden_size / heads))
 }
 
 /// Parses the configuration with a given head size.
 pub(super) fn with_head_size(fields: &Fields<'_>, head_size: usize) -> Result<DecoderConfig> {
+    with_rope(fields, head_size, RopeDefaults::default())
+}
+
+/// Parses the configuration with a given head size and defaults of the rotary embedding.
+pub(super) fn with_rope(
+    fields: &Fields<'_>,
+    head_size: usize,
+    defaults: RopeDefaults,
+) -> Result<DecoderConfig> {
     let heads = fields.size("num_attention_heads")?;
     let max_length = fields
         .optional_size("max_position_embeddings")?
-        .unwrap_or(2048);
-    let rotary = rope::rotary(fields, head_size, max_length)?;
+        .unwrap_or(defaults.max_length);
+    let rotary = rope::rotary(fields, head_size, defaults, max_length)?;
     let max_length = rotary.scaling.extended(max_length);
     let layer = LayerConfig {
         heads,
@@ -88,11 +100,14 @@ pub(super) fn with_head_size(fields: &Fields<'_>, head_size: usize) -> Result<De
             kind: FeedForwardKind::Gated,
             activation: activation(fields, "hidden_act", "silu")?,
         },
-        fused_attention: false,
-        qk_norm: false,
+        query_key_value: QueryKeyValue::Separate,
+        qk_norm: None,
+        query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
+        residual_scale: 1.0,
+        logits_scale: 1.0,
         biases: Biases {
             attention,
             attention_output: attention,

@@ -2,16 +2,25 @@
 //! below.
 
 mod description;
+mod ernie4_5;
 mod gemma3;
 mod gpt2;
 mod gpt_neo;
+mod gpt_neox;
+mod granite;
+mod hunyuan;
 mod llama;
+mod ministral3;
 mod mistral;
+mod olmo2;
+mod olmo3;
 mod openelm;
 mod phi;
+mod phi3;
 mod qwen2;
 mod qwen3;
 mod rope;
+mod smollm3;
 mod windows;
 
 use super::config::DecoderConfig;
@@ -19,7 +28,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 9] = [
+const FAMILIES: [Description; 20] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -29,6 +38,17 @@ const FAMILIES: [Description; 9] = [
     gpt_neo::DESCRIPTION,
     phi::DESCRIPTION,
     openelm::DESCRIPTION,
+    smollm3::DESCRIPTION,
+    granite::DESCRIPTION,
+    granite::HYBRID_DESCRIPTION,
+    phi3::DESCRIPTION,
+    olmo2::DESCRIPTION,
+    olmo3::DESCRIPTION,
+    ernie4_5::DESCRIPTION,
+    ernie4_5::OLD_DESCRIPTION,
+    ministral3::DESCRIPTION,
+    hunyuan::DESCRIPTION,
+    gpt_neox::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.

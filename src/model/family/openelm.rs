@@ -5,6 +5,7 @@ use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
     Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
+    QkNorm, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -65,6 +66,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         size: head_size,
         theta: fields.or("rope_freq_constant", 10_000.0)?,
         scaling: RopeScaling::None,
+        interleaved: false,
     };
     let layers = heads.into_iter().zip(num_kv_heads).zip(widths);
     let layers = layers.map(|((heads, num_kv_heads), intermediate_size)| LayerConfig {
@@ -76,6 +78,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         attention_scale: 1.0 / (head_size as f32).sqrt(),
     });
     let gated = fields.or("ffn_with_glu", true)?;
+    let normalized: bool = fields.or("normalize_qk_projections", true)?;
     Ok(DecoderConfig {
         family: FAMILY,
         vocab_size: fields.at_least_two("vocab_size")?,
@@ -96,11 +99,14 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             },
             activation: activation(fields, "activation_fn_name", "swish")?,
         },
-        fused_attention: true,
-        qk_norm: fields.or("normalize_qk_projections", true)?,
+        query_key_value: QueryKeyValue::Fused,
+        qk_norm: normalized.then_some(QkNorm::Heads),
+        query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
+        residual_scale: 1.0,
+        logits_scale: 1.0,
         biases: Biases::default(),
         tie_word_embeddings: fields.or(NAMES.tie, true)?,
         begin_token: fields.token_ids("bos_token_id")?.first().copied(),

@@ -2,10 +2,11 @@
 //! partial rotary embedding, and biases in every linear layer, the head included.
 
 use super::description::{Description, activation};
-use super::{gpt2, llama, rope};
+use super::rope::RopeDefaults;
+use super::{gpt2, llama};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind, QkNorm,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -39,12 +40,12 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let heads = fields.size("num_attention_heads")?;
     let of_hidden = ("hidden_size", hidden_size);
     let head_size = gpt2::head_size(fields, of_hidden, ("num_attention_heads", heads))?;
-    let mut config = llama::with_head_size(fields, head_size)?;
-    let factor = DEFAULT_ROTARY_FACTOR;
-    let rotary = rope::partial_rotary(fields, head_size, factor, config.max_length)?;
-    for layer in &mut config.layers {
-        layer.rotary = Some(rotary.clone());
-    }
+    let defaults = RopeDefaults {
+        factor: DEFAULT_ROTARY_FACTOR,
+        ..RopeDefaults::default()
+    };
+    let config = llama::with_rope(fields, head_size, defaults)?;
+    let normalized: bool = fields.or("qk_layernorm", false)?;
     Ok(DecoderConfig {
         family: FAMILY,
         norm: Norm {
@@ -56,7 +57,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             kind: FeedForwardKind::Plain,
             activation: activation(fields, "hidden_act", "gelu_new")?,
         },
-        qk_norm: fields.or("qk_layernorm", false)?,
+        qk_norm: normalized.then_some(QkNorm::Heads),
         biases: Biases {
             attention: true,
             attention_output: true,

@@ -3,7 +3,7 @@
 use super::description::Description;
 use super::{llama, qwen2};
 use crate::error::Result;
-use crate::model::config::DecoderConfig;
+use crate::model::config::{DecoderConfig, QkNorm};
 use crate::model::fields::Fields;
 use crate::model::names::Family;
 
@@ -27,7 +27,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .unwrap_or(DEFAULT_HEAD_SIZE);
     let mut config = DecoderConfig {
         family: FAMILY,
-        qk_norm: true,
+        qk_norm: Some(QkNorm::Heads),
         ..llama::with_head_size(fields, head_size)?
     };
     qwen2::set_windows(fields, &mut config.layers)?;

@@ -3,30 +3,47 @@
 
 use std::sync::Arc;
 
+use super::windows::{FULL, SLIDING};
 use crate::error::Result;
 use crate::model::fields::Fields;
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::rotary::Rotary;
 
-/// Default of `rope_theta`.
-const DEFAULT_THETA: f64 = 10_000.0;
-
-/// Reads the rotary embedding of whole heads.
-pub(super) fn rotary(fields: &Fields<'_>, head_size: usize, max_length: usize) -> Result<Rotary> {
-    partial_rotary(fields, head_size, 1.0, max_length)
+/// Defaults of a family for missing fields.
+#[derive(Clone, Copy)]
+pub(super) struct RopeDefaults {
+    /// Of `rope_theta`.
+    pub theta: f64,
+    /// Of `partial_rotary_factor`, the fraction of each head that is rotated.
+    pub factor: f64,
+    /// Of the model's `original_max_position_embeddings`; `None` for that of the scaling.
+    pub original_length: Option<f64>,
+    /// Of `max_position_embeddings`.
+    pub max_length: usize,
 }
 
-/// Reads a rotary embedding of the fraction `partial_rotary_factor` of each head, by default
-/// `default_factor`.
-pub(super) fn partial_rotary(
+impl Default for RopeDefaults {
+    fn default() -> Self {
+        Self {
+            theta: 10_000.0,
+            factor: 1.0,
+            original_length: None,
+            max_length: 2048,
+        }
+    }
+}
+
+/// Reads the rotary embedding.
+pub(super) fn rotary(
     fields: &Fields<'_>,
     head_size: usize,
-    default_factor: f64,
+    defaults: RopeDefaults,
     max_length: usize,
 ) -> Result<Rotary> {
     let mut theta = fields.optional("rope_theta")?;
     let mut factor = fields.optional("partial_rotary_factor")?;
     let original_length = fields.optional("original_max_position_embeddings")?;
+    let original_length = original_length.or(defaults.original_length);
     let mut found = RopeScaling::None;
     if let Some(old) = fields.object("rope_scaling")? {
         found = scaling(&old, max_length, original_length)?;
@@ -40,7 +57,7 @@ pub(super) fn partial_rotary(
             scaled => scaled,
         };
     }
-    let factor: f64 = factor.unwrap_or(default_factor);
+    let factor: f64 = factor.unwrap_or(defaults.factor);
     if !(factor > 0.0 && factor <= 1.0) {
         return Err(fields.fault(format!(
             "partial_rotary_factor is {factor}: expected more than 0 and at most 1"
@@ -48,9 +65,42 @@ pub(super) fn partial_rotary(
     }
     Ok(Rotary {
         size: (head_size as f64 * factor) as usize,
-        theta: theta.unwrap_or(DEFAULT_THETA),
+        theta: theta.unwrap_or(defaults.theta),
         scaling: found,
+        interleaved: false,
     })
+}
+
+/// Reads the rotary embeddings of layers with full and with sliding attention, if `rope_parameters` has an
+/// object for each; `thetas` are their defaults of `rope_theta`.
+pub(super) fn of_layer_types(
+    fields: &Fields<'_>,
+    head_size: usize,
+    thetas: [f64; 2],
+    max_length: usize,
+) -> Result<Option<[Rotary; 2]>> {
+    let kinds = [FULL, SLIDING];
+    let parameters = fields.object("rope_parameters")?;
+    let Some(parameters) = parameters.filter(|object| kinds.iter().any(|kind| object.has(kind)))
+    else {
+        return Ok(None);
+    };
+    let read = |kind: &str, theta: f64| -> Result<Rotary> {
+        let (theta, scaling) = match parameters.object(kind)? {
+            Some(fields) => (
+                fields.or("rope_theta", theta)?,
+                scaling(&fields, max_length, None)?,
+            ),
+            None => (theta, RopeScaling::None),
+        };
+        Ok(Rotary {
+            size: head_size,
+            theta,
+            scaling,
+            interleaved: false,
+        })
+    };
+    Ok(Some([read(FULL, thetas[0])?, read(SLIDING, thetas[1])?]))
 }
 
 /// Reads the scaling that an object describes. `original_length` is the model's
@@ -86,6 +136,10 @@ pub(super) fn scaling(
             factor: fields.required("factor")?,
             original_length: max_length,
         },
+        // As some of the first Phi-3 models call longrope.
+        Some("yarn") if fields.has("short_factor") => {
+            longrope(fields, max_length, original_length()?)?
+        }
         Some("yarn") => yarn(fields, max_length, original_length()?)?,
         // The first Phi-3 models call it so.
         Some("longrope" | "su") => longrope(fields, max_length, original_length()?)?,

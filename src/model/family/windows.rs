@@ -5,8 +5,8 @@ use crate::model::config::LayerConfig;
 use crate::model::fields::Fields;
 
 /// Values of `layer_types`.
-const SLIDING: &str = "sliding_attention";
-const FULL: &str = "full_attention";
+pub(super) const SLIDING: &str = "sliding_attention";
+pub(super) const FULL: &str = "full_attention";
 
 /// Returns which layers have a window: by `layer_types` if the file has it, else by `default` of their
 /// number.

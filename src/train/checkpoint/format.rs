@@ -161,11 +161,7 @@ impl Checkpoint<'_> {
             &[(path.to_path_buf(), bytes)],
             path,
             &in_groups.collect::<Vec<_>>(),
-            &Naming {
-                renamed: None,
-                prefix: "",
-                may_ignore: &|name| name == CHECKSUM.name,
-            },
+            &Naming::exact(&|name| name == CHECKSUM.name),
             device,
         )
         .map_err(|error| damaged(&error))?;

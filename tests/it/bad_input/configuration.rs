@@ -121,6 +121,71 @@ fn invalid_configurations_are_rejected() {
                 &["config.json", "attention_types has 3 entries", "2 layers"],
             ),
             (
+                "too few layers with or without a rotary embedding",
+                |config| {
+                    config["architectures"] = json!(["SmolLM3ForCausalLM"]);
+                    config["no_rope_layers"] = json!([1, 0]);
+                },
+                &["config.json", "no_rope_layers has 2 entries", "6 layers"],
+            ),
+            (
+                "logits divided by 0",
+                |config| {
+                    config["architectures"] = json!(["GraniteForCausalLM"]);
+                    config["logits_scaling"] = json!(0.0);
+                },
+                &["config.json", "logits_scaling is 0", "more than 0"],
+            ),
+            (
+                "an infinite attention scale",
+                |config| {
+                    config["architectures"] = json!(["GraniteForCausalLM"]);
+                    config["attention_multiplier"] = json!(1e300);
+                },
+                &["config.json", "attention scale is inf"],
+            ),
+            (
+                "Mamba layers",
+                |config| {
+                    config["architectures"] = json!(["GraniteMoeHybridForCausalLM"]);
+                    config["layer_types"] =
+                        json!(["mamba", "mamba", "attention", "mamba", "mamba", "attention"]);
+                },
+                &[
+                    "config.json",
+                    "layer_types has mamba",
+                    "unsupported",
+                    "attention",
+                ],
+            ),
+            (
+                "a mixture of experts",
+                |config| {
+                    config["architectures"] = json!(["GraniteMoeHybridForCausalLM"]);
+                    config["layer_types"] = json!(vec!["attention"; 6]);
+                    config["num_local_experts"] = json!(32);
+                },
+                &["config.json", "num_local_experts is 32", "expected 0"],
+            ),
+            (
+                "attention across layers",
+                |config| {
+                    config["architectures"] = json!(["HunYuanDenseV1ForCausalLM"]);
+                    config["use_cla"] = json!(true);
+                },
+                &["config.json", "use_cla is true"],
+            ),
+            (
+                "a query scaling below 0",
+                |config| {
+                    config["architectures"] = json!(["Ministral3ForCausalLM"]);
+                    config["head_dim"] = json!(8);
+                    config["rope_parameters"] = json!({"rope_type": "yarn", "factor": 2.0,
+                        "original_max_position_embeddings": 64, "llama_4_scaling_beta": -0.5});
+                },
+                &["config.json", "rate of the query scaling is -0.5"],
+            ),
+            (
                 "inconsistent OpenELM layers",
                 |config| {
                     *config = json!({

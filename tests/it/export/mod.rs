@@ -8,13 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use burn::tensor::{Int, Tensor};
 use minift::device::Device;
 use minift::internals::WeightType;
 use minift::model::{CausalLm, ModelFiles};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{data, values};
+use crate::common::{data, largest_error, values};
 use reader::{File, read};
 
 const EMBEDDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/minift-tales-360k");
@@ -198,6 +199,17 @@ fn quantized_weights_are_packed_by_rows() {
     }
 }
 
+/// Architectures whose files are read again.
+const COUSINS: [&str; 7] = [
+    "smollm3",
+    "granite",
+    "phi3",
+    "olmo2",
+    "ernie4_5",
+    "hunyuan-dense",
+    "gptneox",
+];
+
 #[test]
 fn every_family_of_llama_cpp_is_exported() {
     let scratch = Scratch::new();
@@ -210,6 +222,14 @@ fn every_family_of_llama_cpp_is_exported() {
         ("gpt2", "gpt2"),
         ("phi", "phi2"),
         ("openelm", "openelm"),
+        ("smollm3", "smollm3"),
+        ("granite", "granite"),
+        ("phi3", "phi3"),
+        ("olmo2", "olmo2"),
+        ("olmo3", "olmo2"),
+        ("ernie4_5", "ernie4_5"),
+        ("hunyuan_dense", "hunyuan-dense"),
+        ("gpt_neox", "gptneox"),
     ] {
         let folder = scratch.tiny(name);
         let (file, printed) = scratch.exported(&["--model", name]);
@@ -226,6 +246,18 @@ fn every_family_of_llama_cpp_is_exported() {
         };
         assert_eq!(file.tensors.len(), parameters + added, "{name}");
         check_family(name, &file, &model);
+        if COUSINS.contains(&architecture) {
+            let read = CausalLm::load(scratch.path("out.gguf"), &Device::cpu()).unwrap();
+            let logits = |model: &CausalLm| {
+                let tokens = [[
+                    0, 52, 14, 30, 7, 99, 100, 3, 52, 14, 0, 61, 2, 2, 90, 17, 33, 8,
+                ]];
+                values(model.logits(Tensor::<2, Int>::from_data(tokens, &model.tensor_device())))
+            };
+            let expected: Vec<f64> = logits(&model).into_iter().map(f64::from).collect();
+            let error = largest_error(&logits(&read), &expected);
+            assert!(error < 1e-5, "{name}: {error:e}");
+        }
     }
     scratch.tiny("gpt_neo");
     let error = scratch.fault(&["--model", "gpt_neo", "--out", "neo.gguf", "--force"]);
