@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use super::file_bytes::FileBytes;
 use super::file_names::{GENERATION_CONFIG, TOKENIZER_CONFIG};
 #[cfg(not(target_arch = "wasm32"))]
 use super::file_names::{INDEX, WEIGHTS};
-use super::files::{FileBytes, ModelFiles};
+use super::files::ModelFiles;
 use super::parameters::ParameterSpec;
 use super::stored::StoredTensor;
 use crate::error::{Error, Result};

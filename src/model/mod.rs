@@ -11,6 +11,7 @@ mod decoder;
 pub(crate) mod export;
 mod family;
 mod fields;
+mod file_bytes;
 pub(crate) mod file_names;
 pub(crate) mod files;
 mod generate;
@@ -53,7 +54,8 @@ pub use config::{
     QkNorm, QueryKeyValue, QueryScaling,
 };
 pub(crate) use decoder::Decoder;
-pub use files::{EMBEDDED_MODEL, FileBytes, ModelFiles};
+pub use file_bytes::FileBytes;
+pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;
 pub use inputs::Inputs;
 pub use model_config::ModelConfig;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::file_bytes::FileBytes;
 #[cfg(not(target_arch = "wasm32"))]
 use super::file_names::{COMPANIONS, TOKENIZER};
-use super::files::{FileBytes, ModelFiles};
+use super::files::ModelFiles;
 use super::model_config::ModelConfig;
 use super::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};

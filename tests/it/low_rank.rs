@@ -21,7 +21,7 @@ fn layers_match(device: &Device, kind: Option<WeightType>, sizes: [usize; 4], se
         None => {
             // As the transpose of what is in memory, as in GPT-2.
             let float = random([columns, rows], seed, tensors).transpose();
-            (Weight::from(float.clone()).autodiff(), float)
+            (Weight::from(float.clone().autodiff()), float)
         }
     };
     let inputs = [[n, columns], [rank, columns], [rows, rank]];

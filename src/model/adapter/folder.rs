@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
-use crate::model::files::FileBytes;
+use crate::model::file_bytes::FileBytes;
 
 /// File name of an adapter's configuration.
 pub const CONFIG: &str = "adapter_config.json";
