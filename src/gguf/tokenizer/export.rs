@@ -1,6 +1,6 @@
 //! The metadata of a tokenizer in a GGUF file, from `tokenizer.json`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -134,7 +134,17 @@ impl Tokens {
         let merges = merges.map(|merge| {
             pair(merge).ok_or_else(|| format!("merge {merge:.60} is not a pair of tokens"))
         });
-        let merges: Vec<[String; 2]> = merges.collect::<Result<_, String>>()?;
+        let mut merges: Vec<[String; 2]> = merges.collect::<Result<_, String>>()?;
+        if beyond > 0 {
+            // Readers expect the tokens of every merge.
+            let exported: HashSet<&str> = texts.iter().flatten().map(String::as_str).collect();
+            merges.retain(|[left, right]| {
+                let whole = format!("{left}{right}");
+                [left, right, &whole]
+                    .iter()
+                    .all(|part| exported.contains(part.as_str()))
+            });
+        }
         let texts = texts.into_iter().enumerate();
         let texts = texts.map(|(id, text)| text.unwrap_or_else(|| format!("[PAD{id}]")));
         Ok(Self {

@@ -6,17 +6,16 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::rows::{combine, normalize, score_gradients, scores_of, softmax_weights};
 use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask};
 use crate::kernels::flex_tensor;
 use crate::kernels::gemm::{Matrix, Out, Threads, multiply, written};
-use crate::kernels::vector::{dot, exponentiate, maximum};
 
 /// Queries per block: few enough that little is computed for keys after a query's own position.
-const QUERIES: usize = 32;
+const QUERIES: usize = 64;
 /// Queries up to which each is computed on its own, as when a text is generated.
 const FEW_QUERIES: usize = 4;
 
@@ -345,59 +344,4 @@ impl Heads<'_> {
         let first = self.shape.key_at(block.batch, block.keys.0, block.key_head);
         Matrix::rows(of, first, self.shape.num_kv_heads * self.shape.size)
     }
-}
-
-/// Replaces the scores of a query by its attention weights.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn normalize(scores: &mut [f32], (first, end): (usize, usize), scale: f32) {
-    scores[..first].fill(0.0);
-    scores[end..].fill(0.0);
-    let seen = &mut scores[first..end];
-    let inverse = softmax_weights(seen, scale);
-    for weight in seen {
-        *weight *= inverse;
-    }
-}
-
-/// Replaces the gradients of a query's attention weights by those of its scores: a weight times the gradient's
-/// deviation from its mean.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn score_gradients(
-    weights: &[f32],
-    gradients: &mut [f32],
-    (first, end): (usize, usize),
-    scale: f32,
-) {
-    gradients[..first].fill(0.0);
-    gradients[end..].fill(0.0);
-    let (weights, gradients) = (&weights[first..end], &mut gradients[first..end]);
-    let mean = dot(weights, gradients);
-    for (gradient, &weight) in gradients.iter_mut().zip(weights) {
-        *gradient = weight * (*gradient - mean) * scale;
-    }
-}
-
-/// Computes the scores of a query with keys in rows of that length.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn scores_of(query: &[f32], keys: &[f32], row: usize, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks(row)) {
-        *score = dot(query, &key[..query.len()]);
-    }
-}
-
-/// `out = factor · Σ weights_i · row_i`, for rows of that length.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
-fn combine(weights: &[f32], factor: f32, values: &[f32], row: usize, out: &mut [f32]) {
-    for (&weight, values) in weights.iter().zip(values.chunks(row)) {
-        for (out, &value) in out.iter_mut().zip(values) {
-            *out += factor * weight * value;
-        }
-    }
-}
-
-/// Replaces scores by exp(score - largest score) and returns the reciprocal of their sum.
-#[inline(always)]
-fn softmax_weights(scores: &mut [f32], scale: f32) -> f32 {
-    let largest = maximum(scores) * scale;
-    (1.0 / exponentiate(scores, largest, scale)) as f32
 }

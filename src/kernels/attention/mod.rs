@@ -4,6 +4,7 @@ mod autodiff;
 mod cpu;
 mod mask;
 mod reference;
+mod rows;
 mod shape;
 mod wgsl;
 
