@@ -103,6 +103,14 @@ pub(crate) enum Threads {
     All,
 }
 
+/// The most parts that threads share a product in: enough that none waits long for the last, and few enough
+/// that the factor that each of them reads whole is a small part of the work.
+const PARTS: usize = 8;
+/// Rows or columns of a part, at least.
+const PART: usize = 64;
+/// Products of fewer rows or columns are limited by memory, and left whole.
+const WHOLE: usize = 8;
+
 /// `out = factor · a · b`, added to what `out` has if `adds`, for a \[m, k\] and b \[k, n\].
 ///
 /// # Safety
@@ -118,33 +126,84 @@ pub(crate) unsafe fn multiply(
     b: Matrix<*const f32>,
     threads: Threads,
 ) {
-    let parallelism = match threads {
-        Threads::All if m.saturating_mul(n).saturating_mul(k) >= SHARED => Parallelism::Rayon(0),
-        _ => Parallelism::None,
+    let product = Product {
+        k,
+        adds,
+        factor,
+        a,
+        b,
+        out,
     };
-    // SAFETY: as promised by the caller.
+    let longest = m.max(n);
+    let part = longest.div_ceil(PARTS).next_multiple_of(PART);
+    // SAFETY: as promised by the caller; the parts are disjoint.
     unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.first,
-            1,
-            out.row as isize,
-            adds,
-            a.first,
-            a.column,
-            a.row,
-            b.first,
-            b.column,
-            b.row,
-            f32::from(adds),
-            factor,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+        if threads == Threads::One || m.saturating_mul(n).saturating_mul(k) < SHARED {
+            product.compute([0, 0], [m, n], Parallelism::None);
+        } else if m.min(n) < WHOLE {
+            product.compute([0, 0], [m, n], Parallelism::Rayon(0));
+        } else {
+            (0..longest.div_ceil(part))
+                .into_par_iter()
+                .for_each(|number| {
+                    let first = number * part;
+                    let length = part.min(longest - first);
+                    let (at, size) = if n >= m {
+                        ([0, first], [m, length])
+                    } else {
+                        ([first, 0], [length, n])
+                    };
+                    product.compute(at, size, Parallelism::None);
+                });
+        }
+    }
+}
+
+/// The arguments of [`multiply`].
+struct Product {
+    k: usize,
+    adds: bool,
+    factor: f32,
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    out: Out,
+}
+
+// SAFETY: threads read the factors and write different parts of `out`.
+unsafe impl Sync for Product {}
+
+impl Product {
+    /// Computes a part of the product, from a row and a column on.
+    ///
+    /// # Safety
+    ///
+    /// As [`multiply`]; no other thread computes an element of this part.
+    unsafe fn compute(&self, [row, column]: [usize; 2], [m, n]: [usize; 2], by: Parallelism) {
+        let Self { k, a, b, out, .. } = *self;
+        // SAFETY: as promised by the caller.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                out.first.add(row * out.row + column),
+                1,
+                out.row as isize,
+                self.adds,
+                a.first.offset(row as isize * a.row),
+                a.column,
+                a.row,
+                b.first.offset(column as isize * b.column),
+                b.column,
+                b.row,
+                f32::from(self.adds),
+                self.factor,
+                false,
+                false,
+                false,
+                by,
+            );
+        }
     }
 }
 
@@ -173,7 +232,7 @@ pub(crate) unsafe fn multiply_each(
     b: Matrix<*const f32>,
     batches: &[[usize; 2]],
 ) -> Vec<f32> {
-    /// The addresses of the factors, which the threads only read.
+    /// The factors, which the threads only read.
     struct Factors([Matrix<*const f32>; 2]);
     // SAFETY: nothing writes to them meanwhile.
     unsafe impl Sync for Factors {}

@@ -47,6 +47,9 @@ impl<'a> Pass<'a> {
         let device = weights.parameters[0].device().inner();
         let mut rotaries: Vec<(Rotary, RotaryTables)> = Vec::new();
         let sequence = inputs.sequence_length.unwrap_or(first + length);
+        let positions = inputs.segment_starts.as_ref().map(|starts| {
+            packed_position_ids(starts, [batch, length], &device).reshape([batch * length])
+        });
         for rotary in config
             .layers
             .iter()
@@ -54,6 +57,10 @@ impl<'a> Pass<'a> {
         {
             if rotaries.iter().all(|(known, _)| known != rotary) {
                 let tables = RotaryTables::new(rotary, first, length, sequence, &device);
+                let tables = match &positions {
+                    Some(positions) => tables.at(positions),
+                    None => tables,
+                };
                 rotaries.push((rotary.clone(), tables));
             }
         }
@@ -98,7 +105,9 @@ impl<'a> Pass<'a> {
                     table.reshape([1, length, width])
                 }
                 Some(segment_starts) => {
-                    look_up(positions, packed_position_ids(segment_starts, tokens))
+                    let ids =
+                        packed_position_ids(segment_starts, [batch, length], &tokens.device());
+                    look_up(positions, ids)
                 }
             };
         }
@@ -318,12 +327,14 @@ impl<'a> Pass<'a> {
             } else {
                 x
             };
-            rotate(
-                self.implementation,
-                x,
-                tables.cosine.clone(),
-                tables.sine.clone(),
-            )
+            let shape = x.dims();
+            let x = match self.segment_starts {
+                // Their tables have a row per token.
+                Some(_) => x.reshape([1, shape[0] * shape[1], shape[2], shape[3]]),
+                None => x,
+            };
+            let (cosine, sine) = (tables.cosine.clone(), tables.sine.clone());
+            rotate(self.implementation, x, cosine, sine).reshape(shape)
         };
         let size = self.config.head_size;
         if rotary.size == size {

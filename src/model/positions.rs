@@ -1,6 +1,6 @@
 //! Positions of tokens in their texts, and what is computed from them.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::config::QueryScaling;
 use crate::kernels::attention::SegmentStarts;
@@ -18,12 +18,12 @@ fn packed_positions(
 /// Returns the position ids \[batch, length\] of packed samples.
 pub(super) fn packed_position_ids(
     segment_starts: &SegmentStarts,
-    tokens: Tensor<2, Int>,
+    [batch, length]: [usize; 2],
+    device: &Device,
 ) -> Tensor<2, Int> {
-    let [batch, length] = tokens.dims();
     let positions = packed_positions(segment_starts, length).map(|position| position as i32);
     let positions = TensorData::new(positions.collect::<Vec<_>>(), [batch, length]);
-    Tensor::from_data(positions, &tokens.device())
+    Tensor::from_data(positions, device)
 }
 
 /// Returns the factors \[1 or batch, length, 1, 1\] of queries at `length` positions, starting at `first`;

@@ -1,6 +1,6 @@
 //! Rotary embeddings: their configuration and the tables of a batch.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 
 use super::rope_scaling::RopeScaling;
 
@@ -58,6 +58,13 @@ pub(super) struct RotaryTables {
 }
 
 impl RotaryTables {
+    /// Returns the rows of positions \[n\] that count from the tables' first.
+    pub(super) fn at(&self, positions: &Tensor<1, Int>) -> Self {
+        let [cosine, sine] =
+            [&self.cosine, &self.sine].map(|table| table.clone().select(0, positions.clone()));
+        Self { cosine, sine }
+    }
+
     /// Computes the tables for `length` positions, starting at `first`, of sequences of up to `sequence`
     /// tokens. The angle of pair i at position p is p · theta^(−2i / rotary size), scaled.
     pub(super) fn new(
