@@ -91,7 +91,9 @@ impl Matrix<'_> {
     /// `out = x · Wᵀ` for x \[n, columns\], a tile of rows of W at a time.
     fn times_transposed(&self, x: &[f32], n: usize, out: Out) {
         let Layout { rows, columns, .. } = self.layout;
-        let tile_rows = (TILE / columns).clamp(16, 256).min(rows.max(1));
+        // Whole rows of the kernels of `gemm`, whose widest has four vectors of 16.
+        let fit = (TILE / columns).clamp(16, 256);
+        let tile_rows = fit.next_multiple_of(if fit < 32 { 16 } else { 64 });
         (0..rows.div_ceil(tile_rows))
             .into_par_iter()
             .for_each_init(Vec::new, |tile, number| {
