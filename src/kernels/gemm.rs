@@ -103,6 +103,12 @@ pub(crate) enum Threads {
     All,
 }
 
+/// How `gemm` itself shares a product among all threads, of which WebAssembly modules have one.
+#[cfg(not(target_arch = "wasm32"))]
+const ALL_THREADS: Parallelism = Parallelism::Rayon(0);
+#[cfg(target_arch = "wasm32")]
+const ALL_THREADS: Parallelism = Parallelism::None;
+
 /// The most parts that threads share a product in: enough that none waits long for the last, and few enough
 /// that the factor that each of them reads whole is a small part of the work.
 const PARTS: usize = 8;
@@ -141,7 +147,7 @@ pub(crate) unsafe fn multiply(
         if threads == Threads::One || m.saturating_mul(n).saturating_mul(k) < SHARED {
             product.compute([0, 0], [m, n], Parallelism::None);
         } else if m.min(n) < WHOLE {
-            product.compute([0, 0], [m, n], Parallelism::Rayon(0));
+            product.compute([0, 0], [m, n], ALL_THREADS);
         } else {
             (0..longest.div_ceil(part))
                 .into_par_iter()

@@ -40,7 +40,7 @@ pub struct LowRank {
 
 impl LowRank {
     fn apply(&self, x: Tensor<2>, weight: &Weight) -> Tensor<2> {
-        if self.dropout.is_none() && self.bias.is_none() && !weight.is_trained() {
+        if self.dropout.is_none() && self.bias.is_none() && weight.is_frozen_head() {
             let sum = low_rank_linear(x, weight, &self.a, &self.b, self.scale as f32);
             return self.rescaled(sum, weight);
         }

@@ -64,6 +64,53 @@ fn logits_match_transformers() {
     }
 }
 
+/// The file has 98 MB: `MINIFT_SMOLLM2=SmolLM2-135M-Instruct.Q4_1.gguf cargo test -- --ignored smollm2`.
+#[test]
+#[ignore = "needs the file that MINIFT_SMOLLM2 names, see tests/data/README.md"]
+fn the_real_smollm2_matches_transformers() {
+    let path = std::env::var_os("MINIFT_SMOLLM2").expect("MINIFT_SMOLLM2 names the file");
+    let expected = Vectors::parse(&fs::read(data("gguf/smollm2.safetensors")).unwrap());
+    let entropies: BTreeMap<String, f64> =
+        serde_json::from_str(&expected.metadata["mean_cross_entropy"]).unwrap();
+    let greedy: Vec<i32> = serde_json::from_str(&expected.metadata["greedy_ids"]).unwrap();
+    for device in devices() {
+        let model = CausalLm::load(&path, &device).unwrap();
+        let vocabulary = model.config().decoder.vocab_size;
+        let logits = |ids: &[i32]| {
+            let tokens = TensorData::new(ids.to_vec(), [1, ids.len()]);
+            values(model.logits(Tensor::<2, Int>::from_data(tokens, &model.tensor_device())))
+        };
+        for (text, entropy) in &entropies {
+            let ids = expected.i32(&format!("{text}.input_ids"));
+            let found = logits(&ids);
+            let rows: Vec<&[f32]> = found.chunks_exact(vocabulary).collect();
+            let last = expected.f64(&format!("{text}.last_logits"));
+            let error = common::largest_error(rows[ids.len() - 1], last);
+            let losses = rows.iter().zip(&ids[1..]).map(|(row, &next)| {
+                let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+                sum.ln() - f64::from(row[next as usize])
+            });
+            let mean = losses.sum::<f64>() / (ids.len() - 1) as f64;
+            println!("{} {text}: {error:e}, {:e}", device.name(), mean - entropy);
+            assert!(error <= 2e-3, "text {text} on {}: {error:e}", device.name());
+            assert!((mean - entropy).abs() <= 1e-4, "text {text}: {mean}");
+        }
+        // Each token is the most likely one after those before it.
+        let prompt = model
+            .tokenizer()
+            .encode("The capital of France is")
+            .unwrap();
+        let prompt: Vec<i32> = prompt.into_iter().map(|id| id as i32).collect();
+        assert_eq!(greedy[..prompt.len()], prompt);
+        let found = logits(&greedy);
+        for (at, &next) in greedy.iter().enumerate().skip(prompt.len()) {
+            let row = &found[(at - 1) * vocabulary..at * vocabulary];
+            let best = (0..vocabulary).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            assert_eq!(best, Some(next as usize), "token {at} on {}", device.name());
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Tokens {
     texts: Vec<String>,

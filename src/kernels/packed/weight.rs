@@ -138,9 +138,12 @@ impl Weight {
         })
     }
 
-    /// Returns whether the weight gets a gradient.
-    pub(crate) fn is_trained(&self) -> bool {
-        matches!(&self.0, Stored::Float(values) if values.is_require_grad())
+    /// Returns whether the weight gets no gradient and [`Self::into_head`] keeps it as it is stored.
+    pub(crate) fn is_frozen_head(&self) -> bool {
+        match &self.0 {
+            Stored::Float(values) => !values.is_require_grad(),
+            Stored::Packed(packed) => !packed.transposed,
+        }
     }
 
     /// Returns the values in float32.
