@@ -5,14 +5,24 @@ use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 
-use super::{AddProductBackend, LowRankBackend};
+use super::LowRankBackend;
+use crate::kernels::matmul::MatmulBackend;
 use crate::kernels::packed::{Head, times_head};
 
-impl<B: LowRankBackend + AddProductBackend, C: CheckpointStrategy> LowRankBackend
-    for Autodiff<B, C>
-{
+impl<B: LowRankBackend, C: CheckpointStrategy> LowRankBackend for Autodiff<B, C> {
+    fn add_product(
+        sum: FloatTensor<Self>,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        scale: f32,
+    ) -> FloatTensor<Self> {
+        let product = Self::matmul(a, b);
+        Self::float_add(sum, Self::float_mul_scalar(product, scale.into()))
+    }
+
     fn low_rank_linear(
         x: FloatTensor<Self>,
         weight: Head<Self>,
@@ -65,7 +75,7 @@ struct State<B: LowRankBackend> {
     scale: f32,
 }
 
-impl<B: LowRankBackend + AddProductBackend> Backward<B, 3> for LowRank {
+impl<B: LowRankBackend> Backward<B, 3> for LowRank {
     type State = State<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {

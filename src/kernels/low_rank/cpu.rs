@@ -4,11 +4,10 @@ use burn::backend::Flex;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::{AddProductBackend, LowRankBackend, forward};
+use super::LowRankBackend;
 use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
-use crate::kernels::packed::Head;
 
-impl AddProductBackend for Flex {
+impl LowRankBackend for Flex {
     fn add_product(sum: FlexTensor, a: FlexTensor, b: FlexTensor, scale: f32) -> FlexTensor {
         let mut out = sum.to_contiguous();
         // One handle, so that the memory is not copied.
@@ -33,17 +32,5 @@ impl AddProductBackend for Flex {
             );
         }
         out
-    }
-}
-
-impl LowRankBackend for Flex {
-    fn low_rank_linear(
-        x: FlexTensor,
-        weight: Head<Self>,
-        a: FlexTensor,
-        b: FlexTensor,
-        scale: f32,
-    ) -> (FlexTensor, FlexTensor) {
-        forward(x, &weight, a, b, scale)
     }
 }

@@ -13,15 +13,13 @@ pub use reference::low_rank_linear_reference;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
-#[cfg(feature = "fusion")]
-use burn::{backend::fusion::custom::TensorSpec, tensor::Shape};
 
 use super::matmul::MatmulBackend;
 use super::packed::{Head, PackedBackend, Weight, times_head};
 
-/// Adding a product to a tensor, which is not differentiated.
-#[backend_extension(Cube, Flex, Fusion: cfg(feature = "fusion"))]
-pub(crate) trait AddProductBackend: Backend {
+/// Low-rank layers as operations of a burn backend.
+#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
+pub trait LowRankBackend: Backend + MatmulBackend + PackedBackend {
     /// Returns `sum + scale · a · b`. Reuses the memory of `sum` if no other handle shares it.
     #[fusion(dtype = sum, shape = sum)]
     fn add_product(
@@ -30,24 +28,22 @@ pub(crate) trait AddProductBackend: Backend {
         b: FloatTensor<Self>,
         scale: f32,
     ) -> FloatTensor<Self>;
-}
 
-/// Low-rank layers as operations of a burn backend.
-#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
-pub trait LowRankBackend: Backend + MatmulBackend + PackedBackend {
     /// Returns `x · Wᵀ + scale · x · Aᵀ · Bᵀ`, and `x · Aᵀ`, for x \[n, in\], W \[out, in\], A \[rank, in\] and
     /// B \[out, rank\]. Differentiable with respect to x, A and B.
-    #[fusion(meta = |x, weight, a, b, _| {
-        let spec = |columns| TensorSpec::new(Shape::new([x.shape[0], columns]), x.dtype);
-        (spec(b.shape[0]), spec(a.shape[0]))
-    })]
+    #[fusion(default)]
     fn low_rank_linear(
         x: FloatTensor<Self>,
         #[extension_type] weight: Head<Self>,
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         scale: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let narrow = Self::matmul(x.clone(), Self::float_transpose(a));
+        let y = times_head(x, &weight, true);
+        let y = Self::add_product(y, narrow.clone(), Self::float_transpose(b), scale);
+        (y, narrow)
+    }
 }
 
 /// Returns `x · Wᵀ + scale · x · Aᵀ · Bᵀ` for x \[n, in\], W \[out, in\], A \[rank, in\] and B \[out, rank\]. W
@@ -67,18 +63,4 @@ pub fn low_rank_linear(
         scale,
     );
     Tensor::from_dispatch(y)
-}
-
-/// The forward pass: the result, and `x · Aᵀ`.
-fn forward<B: MatmulBackend + PackedBackend + AddProductBackend>(
-    x: FloatTensor<B>,
-    weight: &Head<B>,
-    a: FloatTensor<B>,
-    b: FloatTensor<B>,
-    scale: f32,
-) -> (FloatTensor<B>, FloatTensor<B>) {
-    let narrow = B::matmul(x.clone(), B::float_transpose(a));
-    let y = times_head(x, weight, true);
-    let y = B::add_product(y, narrow.clone(), B::float_transpose(b), scale);
-    (y, narrow)
 }

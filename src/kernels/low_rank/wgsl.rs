@@ -4,11 +4,10 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 
-use super::{AddProductBackend, LowRankBackend, forward};
+use super::LowRankBackend;
 use crate::kernels::matmul::MatmulBackend;
-use crate::kernels::packed::Head;
 
-impl AddProductBackend for CubeBackend {
+impl LowRankBackend for CubeBackend {
     fn add_product(
         sum: FloatTensor<Self>,
         a: FloatTensor<Self>,
@@ -22,17 +21,5 @@ impl AddProductBackend for CubeBackend {
             (a, Self::float_mul_scalar(b, scale.into()))
         };
         Self::float_add(sum, Self::matmul(a, b))
-    }
-}
-
-impl LowRankBackend for CubeBackend {
-    fn low_rank_linear(
-        x: FloatTensor<Self>,
-        weight: Head<Self>,
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        scale: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        forward(x, &weight, a, b, scale)
     }
 }
