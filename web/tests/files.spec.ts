@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Page } from "./page.js";
-import { expect, finished, open, SMALL, test } from "./page.js";
+import { expect, finished, open, report, SMALL, test } from "./page.js";
 
 const MODEL = "../assets/minift-tales-360k";
 const CPU = `device=cpu&${SMALL}`;
@@ -73,12 +73,6 @@ async function drop(page: Page, target: string, files: Bytes[]): Promise<void> {
   await expect(page.locator(".dropping")).toBeVisible();
   await page.dispatchEvent(target, "drop", { dataTransfer });
   await expect(page.locator(".dropping")).toHaveCount(0);
-}
-
-async function report(page: Page) {
-  const waiting = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Download run.json" }).click();
-  return JSON.parse(readFileSync(await (await waiting).path(), "utf8"));
 }
 
 test("a run uses a dropped model and text", async ({ page }) => {

@@ -1,11 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { Page } from "./page.js";
-import { expect, finished, open, prependToWorker, test } from "./page.js";
-
-const PROGRAM = process.env.MINIFT ?? "../target/release/minift";
+import { expect, finished, nativePerplexity, open, PROGRAM, prependToWorker, report, test } from "./page.js";
 
 /** The model of these tests: `MINIFT_GGUF`, or the embedded model as q8_0. */
 function gguf(): string {
@@ -25,12 +23,6 @@ async function heap(page: Page): Promise<number> {
     }),
   );
   return Math.max(...(await Promise.all(sizes)));
-}
-
-async function report(page: Page) {
-  const waiting = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Download run.json" }).click();
-  return JSON.parse(readFileSync(await (await waiting).path(), "utf8"));
 }
 
 for (const device of ["cpu", "gpu"]) {
@@ -62,12 +54,8 @@ for (const device of ["cpu", "gpu"]) {
     // The native program computes the same perplexity of the untouched model.
     const [run] = (await report(page)).runs;
     expect(run.result.steps).toBe(2);
-    const text = join(mkdtempSync(join(tmpdir(), "minift-")), "held-out.jsonl");
-    const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
-    writeFileSync(text, tickets.slice(500, 508).join("\n"));
-    const rest = ["--data", text, "--max-length", "40"];
-    const native = execFileSync(PROGRAM, ["--device", "cpu", "--json", "eval", "--model", model, ...rest]);
-    const { perplexity } = JSON.parse(native.toString().trim().split("\n").at(-1) ?? "{}");
+    const folder = mkdtempSync(join(tmpdir(), "minift-"));
+    const perplexity = nativePerplexity(["--model", model], folder);
     expect(run.result.domain_perplexity_before / perplexity).toBeCloseTo(1, 3);
   });
 }

@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { test as base, expect } from "@playwright/test";
 
@@ -77,4 +80,34 @@ export async function expectResponsive(page: Page, since: number): Promise<void>
   const blocked = durations.reduce((sum, duration) => sum + duration, 0);
   expect(Math.max(0, ...durations), "longest task of the main thread, ms").toBeLessThan(1000);
   expect(blocked / elapsed, "share of time that the main thread was blocked").toBeLessThan(0.5);
+}
+
+/** The native program. */
+export const PROGRAM = process.env.MINIFT ?? "../target/release/minift";
+
+/** Returns the perplexity on the page's held-out tickets by the native program. */
+export function nativePerplexity(model: string[], folder: string): number {
+  const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
+  const text = join(folder, "held-out.jsonl");
+  writeFileSync(text, tickets.slice(500, 508).join("\n"));
+  const rest = ["--device", "cpu", "--data", text, "--max-length", "40"];
+  const output = execFileSync(PROGRAM, ["--json", "eval", ...model, ...rest], { encoding: "utf8" });
+  return JSON.parse(output.trim().split("\n").at(-1) ?? "{}").perplexity;
+}
+
+/** Presses a button, and returns the path of what is downloaded. */
+export async function downloaded(page: Page, button: string): Promise<string> {
+  const waiting = page.waitForEvent("download");
+  await page.getByRole("button", { name: button }).click();
+  return (await waiting).path();
+}
+
+/** Presses a button, and returns the text that is downloaded. */
+export async function download(page: Page, button: string): Promise<string> {
+  return readFileSync(await downloaded(page, button), "utf8");
+}
+
+/** Returns the `run.json` of a finished run. */
+export async function report(page: Page) {
+  return JSON.parse(await download(page, "Download run.json"));
 }

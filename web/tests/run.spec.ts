@@ -1,9 +1,21 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Page } from "./page.js";
-import { expect, expectResponsive, finished, observeLongTasks, open, pageTime, SMALL, test } from "./page.js";
+import {
+  download,
+  downloaded,
+  expect,
+  expectResponsive,
+  finished,
+  nativePerplexity,
+  observeLongTasks,
+  open,
+  pageTime,
+  report,
+  SMALL,
+  test,
+} from "./page.js";
 
 test("a WebGPU run is paused, resumed, compared and downloaded", async ({ page }, info) => {
   test.setTimeout(600_000);
@@ -27,8 +39,8 @@ test("a WebGPU run is paused, resumed, compared and downloaded", async ({ page }
   await expectResponsive(page, resumed);
   await page.screenshot({ path: info.outputPath("finished.png"), fullPage: true });
 
-  const report = JSON.parse(await download(page, "Download run.json"));
-  const [mft, ft] = report.runs.map(({ result }: { result: object }) => result);
+  const { runs } = await report(page);
+  const [mft, ft] = runs.map(({ result }: { result: object }) => result);
   expect([mft.method, ft.method]).toEqual(["mft", "ft"]);
   // S/DG; undefined if nothing was forgotten.
   const ratio = (result: { specialization: number; degeneralization: number }) =>
@@ -60,7 +72,7 @@ test("the native program loads a downloaded adapter", async ({ page }) => {
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await finished(page);
   await expectResponsive(page, started);
-  const [run] = JSON.parse(await download(page, "Download run.json")).runs;
+  const [run] = (await report(page)).runs;
   expect(run.trainable_parameters).toBe(58_368);
 
   const folder = mkdtempSync(join(tmpdir(), "minift-"));
@@ -70,24 +82,3 @@ test("the native program loads a downloaded adapter", async ({ page }) => {
   expect(run.result.domain_perplexity_after).toBeLessThan(run.result.domain_perplexity_before);
   expect(nativePerplexity(adapter, folder) / run.result.domain_perplexity_after).toBeCloseTo(1, 3);
 });
-
-/** Returns the perplexity on the page's held-out tickets by the native program. */
-function nativePerplexity(model: string[], folder: string): number {
-  const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
-  const text = join(folder, "held-out.jsonl");
-  writeFileSync(text, tickets.slice(500, 508).join("\n"));
-  const program = process.env.MINIFT ?? "../target/release/minift";
-  const rest = ["--device", "cpu", "--data", text, "--max-length", "40"];
-  const output = execFileSync(program, ["--json", "eval", ...model, ...rest], { encoding: "utf8" });
-  return JSON.parse(output.trim().split("\n").at(-1) ?? "{}").perplexity;
-}
-
-async function downloaded(page: Page, button: string): Promise<string> {
-  const waiting = page.waitForEvent("download");
-  await page.getByRole("button", { name: button }).click();
-  return (await waiting).path();
-}
-
-async function download(page: Page, button: string): Promise<string> {
-  return readFileSync(await downloaded(page, button), "utf8");
-}
