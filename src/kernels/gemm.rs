@@ -10,16 +10,21 @@ const SHARED: usize = 1 << 20;
 
 /// A matrix in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<P> {
+pub(crate) struct Matrix {
     /// Its first element.
-    pub first: P,
+    first: *const f32,
     /// Distance between rows, in elements.
-    pub row: isize,
+    row: isize,
     /// Distance between columns.
-    pub column: isize,
+    column: isize,
 }
 
-impl Matrix<*const f32> {
+// SAFETY: it is only read, and whoever does so promises that nothing writes to it meanwhile.
+unsafe impl Send for Matrix {}
+// SAFETY: as above.
+unsafe impl Sync for Matrix {}
+
+impl Matrix {
     /// Returns the last two dimensions of a tensor.
     pub(crate) fn of(tensor: &FlexTensor) -> Self {
         let layout = tensor.layout();
@@ -47,6 +52,19 @@ impl Matrix<*const f32> {
         Self {
             row: self.column,
             column: self.row,
+            ..self
+        }
+    }
+
+    /// Returns the same matrix from a later element on.
+    ///
+    /// # Safety
+    ///
+    /// The element is one of the allocation.
+    unsafe fn from(self, element: usize) -> Self {
+        Self {
+            // SAFETY: as promised by the caller.
+            first: unsafe { self.first.add(element) },
             ..self
         }
     }
@@ -128,8 +146,8 @@ pub(crate) unsafe fn multiply(
     out: Out,
     adds: bool,
     factor: f32,
-    a: Matrix<*const f32>,
-    b: Matrix<*const f32>,
+    a: Matrix,
+    b: Matrix,
     threads: Threads,
 ) {
     let product = Product {
@@ -170,13 +188,10 @@ struct Product {
     k: usize,
     adds: bool,
     factor: f32,
-    a: Matrix<*const f32>,
-    b: Matrix<*const f32>,
+    a: Matrix,
+    b: Matrix,
     out: Out,
 }
-
-// SAFETY: threads read the factors and write different parts of `out`.
-unsafe impl Sync for Product {}
 
 impl Product {
     /// Computes a part of the product, from a row and a column on.
@@ -234,39 +249,19 @@ pub(crate) unsafe fn written(elements: usize, write: impl FnOnce(*mut f32)) -> V
 /// As [`multiply`], for each pair.
 pub(crate) unsafe fn multiply_each(
     [m, n, k]: [usize; 3],
-    a: Matrix<*const f32>,
-    b: Matrix<*const f32>,
+    a: Matrix,
+    b: Matrix,
     batches: &[[usize; 2]],
 ) -> Vec<f32> {
-    /// The factors, which the threads only read.
-    struct Factors([Matrix<*const f32>; 2]);
-    // SAFETY: nothing writes to them meanwhile.
-    unsafe impl Sync for Factors {}
-
-    let factors = Factors([a, b]);
     // SAFETY: every element of every product is written, by one task.
     unsafe {
         written(batches.len() * m * n, |first| {
             let out = Out::new(first, n);
             let product = |index: usize, threads: Threads| {
-                let factors = &factors;
-                let Factors([a, b]) = *factors;
-                let [a, b] =
-                    [(a, batches[index][0]), (b, batches[index][1])].map(|(matrix, first)| {
-                        Matrix {
-                            first: matrix.first.add(first),
-                            ..matrix
-                        }
-                    });
-                multiply(
-                    [m, n, k],
-                    out.from(index * m * n),
-                    false,
-                    1.0,
-                    a,
-                    b,
-                    threads,
-                );
+                let [a_first, b_first] = batches[index];
+                let (a, b) = (a.from(a_first), b.from(b_first));
+                let out = out.from(index * m * n);
+                multiply([m, n, k], out, false, 1.0, a, b, threads);
             };
             match batches.len() {
                 1 => product(0, Threads::All),

@@ -191,11 +191,23 @@ pub struct Biases {
 }
 
 impl DecoderConfig {
+    /// Returns the rotary embeddings of the layers that have one.
+    pub(super) fn rotaries(&self) -> impl Iterator<Item = &Rotary> {
+        self.layers.iter().filter_map(|layer| layer.rotary.as_ref())
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn rotaries_mut(&mut self) -> impl Iterator<Item = &mut Rotary> {
+        let layers = self.layers.iter_mut();
+        layers.filter_map(|layer| layer.rotary.as_mut())
+    }
+
     /// Returns a number that is the same for sequences whose lengths give the same rotary frequencies: one
     /// batch of them computes what each would alone.
     pub(crate) fn rope_variant(&self, sequence: usize) -> usize {
-        let rotaries = self.layers.iter().filter_map(|layer| layer.rotary.as_ref());
-        let variants = rotaries.map(|rotary| rotary.scaling.variant(sequence));
+        let variants = self
+            .rotaries()
+            .map(|rotary| rotary.scaling.variant(sequence));
         variants.max().unwrap_or(0)
     }
 
@@ -203,8 +215,8 @@ impl DecoderConfig {
     /// before are of no use. Where each length has its own frequencies, cached keys are kept, as in
     /// `transformers`.
     pub(super) fn switches_frequencies(&self) -> bool {
-        let mut rotaries = self.layers.iter().filter_map(|layer| layer.rotary.as_ref());
-        rotaries.any(|rotary| matches!(rotary.scaling, RopeScaling::LongRope { .. }))
+        self.rotaries()
+            .any(|rotary| matches!(rotary.scaling, RopeScaling::LongRope { .. }))
     }
 
     /// Checks that the sizes, each in range, are consistent.

@@ -165,7 +165,7 @@ impl Context {
 impl CausalLm {
     /// Returns the logits \[texts, vocab_size\] of the next token of each text. `tokens` are those that
     /// follow the KV cache, equally many of each text.
-    pub(super) async fn next_logits(
+    pub(crate) async fn next_logits(
         &self,
         weights: &Weights<'_>,
         head: &Weight,

@@ -50,11 +50,7 @@ impl<'a> Pass<'a> {
         let positions = inputs.segment_starts.as_ref().map(|starts| {
             packed_position_ids(starts, [batch, length], &device).reshape([batch * length])
         });
-        for rotary in config
-            .layers
-            .iter()
-            .filter_map(|layer| layer.rotary.as_ref())
-        {
+        for rotary in config.rotaries() {
             if rotaries.iter().all(|(known, _)| known != rotary) {
                 let tables = RotaryTables::new(rotary, first, length, sequence, &device);
                 let tables = match &positions {

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Int, Tensor, TensorData};
 use serde::Serialize;
 
 use super::shape::Shape;
-use super::timing::{finished, middle};
+use super::timing::middle;
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::adapter::{AdapterSettings, LoraSettings};
@@ -127,20 +126,16 @@ pub(super) async fn measure(
 async fn decode(model: &CausalLm) -> Result<Duration> {
     let weights = model.weights(None);
     let head = model.decoder().head(&weights);
-    let device = model.device().tensors().clone();
     let mut cache = KeyValueCache::default();
-    let mut next = |count: usize| {
-        let tokens = TensorData::new(vec![1; count], [1, count]);
-        let tokens = Tensor::<2, Int>::from_data(tokens, &device);
-        let hidden = model
-            .decoder()
-            .continue_hidden_states(&weights, tokens, &mut cache);
-        head.times_transposed(hidden.narrow(0, count - 1, 1))
-    };
-    finished(next(DECODED)).await?;
+    let prompt = vec![1; DECODED];
+    model
+        .next_logits(&weights, &head, prompt, 1, &mut cache)
+        .await?;
     let began = Instant::now();
     for _ in 0..DECODED {
-        finished(next(1)).await?;
+        model
+            .next_logits(&weights, &head, vec![1], 1, &mut cache)
+            .await?;
     }
     Ok(began.elapsed() / DECODED as u32)
 }

@@ -340,7 +340,7 @@ impl Heads<'_> {
     }
 
     /// Returns the keys or values \[width, size\] of a block.
-    fn keys(&self, of: &[f32], block: Block) -> Matrix<*const f32> {
+    fn keys(&self, of: &[f32], block: Block) -> Matrix {
         let first = self.shape.key_at(block.batch, block.keys.0, block.key_head);
         Matrix::rows(of, first, self.shape.num_kv_heads * self.shape.size)
     }

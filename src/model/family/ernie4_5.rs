@@ -44,11 +44,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         ..RopeDefaults::default()
     };
     let mut config = llama::with_rope(fields, head_size, defaults)?;
-    for rotary in config
-        .layers
-        .iter_mut()
-        .filter_map(|layer| layer.rotary.as_mut())
-    {
+    for rotary in config.rotaries_mut() {
         rotary.interleaved = true;
     }
     config.norm.epsilon = fields.or("rms_norm_eps", DEFAULT_EPSILON)?;

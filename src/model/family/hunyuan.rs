@@ -38,11 +38,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     config.norm.epsilon = fields.or("rms_norm_eps", DEFAULT_EPSILON)?;
     if let Some(alpha) = alpha(fields)? {
         let size = config.head_size as f64;
-        for rotary in config
-            .layers
-            .iter_mut()
-            .filter_map(|layer| layer.rotary.as_mut())
-        {
+        for rotary in config.rotaries_mut() {
             // Called dynamic in the files, but the same for all lengths.
             rotary.theta *= alpha.powf(size / (size - 2.0));
             rotary.scaling = RopeScaling::None;
