@@ -123,7 +123,7 @@ pub use kernels::distillation::{
 pub mod internals {
     pub use crate::kernels::{
         Impl, attention, distillation, launch, low_rank, matmul, packed, rms_norm, rotary, shaders,
-        silu_gate,
+        silu_gate, soft_cap,
     };
     pub use crate::model::internals::{Decoder, KeyValueCache, Weights};
     pub use crate::quantization::WeightType;

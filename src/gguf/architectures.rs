@@ -48,8 +48,39 @@ const QWEN_LAYER: &[Name] = &[
     same("ffn_down", "mlp.down_proj"),
 ];
 
+const GEMMA_OUTSIDE: &[Name] = &[
+    same("token_embd", "model.embed_tokens"),
+    changed("output_norm", "model.norm", Change::PlusOne),
+    same("output", "lm_head"),
+];
+
+/// The tensors of Gemma 2 and 3; only the latter has norms of queries and keys.
+const GEMMA_LAYER: &[Name] = &[
+    changed("attn_norm", "input_layernorm", Change::PlusOne),
+    same("attn_q", "self_attn.q_proj"),
+    same("attn_k", "self_attn.k_proj"),
+    same("attn_v", "self_attn.v_proj"),
+    changed("attn_q_norm", "self_attn.q_norm", Change::PlusOne),
+    changed("attn_k_norm", "self_attn.k_norm", Change::PlusOne),
+    same("attn_output", "self_attn.o_proj"),
+    changed(
+        "post_attention_norm",
+        "post_attention_layernorm",
+        Change::PlusOne,
+    ),
+    changed("ffn_norm", "pre_feedforward_layernorm", Change::PlusOne),
+    same("ffn_gate", "mlp.gate_proj"),
+    same("ffn_up", "mlp.up_proj"),
+    same("ffn_down", "mlp.down_proj"),
+    changed(
+        "post_ffw_norm",
+        "post_feedforward_layernorm",
+        Change::PlusOne,
+    ),
+];
+
 /// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 14] = [
+pub(crate) const ARCHITECTURES: [Architecture; 15] = [
     Architecture {
         gguf: "llama",
         hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
@@ -75,38 +106,20 @@ pub(crate) const ARCHITECTURES: [Architecture; 14] = [
         in_layer: QWEN_LAYER,
     },
     Architecture {
+        gguf: "gemma2",
+        hugging_face: &["Gemma2ForCausalLM"],
+        model_type: "gemma2",
+        layer: "model.layers.",
+        outside: GEMMA_OUTSIDE,
+        in_layer: GEMMA_LAYER,
+    },
+    Architecture {
         gguf: "gemma3",
         hugging_face: &["Gemma3ForCausalLM"],
         model_type: "gemma3_text",
         layer: "model.layers.",
-        outside: &[
-            same("token_embd", "model.embed_tokens"),
-            changed("output_norm", "model.norm", Change::PlusOne),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            changed("attn_norm", "input_layernorm", Change::PlusOne),
-            same("attn_q", "self_attn.q_proj"),
-            same("attn_k", "self_attn.k_proj"),
-            same("attn_v", "self_attn.v_proj"),
-            changed("attn_q_norm", "self_attn.q_norm", Change::PlusOne),
-            changed("attn_k_norm", "self_attn.k_norm", Change::PlusOne),
-            same("attn_output", "self_attn.o_proj"),
-            changed(
-                "post_attention_norm",
-                "post_attention_layernorm",
-                Change::PlusOne,
-            ),
-            changed("ffn_norm", "pre_feedforward_layernorm", Change::PlusOne),
-            same("ffn_gate", "mlp.gate_proj"),
-            same("ffn_up", "mlp.up_proj"),
-            same("ffn_down", "mlp.down_proj"),
-            changed(
-                "post_ffw_norm",
-                "post_feedforward_layernorm",
-                Change::PlusOne,
-            ),
-        ],
+        outside: GEMMA_OUTSIDE,
+        in_layer: GEMMA_LAYER,
     },
     Architecture {
         gguf: "gpt2",

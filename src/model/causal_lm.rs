@@ -380,10 +380,9 @@ impl CausalLm {
     pub fn logits(&self, inputs: impl Into<Inputs>) -> Tensor<3> {
         let inputs = inputs.into();
         let [batch, length] = inputs.tokens.dims();
-        let Predictions { hidden, head } = self.predictions(inputs);
         let vocab_size = self.config().decoder.vocab_size;
-        head.times_transposed(hidden)
-            .reshape([batch, length, vocab_size])
+        let logits = self.predictions(inputs).logits();
+        logits.reshape([batch, length, vocab_size])
     }
 }
 

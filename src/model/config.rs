@@ -46,8 +46,14 @@ pub struct DecoderConfig {
     pub residual_scale: f32,
     /// Factor of the logits.
     pub logits_scale: f32,
+    /// Soft cap of the logits, if they have one: cap · tanh(logit / cap).
+    pub logits_soft_cap: Option<f32>,
+    /// Soft cap of the attention scores, if they have one.
+    pub attention_soft_cap: Option<f32>,
     /// Which linear layers have biases.
     pub biases: Biases,
+    /// Token whose embedding gets no gradient where it is an input, as PyTorch's `padding_idx`.
+    pub padding_token: Option<u32>,
     /// Whether the head shares the weights of the token embedding.
     pub tie_word_embeddings: bool,
     /// `bos_token_id` of `config.json`; see [`TextReader::begin_token`](super::TextReader::begin_token).
@@ -256,6 +262,16 @@ impl DecoderConfig {
             }
             if let Some(rotary) = &layer.rotary {
                 rotary.check(self.head_size).or_else(fault)?;
+            }
+        }
+        for (name, cap) in [
+            ("attention scores", self.attention_soft_cap),
+            ("logits", self.logits_soft_cap),
+        ] {
+            if let Some(cap) = cap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
+                return fault(format!(
+                    "the soft cap of the {name} is {cap}: expected a finite number above 0, or null"
+                ));
             }
         }
         let query_rate = self.query_scaling.map_or(0.0, |scaling| scaling.rate);

@@ -9,6 +9,7 @@ use super::kv_cache::KeyValueCache;
 use super::linear::{merged, merged_bias};
 use super::parameters::{LinearLayer, ParameterIndex, ParameterSpec};
 use super::pass::Pass;
+use crate::kernels::distillation::LanguageHead;
 use crate::kernels::packed::Weight;
 
 /// A decoder-only transformer of a given configuration.
@@ -46,9 +47,15 @@ impl Decoder {
         std::iter::once(head.weight).chain(head.bias).collect()
     }
 
-    /// Returns the head \[vocab_size, width\] with an adapter's change, where logits = hidden states ·
-    /// headᵀ. A bias is its last column.
-    pub fn head(&self, weights: &Weights<'_>) -> Weight {
+    /// Returns the head \[vocab_size, width\] with an adapter's change. A bias is its last column.
+    pub fn head(&self, weights: &Weights<'_>) -> LanguageHead {
+        LanguageHead {
+            weight: self.head_weight(weights),
+            soft_cap: self.config.logits_soft_cap,
+        }
+    }
+
+    fn head_weight(&self, weights: &Weights<'_>) -> Weight {
         let index = self.index.head;
         let weight = &weights.parameters[index.weight];
         let change = weights.change(index.weight);

@@ -12,7 +12,7 @@ use super::parameters::{
 };
 use super::positions::{packed_position_ids, query_factors};
 use super::rotary::{Rotary, RotaryTables, neighbours_apart};
-use crate::kernels::attention::{AttentionMask, SegmentStarts, causal_attention};
+use crate::kernels::attention::{AttentionMask, Scores, SegmentStarts, causal_attention};
 use crate::kernels::rms_norm::rms_norm;
 use crate::kernels::rotary::rotate;
 use crate::kernels::{Impl, is_cpu};
@@ -81,18 +81,9 @@ impl<'a> Pass<'a> {
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [batch, length] = tokens.dims();
         let width = self.config.hidden_size;
-        let look_up = |index: usize, ids: Tensor<2, Int>| -> Tensor<3> {
-            look_up(
-                ids,
-                &self.weights.parameters[index],
-                self.weights.change(index),
-            )
-            .reshape([batch, length, width])
-        };
-        let mut x = look_up(self.index.embedding, tokens.clone());
-        if self.config.embedding_scale != 1.0 {
-            x = x * self.config.embedding_scale;
-        }
+        let x = self.look_up_tokens(self.index.embedding, tokens.clone());
+        let x = scaled(x, self.config.embedding_scale);
+        let mut x: Tensor<3> = x.reshape([batch, length, width]);
         if let Some(positions) = self.index.positions {
             x = x + match &self.segment_starts {
                 None => {
@@ -103,7 +94,7 @@ impl<'a> Pass<'a> {
                 Some(segment_starts) => {
                     let ids =
                         packed_position_ids(segment_starts, [batch, length], &tokens.device());
-                    look_up(positions, ids)
+                    self.look_up(positions, ids).reshape([batch, length, width])
                 }
             };
         }
@@ -121,6 +112,25 @@ impl<'a> Pass<'a> {
         };
         // A factor of the hidden states and of the bias's column is one of the logits.
         scaled(x, self.config.logits_scale)
+    }
+
+    /// Returns the rows \[tokens, width\] of an embedding.
+    fn look_up(&self, index: usize, ids: Tensor<2, Int>) -> Tensor<2> {
+        let (table, change) = (&self.weights.parameters[index], self.weights.change(index));
+        look_up(ids, table, change)
+    }
+
+    /// Returns the rows of an embedding of tokens; that of the padding token gets no gradient.
+    fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let rows = self.look_up(index, tokens.clone());
+        let is_trained = !self.weights.parameters[index].is_frozen_head();
+        let Some(padding) = self.config.padding_token.filter(|_| is_trained) else {
+            return rows;
+        };
+        let [count, width] = rows.dims();
+        let is_padding = tokens.equal_elem(padding as i32).reshape([count, 1]);
+        let constant = rows.clone().detach();
+        rows.mask_where(is_padding.expand([count, width]), constant)
     }
 
     fn parameter(&self, index: usize) -> Tensor<2> {
@@ -247,15 +257,12 @@ impl<'a> Pass<'a> {
             window: layer.window,
             segment_starts: self.segment_starts.clone(),
         };
-        causal_attention(
-            self.implementation,
-            query,
-            key,
-            value,
-            layer.attention_scale,
-            mask,
-        )
-        .reshape([self.batch * self.length, layer.heads * size])
+        let scores = Scores {
+            scale: layer.attention_scale,
+            soft_cap: self.config.attention_soft_cap,
+        };
+        causal_attention(self.implementation, query, key, value, scores, mask)
+            .reshape([self.batch * self.length, layer.heads * size])
     }
 
     /// Returns queries, keys and values, each \[batch, length, heads, size\].

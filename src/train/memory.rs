@@ -166,7 +166,9 @@ impl MemoryEstimate {
         let tile = logits
             .min(settings.tile_bytes as u64)
             .max(vocabulary * FLOAT);
-        let tiles = tile * if has_teacher { 2 } else { 1 };
+        // The gradient of a soft cap needs the logits that the loss's own gradient would overwrite.
+        let tiles = [true, has_teacher, config.logits_soft_cap.is_some()];
+        let tiles = tile * tiles.into_iter().filter(|&is_held| is_held).count() as u64;
 
         let of_head = if adapts { 0 } else { head };
         // Gradients, activations and tiles of logits, at the peak of the two phases.
@@ -367,8 +369,15 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         + whole_gate;
     let scores = match attention {
         Impl::Fused => 0,
-        // The attention weights and the mask.
-        Impl::Composed => 2 * load.batch * heads * load.length * load.length,
+        // The attention weights and the mask, and with a soft cap the scores' hyperbolic tangents.
+        Impl::Composed => {
+            let matrices = if config.attention_soft_cap.is_some() {
+                3
+            } else {
+                2
+            };
+            matrices * load.batch * heads * load.length * load.length
+        }
     };
     (load.rows() * row + scores) * FLOAT
 }

@@ -159,11 +159,11 @@ fn the_loss_of_a_packed_head_matches_float32() {
                 let loss = distillation_loss(
                     Predictions {
                         hidden: hidden.clone(),
-                        head: head.clone(),
+                        head: head.clone().into(),
                     },
                     Some(Predictions {
                         hidden: teacher.clone(),
-                        head,
+                        head: head.into(),
                     }),
                     labels.clone(),
                     &Objective::default(),

@@ -2,6 +2,7 @@
 
 mod cousins;
 mod families;
+mod gemma;
 
 use std::collections::HashMap;
 
@@ -117,6 +118,7 @@ impl<'a> Description<'a> {
             "gpt2" => self.gpt2()?,
             "phi2" => self.phi()?,
             "openelm" => self.openelm()?,
+            "gemma2" => self.gemma2()?,
             "gemma3" => self.gemma3()?,
             "smollm3" => self.smollm3()?,
             "granite" => self.granite()?,
@@ -203,6 +205,12 @@ impl<'a> Description<'a> {
     fn theta(&self) -> Result<f64> {
         let theta = self.metadata.float(&self.key("rope.freq_base"))?;
         Ok(theta.unwrap_or(DEFAULT_THETA))
+    }
+
+    /// Returns the size of the sliding window, if there is one.
+    fn window(&self) -> Result<Option<usize>> {
+        let window = self.metadata.size(&self.key("attention.sliding_window"))?;
+        Ok(window.filter(|&window| window > 0))
     }
 
     /// Returns an epsilon, in the fewest digits that give its float32.

@@ -7,12 +7,12 @@ use crate::model::CausalLm;
 use crate::model::config::{DecoderConfig, FeedForwardKind, QkNorm};
 use crate::model::ops::Activation;
 
-/// Gemma 3 has global attention in each sixth layer.
-const GEMMA_PATTERN: usize = 6;
+/// Gemma 2 has global attention in each second layer, Gemma 3 in each sixth.
+const GEMMA_PATTERNS: [usize; 2] = [2, 6];
 /// OLMo 3 has global attention in each fourth layer, and SmolLM3 no rotary embedding.
 const OTHER_PATTERN: usize = 4;
-/// Layers of Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
-const GEMMA_27B_LAYERS: usize = 62;
+/// Layers of Gemma 2 27B and Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
+const GEMMA_27B_LAYERS: [usize; 2] = [46, 62];
 
 /// Checks that llama.cpp computes what the model does, and notes where it differs for long texts.
 ///
@@ -34,7 +34,7 @@ pub(super) fn check(
     })?;
     let windows = decoder.layers.iter().map(|layer| layer.window);
     let window = windows.min().unwrap_or(usize::MAX);
-    if !matches!(architecture.gguf, "gemma3" | "olmo2") && window < decoder.max_length {
+    if !matches!(architecture.gguf, "gemma2" | "gemma3" | "olmo2") && window < decoder.max_length {
         notes.push(format!(
             "llama.cpp has no sliding window for {}: in texts of more than {window} tokens it attends to all",
             architecture.gguf
@@ -47,7 +47,7 @@ pub(super) fn check(
 fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String> {
     let (kind, activation) = match name {
         "gpt2" | "phi2" => (FeedForwardKind::Plain, Activation::GeluTanh),
-        "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
+        "gemma2" | "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
         "openelm" | "phi3" => (FeedForwardKind::FusedGated, Activation::Silu),
         // llama.cpp approximates it.
         "gptneox" => (FeedForwardKind::Plain, Activation::Gelu),
@@ -75,7 +75,11 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     if name == "gptneox" && !biases.attention {
         return Err("attention without biases".to_string());
     }
-    if name == "openelm" && !decoder.tie_word_embeddings {
+    let caps = [decoder.attention_soft_cap, decoder.logits_soft_cap];
+    if caps.map(|cap| cap.is_some()) != [name == "gemma2"; 2] {
+        return Err(format!("soft caps of {caps:?} for scores and logits"));
+    }
+    if matches!(name, "openelm" | "gemma2") && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
     }
     let width = |layer: &crate::model::LayerConfig| layer.heads * decoder.head_size;
@@ -87,13 +91,16 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     {
         return Err("attention heads that are not as wide as the hidden states".to_string());
     }
-    let scaled_size = match (name, decoder.layers.len()) {
-        ("gemma3", GEMMA_27B_LAYERS) => decoder.hidden_size as f32 / decoder.layers[0].heads as f32,
+    let gemma = ["gemma2", "gemma3"].iter().position(|gemma| *gemma == name);
+    let scaled_size = match gemma {
+        Some(gemma) if decoder.layers.len() == GEMMA_27B_LAYERS[gemma] => {
+            decoder.hidden_size as f32 / decoder.layers[0].heads as f32
+        }
         _ => decoder.head_size as f32,
     };
-    let embedding_scale = match name {
-        "gemma3" => (decoder.hidden_size as f32).sqrt(),
-        _ => 1.0,
+    let embedding_scale = match gemma {
+        Some(_) => (decoder.hidden_size as f32).sqrt(),
+        None => 1.0,
     };
     if name != "granite" && !is_close(decoder.embedding_scale, embedding_scale) {
         return Err(format!(
@@ -114,14 +121,14 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
             ));
         }
         let is_global = layer.window == usize::MAX;
-        let (pattern, each) = match name {
-            "gemma3" => (GEMMA_PATTERN, "sixth"),
-            _ => (OTHER_PATTERN, "fourth"),
-        };
+        let pattern = gemma.map_or(OTHER_PATTERN, |gemma| GEMMA_PATTERNS[gemma]);
         let is_last = (number + 1).is_multiple_of(pattern);
-        if matches!(name, "gemma3" | "olmo2") && is_global != (!has_windows || is_last) {
+        // Gemma 2 always has windows.
+        let has_windows = has_windows || name == "gemma2";
+        let has_pattern = matches!(name, "gemma2" | "gemma3" | "olmo2");
+        if has_pattern && is_global != (!has_windows || is_last) {
             return Err(format!(
-                "layer {number} with other attention than global in each {each} layer and local in the others"
+                "layer {number} with other attention than global in one layer of {pattern} and local in the others"
             ));
         }
         if name == "smollm3" && layer.rotary.is_none() != is_last {

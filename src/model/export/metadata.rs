@@ -60,6 +60,14 @@ pub(super) fn add(
         }
         _ => {}
     }
+    for (field, cap) in [
+        ("attn_logit_softcapping", decoder.attention_soft_cap),
+        ("final_logit_softcapping", decoder.logits_soft_cap),
+    ] {
+        if let Some(cap) = cap {
+            list.add(key(field), cap);
+        }
+    }
 
     // Layers with full attention may have another embedding than those with windows, and some layers have none.
     let rotated = || layers.iter().filter(|layer| layer.rotary.is_some());
@@ -76,7 +84,7 @@ pub(super) fn add(
     }) = local
     {
         // Only minift reads those of Llama and Phi-3.
-        if matches!(name, "gemma3" | "olmo2" | "llama" | "phi3") {
+        if matches!(name, "gemma2" | "gemma3" | "olmo2" | "llama" | "phi3") {
             let window = u32::try_from(*window).unwrap_or(u32::MAX);
             list.add(key("attention.sliding_window"), window);
         }

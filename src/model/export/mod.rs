@@ -105,6 +105,7 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "Llama" | "Mistral" => "llama",
         "Qwen2" => "qwen2",
         "Qwen3" => "qwen3",
+        "Gemma 2" => "gemma2",
         "Gemma 3" => "gemma3",
         "GPT-2" => "gpt2",
         "Phi" => "phi2",

@@ -3,6 +3,7 @@
 
 mod description;
 mod ernie4_5;
+mod gemma2;
 mod gemma3;
 mod gpt2;
 mod gpt_neo;
@@ -28,11 +29,12 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 20] = [
+const FAMILIES: [Description; 21] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
     qwen3::DESCRIPTION,
+    gemma2::DESCRIPTION,
     gemma3::DESCRIPTION,
     gpt2::DESCRIPTION,
     gpt_neo::DESCRIPTION,

@@ -94,12 +94,20 @@ fn invalid_configurations_are_rejected() {
                 &["config.json", "hidden_act is mish", "silu"],
             ),
             (
-                "softcapped logits",
+                "a soft cap of attention scores that transformers ignores",
                 |config| {
                     config["architectures"] = json!(["Gemma3ForCausalLM"]);
-                    config["final_logit_softcapping"] = json!(30.0);
+                    config["attn_logit_softcapping"] = json!(30.0);
                 },
-                &["config.json", "final_logit_softcapping is 30.0"],
+                &["config.json", "attn_logit_softcapping is 30.0"],
+            ),
+            (
+                "a soft cap of 0",
+                |config| {
+                    config["architectures"] = json!(["Gemma2ForCausalLM"]);
+                    config["final_logit_softcapping"] = json!(0.0);
+                },
+                &["config.json", "soft cap of the logits is 0", "or null"],
             ),
             (
                 "a partial rotary factor above 1",

@@ -200,7 +200,8 @@ fn quantized_weights_are_packed_by_rows() {
 }
 
 /// Architectures whose files are read again.
-const COUSINS: [&str; 7] = [
+const COUSINS: [&str; 8] = [
+    "gemma2",
     "smollm3",
     "granite",
     "phi3",
@@ -218,6 +219,7 @@ fn every_family_of_llama_cpp_is_exported() {
         ("mistral", "llama"),
         ("qwen2", "qwen2"),
         ("qwen3", "qwen3"),
+        ("gemma2", "gemma2"),
         ("gemma3", "gemma3"),
         ("gpt2", "gpt2"),
         ("phi", "phi2"),
@@ -275,6 +277,16 @@ fn check_family(name: &str, file: &File, model: &CausalLm) {
             let factors = of_tensor("rope_freqs.weight");
             assert_eq!((factors.len(), factors[0]), (8, 1.0));
             assert_eq!(*factors.last().unwrap(), 8.0);
+        }
+        "gemma2" => {
+            for (field, value) in [
+                ("attn_logit_softcapping", 50.0),
+                ("final_logit_softcapping", 30.0),
+                ("attention.sliding_window", 16.0),
+            ] {
+                let found = file.metadata[&format!("gemma2.{field}")].as_f64();
+                assert_eq!(found, Some(value), "{field}");
+            }
         }
         "gemma3" => {
             let (_, norm) = parameter(model, "model.norm.weight");
