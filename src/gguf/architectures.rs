@@ -11,6 +11,15 @@ const fn changed(gguf: &'static str, hugging_face: &'static str, change: Change)
         gguf,
         hugging_face,
         change,
+        is_bare: false,
+    }
+}
+
+/// A tensor whose name in Hugging Face folders does not end with `.weight`.
+const fn bare(gguf: &'static str, hugging_face: &'static str) -> Name {
+    Name {
+        is_bare: true,
+        ..same(gguf, hugging_face)
     }
 }
 
@@ -80,7 +89,7 @@ const GEMMA_LAYER: &[Name] = &[
 ];
 
 /// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 15] = [
+pub(crate) const ARCHITECTURES: [Architecture; 16] = [
     Architecture {
         gguf: "llama",
         hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
@@ -120,6 +129,39 @@ pub(crate) const ARCHITECTURES: [Architecture; 15] = [
         layer: "model.layers.",
         outside: GEMMA_OUTSIDE,
         in_layer: GEMMA_LAYER,
+    },
+    Architecture {
+        gguf: "gemma4",
+        hugging_face: &["Gemma4ForCausalLM"],
+        model_type: "gemma4_text",
+        layer: "model.layers.",
+        outside: &[
+            same("token_embd", "model.embed_tokens"),
+            same("per_layer_token_embd", "model.embed_tokens_per_layer"),
+            same("per_layer_model_proj", "model.per_layer_model_projection"),
+            same("per_layer_proj_norm", "model.per_layer_projection_norm"),
+            same("output_norm", "model.norm"),
+            same("output", "lm_head"),
+        ],
+        in_layer: &[
+            same("attn_norm", "input_layernorm"),
+            same("attn_q", "self_attn.q_proj"),
+            same("attn_k", "self_attn.k_proj"),
+            same("attn_v", "self_attn.v_proj"),
+            same("attn_q_norm", "self_attn.q_norm"),
+            same("attn_k_norm", "self_attn.k_norm"),
+            same("attn_output", "self_attn.o_proj"),
+            same("post_attention_norm", "post_attention_layernorm"),
+            same("ffn_norm", "pre_feedforward_layernorm"),
+            same("ffn_gate", "mlp.gate_proj"),
+            same("ffn_up", "mlp.up_proj"),
+            same("ffn_down", "mlp.down_proj"),
+            same("post_ffw_norm", "post_feedforward_layernorm"),
+            same("inp_gate", "per_layer_input_gate"),
+            same("proj", "per_layer_projection"),
+            same("post_norm", "post_per_layer_input_norm"),
+            bare("layer_output_scale", "layer_scalar"),
+        ],
     },
     Architecture {
         gguf: "gpt2",
@@ -309,6 +351,9 @@ mod tests {
             ];
             for (list, layer) in lists {
                 for (name, is_bias) in list.iter().flat_map(|name| [(name, false), (name, true)]) {
+                    if name.is_bare && is_bias {
+                        continue;
+                    }
                     let parameter = Parameter {
                         name,
                         layer,

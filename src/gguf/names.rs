@@ -26,6 +26,8 @@ pub(crate) struct Name {
     pub hugging_face: &'static str,
     /// How the values differ.
     pub change: Change,
+    /// Whether its name in a Hugging Face folder does not end with `.weight`.
+    pub is_bare: bool,
 }
 
 /// How the values of a tensor in a GGUF file differ from those in a Hugging Face folder.
@@ -72,7 +74,11 @@ pub(crate) struct Parameter {
 impl Architecture {
     /// Returns the parameter with a name in a Hugging Face folder.
     pub(crate) fn parameter(&self, hugging_face: &str) -> Option<Parameter> {
-        self.find(hugging_face, self.layer, |name| name.hugging_face)
+        let of = |name: &Name| name.hugging_face;
+        let found = self.find(hugging_face, self.layer, of);
+        let is_bare = found.is_none();
+        let found = found.or_else(|| self.find(&format!("{hugging_face}.weight"), self.layer, of));
+        found.filter(|found| found.name.is_bare == is_bare)
     }
 
     /// Returns the parameter with a name in a GGUF file.
@@ -108,8 +114,11 @@ impl Architecture {
 
     /// Returns the name of a parameter in a Hugging Face folder.
     pub(crate) fn hugging_face_name(&self, parameter: &Parameter) -> String {
-        let name = parameter.name.hugging_face;
-        parameter.full_name(self.layer, name)
+        let name = parameter.full_name(self.layer, parameter.name.hugging_face);
+        match parameter.name.is_bare {
+            true => name.trim_end_matches(".weight").to_string(),
+            false => name,
+        }
     }
 }
 

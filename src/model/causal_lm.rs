@@ -1,6 +1,7 @@
 //! A causal language model: decoder, parameters, tokenizer and configuration.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,24 +111,23 @@ impl CausalLm {
         }
         let (files, config) = (reader.files(), &reader.config().decoder);
         let decoder = Decoder::new(config.clone());
-        let tied_heads = match config.tie_word_embeddings {
-            true => names.in_files(&head),
-            false => Vec::new(),
-        };
-        let of_images = Cell::new(0);
+        let tied_head = Some(head.clone()).filter(|_| config.tie_word_embeddings);
+        let unused = decoder.unused_tensors().into_iter().chain(tied_head);
+        let unused: HashSet<String> = unused.flat_map(|name| names.in_files(&name)).collect();
+        let of_media = Cell::new(0);
         let specs = decoder.parameters();
         let parameters = match &files.gguf {
-            Some(gguf) => gguf_files::weights(files, gguf, specs, weights, device.tensors())?,
+            Some(gguf) => gguf_files::weights(files, gguf, &decoder, weights, device.tensors())?,
             None => {
                 let in_files = files.weights();
                 let naming = Naming {
                     family: Some(names),
                     renamed,
                     may_ignore: &|name| {
-                        let is_of_images = multimodal::is_of_images(name);
-                        of_images.update(|count: usize| count + usize::from(is_of_images));
-                        is_of_images
-                            || tied_heads.iter().any(|head| head == name)
+                        let is_of_media = multimodal::is_of_media(name);
+                        of_media.update(|count: usize| count + usize::from(is_of_media));
+                        is_of_media
+                            || unused.contains(name)
                             || names.ignored.iter().any(|ending| name.ends_with(ending))
                     },
                 };
@@ -143,10 +143,10 @@ impl CausalLm {
                     .collect::<Result<_>>()?
             }
         };
-        if of_images.get() > 0 {
+        if of_media.get() > 0 {
             reader.notes.push(format!(
-                "a model of text and images: {} for images ignored, and only the text model is saved",
-                counted(of_images.get(), "tensor")
+                "a model of text and other media: {} for those ignored, and only the text model is saved",
+                counted(of_media.get(), "tensor")
             ));
         }
         let files = reader.files();
@@ -174,10 +174,13 @@ impl CausalLm {
                 adapter: Some(adapter.with_values(values)),
                 ..self.clone()
             },
-            None => Self {
-                parameters: values.into_iter().map(Weight::from).collect(),
-                ..self.clone()
-            },
+            None => {
+                let mut model = self.clone();
+                for (parameter, value) in model.parameters.iter_mut().zip(values) {
+                    *parameter = value.into();
+                }
+                model
+            }
         }
     }
 
@@ -201,9 +204,10 @@ impl CausalLm {
         self.keeping(|parameter| head.contains(&parameter))
     }
 
-    /// Returns the model without the values of its weights.
+    /// Returns the model without the values of its weights, but with its constants.
     pub(crate) fn without_values(&self) -> Self {
-        self.keeping(|_| false)
+        let trainable = self.decoder.trainable_parameters().len();
+        self.keeping(|parameter| parameter >= trainable)
     }
 
     fn keeping(&self, keeps: impl Fn(usize) -> bool) -> Self {
@@ -247,7 +251,7 @@ impl CausalLm {
     pub fn trainable_parameters(&self) -> &[ParameterSpec] {
         match &self.adapter {
             Some(adapter) => adapter.parameters(),
-            None => self.decoder.parameters(),
+            None => self.decoder.trainable_parameters(),
         }
     }
 
@@ -255,7 +259,11 @@ impl CausalLm {
     pub fn trainable_values(&self) -> Parameters {
         match &self.adapter {
             Some(adapter) => adapter.values().clone(),
-            None => self.parameters(),
+            None => {
+                let mut values = self.parameters();
+                values.truncate(self.trainable_parameters().len());
+                values
+            }
         }
     }
 
@@ -324,7 +332,7 @@ impl CausalLm {
     /// Returns the number of parameters, without the adapter's.
     pub fn parameter_count(&self) -> usize {
         let untouched = self.untouched.as_deref().unwrap_or(self);
-        count(untouched.decoder.parameters())
+        count(untouched.decoder.trainable_parameters())
     }
 
     /// Returns the number of trainable parameters.

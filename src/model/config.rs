@@ -18,8 +18,6 @@ pub struct DecoderConfig {
     pub vocab_size: usize,
     /// Width of the hidden states.
     pub hidden_size: usize,
-    /// Width of an attention head.
-    pub head_size: usize,
     /// Maximum sequence length in tokens.
     pub max_length: usize,
     /// Layers, in order.
@@ -34,6 +32,8 @@ pub struct DecoderConfig {
     pub query_key_value: QueryKeyValue,
     /// Normalization of queries and keys, if they have one.
     pub qk_norm: Option<QkNorm>,
+    /// Whether the values of each head are normalized, without weights.
+    pub value_norm: bool,
     /// Growth of the queries with their positions, if they grow.
     pub query_scaling: Option<QueryScaling>,
     /// Whether the file stores the weights of linear layers as \[in, out\].
@@ -44,6 +44,10 @@ pub struct DecoderConfig {
     pub embedding_scale: f32,
     /// Factor of the outputs of attention and feed-forward block, which are added to the hidden states.
     pub residual_scale: f32,
+    /// Inputs of the layers beside the hidden states, if they have any.
+    pub per_layer_inputs: Option<PerLayerInputs>,
+    /// Whether the file has a constant factor of each layer's output.
+    pub layer_scales: bool,
     /// Factor of the logits.
     pub logits_scale: f32,
     /// Soft cap of the logits, if they have one: cap · tanh(logit / cap).
@@ -69,6 +73,10 @@ pub struct LayerConfig {
     pub heads: usize,
     /// Number of key and value heads; divides `heads`.
     pub num_kv_heads: usize,
+    /// Width of an attention head.
+    pub head_size: usize,
+    /// Where keys and values come from.
+    pub keys_and_values: KeysAndValues,
     /// Inner width of the feed-forward block.
     pub intermediate_size: usize,
     /// Size of the attention window, the query's own position included; `usize::MAX` for no window.
@@ -77,6 +85,38 @@ pub struct LayerConfig {
     pub rotary: Option<Rotary>,
     /// Factor of the products of queries and keys.
     pub attention_scale: f32,
+}
+
+/// Where the keys and values of a layer come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysAndValues {
+    /// Projections of its own.
+    Projected,
+    /// A projection of its own to the keys, which are the values as well, before norm and rotary embedding.
+    Keys,
+    /// The keys and values of an earlier layer, which has projections.
+    OfLayer(usize),
+}
+
+impl KeysAndValues {
+    /// Returns whether there is a projection to keys.
+    pub(super) fn has_keys(self) -> bool {
+        matches!(self, Self::Projected | Self::Keys)
+    }
+
+    /// Returns whether there is a projection to values.
+    pub(super) fn has_values(self) -> bool {
+        self == Self::Projected
+    }
+}
+
+/// Inputs of the layers beside the hidden states, from the tokens and their embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerLayerInputs {
+    /// Rows of their embedding; at least the vocabulary size.
+    pub vocab_size: usize,
+    /// Width of the input of one layer.
+    pub size: usize,
 }
 
 /// Normalization of hidden states.
@@ -208,6 +248,12 @@ impl DecoderConfig {
         layers.filter_map(|layer| layer.rotary.as_mut())
     }
 
+    /// Returns whether other layers take the keys and values of this one.
+    pub(super) fn is_shared(&self, layer: usize) -> bool {
+        let takes = |other: &LayerConfig| other.keys_and_values == KeysAndValues::OfLayer(layer);
+        self.layers.iter().any(takes)
+    }
+
     /// Returns a number that is the same for sequences whose lengths give the same rotary frequencies: one
     /// batch of them computes what each would alone.
     pub(crate) fn rope_variant(&self, sequence: usize) -> usize {
@@ -233,10 +279,10 @@ impl DecoderConfig {
                 message,
             })
         };
-        if self.head_size == 0 {
-            return fault("the size of attention heads is 0: expected at least 1".to_string());
-        }
         for (number, layer) in self.layers.iter().enumerate() {
+            if layer.head_size == 0 {
+                return fault("the size of attention heads is 0: expected at least 1".to_string());
+            }
             if !layer.heads.is_multiple_of(layer.num_kv_heads) {
                 return fault(format!(
                     "layer {number} has {} attention heads: expected a multiple of its {} key and value \
@@ -244,11 +290,22 @@ impl DecoderConfig {
                     layer.heads, layer.num_kv_heads
                 ));
             }
-            let width = layer.heads.saturating_mul(self.head_size);
+            if let KeysAndValues::OfLayer(of) = layer.keys_and_values {
+                let sizes = |layer: &LayerConfig| (layer.num_kv_heads, layer.head_size);
+                let other = &self.layers[of];
+                if sizes(other) != sizes(layer) {
+                    return fault(format!(
+                        "layer {number} has {} key and value heads of size {}, but those of layer {of}, which it \
+                         shares, are {} of size {}",
+                        layer.num_kv_heads, layer.head_size, other.num_kv_heads, other.head_size
+                    ));
+                }
+            }
+            let width = layer.heads.saturating_mul(layer.head_size);
             if width > MAX_SIZE {
                 return fault(format!(
                     "layer {number} has {} attention heads of size {}: expected a product of at most {MAX_SIZE}",
-                    layer.heads, self.head_size
+                    layer.heads, layer.head_size
                 ));
             }
             if layer.window == 0 {
@@ -261,7 +318,17 @@ impl DecoderConfig {
                 ));
             }
             if let Some(rotary) = &layer.rotary {
-                rotary.check(self.head_size).or_else(fault)?;
+                rotary.check(layer.head_size).or_else(fault)?;
+            }
+        }
+        if let Some(inputs) = self.per_layer_inputs {
+            let width = inputs.size.saturating_mul(self.layers.len());
+            if width > MAX_SIZE {
+                return fault(format!(
+                    "the inputs of {} layers have size {}: expected a product of at most {MAX_SIZE}",
+                    self.layers.len(),
+                    inputs.size
+                ));
             }
         }
         for (name, cap) in [

@@ -3,11 +3,13 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::config::DecoderConfig;
+use super::carried::Carried;
+use super::config::{DecoderConfig, KeysAndValues};
 use super::inputs::{Inputs, Weights};
 use super::kv_cache::KeyValueCache;
 use super::linear::{merged, merged_bias};
-use super::parameters::{LinearLayer, ParameterIndex, ParameterSpec};
+use super::linear_layers::LinearLayer;
+use super::parameters::{ParameterIndex, ParameterSpec};
 use super::pass::Pass;
 use crate::kernels::distillation::LanguageHead;
 use crate::kernels::packed::Weight;
@@ -34,6 +36,35 @@ impl Decoder {
     /// Returns the names and shapes of the parameters, in the order in which their values are passed.
     pub fn parameters(&self) -> &[ParameterSpec] {
         &self.index.specs
+    }
+
+    /// Returns those that can be trained, which come first; the others are constants.
+    pub(crate) fn trainable_parameters(&self) -> &[ParameterSpec] {
+        &self.index.specs[..self.index.trainable]
+    }
+
+    /// Returns the indices of the parameters that the input of the first layer depends on, and what the embedding
+    /// computes for others.
+    pub(super) fn embedding_parameters(&self) -> Vec<usize> {
+        let index = &self.index;
+        let per_layer = index.per_layer_inputs.iter();
+        let per_layer = per_layer.flat_map(|index| [index.table, index.projection.weight]);
+        let first = std::iter::once(index.embedding).chain(index.positions);
+        first.chain(per_layer).collect()
+    }
+
+    /// Returns the names of tensors that files may have for projections of layers that take the keys and values
+    /// of others.
+    pub(super) fn unused_tensors(&self) -> Vec<String> {
+        let names = self.config.family.tensors;
+        let layers = self.config.layers.iter().enumerate();
+        let shared =
+            layers.filter(|(_, layer)| matches!(layer.keys_and_values, KeysAndValues::OfLayer(_)));
+        let parts = [names.key, names.value, names.key_norm];
+        shared
+            .flat_map(|(number, _)| parts.map(|part| format!("{}.{number}.{part}", names.layer)))
+            .flat_map(|name| [format!("{name}.weight"), format!("{name}.bias")])
+            .collect()
     }
 
     /// Returns the linear layers, embeddings and head, which adapters can change.
@@ -113,9 +144,10 @@ impl Decoder {
         let [_, computed] = inputs.tokens.dims();
         let first = cache.as_ref().map_or(0, |cache| cache.length());
         let pass = self.pass(weights, &inputs, first);
-        let mut x = pass.embed(inputs.tokens);
+        let mut carried = Carried::default();
+        let mut x = pass.embed(inputs.tokens, &mut carried);
         for number in 0..self.config.layers.len() {
-            x = pass.layer(number, x, cache.as_deref_mut());
+            x = pass.layer(number, x, &mut carried, cache.as_deref_mut());
         }
         let x = pass.finish(x);
         if computed == added {

@@ -56,18 +56,13 @@ impl KeyValueCache {
     }
 
     /// Appends keys and values of a layer \[batch, added, heads, size\], and returns all of them. Layers are
-    /// added in their order.
-    pub(super) fn append(
-        &mut self,
-        layer: usize,
-        key: Tensor<4>,
-        value: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
+    /// added in their order; those that take the keys and values of others have none.
+    pub(super) fn append(&mut self, layer: usize, [key, value]: [Tensor<4>; 2]) -> [Tensor<4>; 2] {
         if layer == self.layers.len() {
             self.layers.push(Default::default());
         }
         let [keys, values] = &mut self.layers[layer];
-        (keys.append(key), values.append(value))
+        [keys.append(key), values.append(value)]
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod adapted;
 pub mod adapter;
+mod attention;
 mod batch;
+mod carried;
 mod causal_lm;
 mod chat;
 mod config;
@@ -19,6 +21,7 @@ mod gguf_files;
 mod inputs;
 mod kv_cache;
 pub(crate) mod linear;
+mod linear_layers;
 mod model_config;
 mod multimodal;
 mod names;
@@ -27,6 +30,7 @@ pub(crate) mod ops;
 pub(crate) mod other_formats;
 mod parameters;
 mod pass;
+mod per_layer_inputs;
 mod positions;
 mod python_json;
 mod quantized;
@@ -47,20 +51,21 @@ pub(crate) mod weights;
 
 pub(crate) use batch::ordered_batches;
 pub use batch::{Batch, epoch_batches};
+pub(crate) use carried::Carried;
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QkNorm, QueryKeyValue, QueryScaling,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
+    NormKind, PerLayerInputs, QkNorm, QueryKeyValue, QueryScaling,
 };
 pub(crate) use decoder::Decoder;
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;
 pub use inputs::Inputs;
+pub(crate) use linear_layers::{LinearLayer, LinearRole};
 pub use model_config::ModelConfig;
 pub use names::Family;
-pub(crate) use parameters::{LinearLayer, LinearRole};
 pub use parameters::{ParameterSpec, Parameters};
 pub use rope_scaling::RopeScaling;
 pub use rotary::Rotary;

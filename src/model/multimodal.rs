@@ -1,15 +1,27 @@
-//! The text model inside a model of text and images: its configuration, and the tensors beside it.
+//! The text model inside a model of text and other media: its configuration, and the tensors beside it.
 
 use serde_json::{Map, Value, json};
 
-/// Models of text and images whose text model is supported, in `architectures` and `model_type`.
-const ARCHITECTURE: &str = "Mistral3ForConditionalGeneration";
-const MODEL_TYPE: &str = "mistral3";
+/// A model of text and other media whose text model is supported.
+struct Multimodal {
+    /// Its name in `architectures`, and its `model_type`.
+    names: [&'static str; 2],
+    /// `model_type` and `architectures` of its text models; the first is the default.
+    text_models: &'static [(&'static str, &'static str)],
+}
 
-/// Their text models, in `model_type` and `architectures`; the first is the default.
-const TEXT_MODELS: [(&str, &str); 2] = [
-    ("mistral", "MistralForCausalLM"),
-    ("ministral3", "Ministral3ForCausalLM"),
+const MODELS: [Multimodal; 2] = [
+    Multimodal {
+        names: ["Mistral3ForConditionalGeneration", "mistral3"],
+        text_models: &[
+            ("mistral", "MistralForCausalLM"),
+            ("ministral3", "Ministral3ForCausalLM"),
+        ],
+    },
+    Multimodal {
+        names: ["Gemma4ForConditionalGeneration", "gemma4"],
+        text_models: &[("gemma4_text", "Gemma4ForCausalLM")],
+    },
 ];
 
 /// Fields of the text model that may stand outside `text_config`.
@@ -25,25 +37,27 @@ const OUTSIDE: [&str; 6] = [
 /// The field that says whether the head shares the embedding's weights.
 const TIE: &str = "tie_word_embeddings";
 
-/// Prefixes of the names of tensors that only images need.
-const OF_IMAGES: [&str; 4] = [
+/// What the names of tensors begin with that only images, videos or sounds need, after an optional `model.`.
+const OF_MEDIA: [&str; 5] = [
     "vision_tower.",
     "multi_modal_projector.",
-    "model.vision_tower.",
-    "model.multi_modal_projector.",
+    "audio_tower.",
+    "embed_vision.",
+    "embed_audio.",
 ];
 
-/// Returns the `config.json` of the text model inside a model of text and images; `None` for other models.
+/// Returns the `config.json` of the text model inside a model of text and other media; `None` for other
+/// models.
 pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value>> {
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     let architecture = json.get("architectures").and_then(|list| list.get(0));
-    let is_known = match architecture.and_then(Value::as_str) {
-        Some(architecture) => architecture == ARCHITECTURE,
-        None => text("model_type") == Some(MODEL_TYPE),
-    };
-    if !is_known {
-        return None;
-    }
+    let model = MODELS.iter().find(|model| {
+        let [of_architectures, model_type] = model.names;
+        match architecture.and_then(Value::as_str) {
+            Some(architecture) => architecture == of_architectures,
+            None => text("model_type") == Some(model_type),
+        }
+    })?;
     let mut config = json.get("text_config")?.as_object()?.clone();
     for name in OUTSIDE {
         if let Some(value) = json.get(name).filter(|_| !config.contains_key(name)) {
@@ -55,15 +69,17 @@ pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value
     let tied = json.get(TIE).cloned().unwrap_or(Value::Bool(true));
     config.insert(TIE.to_string(), tied);
     let kind = config.get("model_type").and_then(Value::as_str);
-    let kind = kind.unwrap_or(TEXT_MODELS[0].0).to_string();
-    if let Some((_, architecture)) = TEXT_MODELS.iter().find(|(known, _)| *known == kind) {
+    let kind = kind.unwrap_or(model.text_models[0].0).to_string();
+    let known = model.text_models.iter().find(|(known, _)| *known == kind);
+    if let Some((_, architecture)) = known {
         config.insert("architectures".to_string(), json!([architecture]));
     }
     config.insert("model_type".to_string(), kind.into());
     Some(config)
 }
 
-/// Returns whether only images need a tensor.
-pub(super) fn is_of_images(tensor: &str) -> bool {
-    OF_IMAGES.iter().any(|prefix| tensor.starts_with(prefix))
+/// Returns whether a tensor is for other media than text.
+pub(super) fn is_of_media(tensor: &str) -> bool {
+    let name = tensor.strip_prefix("model.").unwrap_or(tensor);
+    OF_MEDIA.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -32,52 +32,6 @@ impl ParameterSpec {
     }
 }
 
-/// Role of a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinearRole {
-    /// Query projection.
-    Query,
-    /// Key projection.
-    Key,
-    /// Value projection.
-    Value,
-    /// Fused query, key and value projection.
-    QueryKeyValue,
-    /// Output projection of the attention.
-    AttentionOutput,
-    /// Gate projection of a feed-forward block.
-    Gate,
-    /// Up projection.
-    Up,
-    /// Fused gate and up projection.
-    GateAndUp,
-    /// Down projection.
-    Down,
-    /// Embedding of tokens or positions: the transposed weight of a layer with one input per row.
-    Embedding,
-    /// Head.
-    Head,
-}
-
-/// A linear layer of a decoder; embeddings and head are some, too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinearLayer {
-    /// Index of the weight in the decoder's parameters.
-    pub parameter: usize,
-    /// Index of the bias, if it has one.
-    pub bias: Option<usize>,
-    /// Name, such as `model.layers.0.self_attn.q_proj`.
-    pub module: String,
-    /// Role.
-    pub role: LinearRole,
-    /// Output width.
-    pub outputs: usize,
-    /// Input width.
-    pub inputs: usize,
-    /// Whether the weight is \[in, out\].
-    pub transposed: bool,
-}
-
 /// The values of parameters in float32, in the order of their specs; vectors are matrices of one row.
 pub type Parameters = Vec<Tensor<2>>;
 
@@ -98,10 +52,11 @@ pub(super) struct NormIndex {
 /// Indices of the query, key and value projections.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AttentionIndex {
+    /// Without keys and values if those of another layer are taken, and without values if keys are values.
     Separate {
         query: LinearIndex,
-        key: LinearIndex,
-        value: LinearIndex,
+        key: Option<LinearIndex>,
+        value: Option<LinearIndex>,
     },
     Fused(LinearIndex),
     FusedByHead(LinearIndex),
@@ -113,6 +68,22 @@ pub(super) enum FeedForwardIndex {
     Plain(LinearIndex),
     Gated { gate: LinearIndex, up: LinearIndex },
     FusedGated(LinearIndex),
+}
+
+/// Indices of the parameters of the inputs that layers have beside the hidden states.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PerLayerInputsIndex {
+    pub table: usize,
+    pub projection: LinearIndex,
+    pub norm: NormIndex,
+}
+
+/// Indices of the parameters by which a layer adds its input.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LayerInputIndex {
+    pub gate: LinearIndex,
+    pub projection: LinearIndex,
+    pub norm: NormIndex,
 }
 
 /// Indices of a layer's parameters.
@@ -129,14 +100,20 @@ pub(super) struct LayerIndex {
     pub feed_forward: FeedForwardIndex,
     pub down: LinearIndex,
     pub feed_forward_output_norm: Option<NormIndex>,
+    pub input: Option<LayerInputIndex>,
+    /// Constant factor of the output.
+    pub scale: Option<usize>,
 }
 
 /// Index of each parameter in the list.
 #[derive(Clone, Debug)]
 pub(super) struct ParameterIndex {
     pub specs: Vec<ParameterSpec>,
+    /// Number of the specs that can be trained; constants follow.
+    pub trainable: usize,
     pub embedding: usize,
     pub positions: Option<usize>,
+    pub per_layer_inputs: Option<PerLayerInputsIndex>,
     pub layers: Vec<LayerIndex>,
     pub norm: NormIndex,
     /// The embedding's index if the weights are tied.
@@ -156,7 +133,8 @@ impl ParameterIndex {
             let shape = [config.max_length, config.hidden_size];
             builder.add(format!("{}.weight", names.positions), &shape)
         });
-        let layers = (0..config.layers.len())
+        let per_layer_inputs = builder.per_layer_inputs();
+        let mut layers: Vec<LayerIndex> = (0..config.layers.len())
             .map(|layer| builder.layer(names, layer))
             .collect();
         let norm = builder.norm(names.norm, config.hidden_size);
@@ -171,88 +149,34 @@ impl ParameterIndex {
                 .head
                 .then(|| builder.add(format!("{}.bias", names.head), &table[..1])),
         };
+        let trainable = builder.specs.len();
+        if config.layer_scales {
+            for (number, layer) in layers.iter_mut().enumerate() {
+                let name = format!("{}.{number}.{}", names.layer, names.layer_scale);
+                layer.scale = Some(builder.add(name, &[1]));
+            }
+        }
         Self {
             specs: builder.specs,
+            trainable,
             embedding,
             positions,
+            per_layer_inputs,
             layers,
             norm,
             head,
         }
     }
-
-    /// Returns the linear layers in the order of a forward pass. The parameter of a tied head is the
-    /// embedding.
-    pub(super) fn linear_layers(&self, config: &DecoderConfig) -> Vec<LinearLayer> {
-        let tables = std::iter::once(self.embedding).chain(self.positions);
-        let tables =
-            tables.map(|weight| (LinearIndex { weight, bias: None }, LinearRole::Embedding));
-        let head = (self.head, LinearRole::Head);
-        let layers = tables
-            .chain(self.layers.iter().flat_map(roles))
-            .chain([head]);
-        layers
-            .map(|(index, role)| {
-                let spec = &self.specs[index.weight];
-                let [mut outputs, mut inputs] = spec.matrix_shape();
-                let transposed = match role {
-                    LinearRole::Embedding => true,
-                    LinearRole::Head => false,
-                    _ => config.transposed_weights,
-                };
-                if transposed {
-                    (outputs, inputs) = (inputs, outputs);
-                }
-                let module = match role {
-                    LinearRole::Head => config.family.tensors.head,
-                    _ => spec.name.trim_end_matches(".weight"),
-                };
-                LinearLayer {
-                    parameter: index.weight,
-                    bias: index.bias,
-                    module: module.to_string(),
-                    role,
-                    outputs,
-                    inputs,
-                    transposed,
-                }
-            })
-            .collect()
-    }
-}
-
-/// Returns the linear layers of a layer with their roles.
-fn roles(layer: &LayerIndex) -> Vec<(LinearIndex, LinearRole)> {
-    let mut roles = match layer.attention {
-        AttentionIndex::Separate { query, key, value } => vec![
-            (query, LinearRole::Query),
-            (key, LinearRole::Key),
-            (value, LinearRole::Value),
-        ],
-        AttentionIndex::Fused(fused) | AttentionIndex::FusedByHead(fused) => {
-            vec![(fused, LinearRole::QueryKeyValue)]
-        }
-    };
-    roles.push((layer.attention_output, LinearRole::AttentionOutput));
-    match layer.feed_forward {
-        FeedForwardIndex::Plain(up) => roles.push((up, LinearRole::Up)),
-        FeedForwardIndex::Gated { gate, up } => {
-            roles.extend([(gate, LinearRole::Gate), (up, LinearRole::Up)]);
-        }
-        FeedForwardIndex::FusedGated(fused) => roles.push((fused, LinearRole::GateAndUp)),
-    }
-    roles.push((layer.down, LinearRole::Down));
-    roles
 }
 
 /// Collects the parameters of a configuration.
-struct Builder<'a> {
-    config: &'a DecoderConfig,
+pub(super) struct Builder<'a> {
+    pub config: &'a DecoderConfig,
     specs: Vec<ParameterSpec>,
 }
 
 impl Builder<'_> {
-    fn add(&mut self, name: String, shape: &[usize]) -> usize {
+    pub(super) fn add(&mut self, name: String, shape: &[usize]) -> usize {
         self.specs.push(ParameterSpec {
             name,
             shape: shape.to_vec(),
@@ -260,7 +184,13 @@ impl Builder<'_> {
         self.specs.len() - 1
     }
 
-    fn linear(&mut self, name: &str, outputs: usize, inputs: usize, biased: bool) -> LinearIndex {
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        biased: bool,
+    ) -> LinearIndex {
         let shape = if self.config.transposed_weights {
             [inputs, outputs]
         } else {
@@ -272,7 +202,7 @@ impl Builder<'_> {
         }
     }
 
-    fn norm(&mut self, name: &str, width: usize) -> NormIndex {
+    pub(super) fn norm(&mut self, name: &str, width: usize) -> NormIndex {
         let biased = self.config.norm.kind == NormKind::Layer;
         NormIndex {
             weight: self.add(format!("{name}.weight"), &[width]),
@@ -282,8 +212,9 @@ impl Builder<'_> {
 
     fn layer(&mut self, names: &ParameterNames, number: usize) -> LayerIndex {
         let config = self.config;
-        let (hidden, size, biases) = (config.hidden_size, config.head_size, config.biases);
+        let (hidden, biases) = (config.hidden_size, config.biases);
         let layer = &config.layers[number];
+        let size = layer.head_size;
         let [heads, keys] = [layer.heads, layer.num_kv_heads].map(|heads| heads * size);
         let inner = layer.intermediate_size;
         let name = |part: &str| format!("{}.{number}.{part}", names.layer);
@@ -295,8 +226,14 @@ impl Builder<'_> {
         let attention = match config.query_key_value {
             QueryKeyValue::Separate => AttentionIndex::Separate {
                 query: project(names.query, heads),
-                key: project(names.key, keys),
-                value: project(names.value, keys),
+                key: layer
+                    .keys_and_values
+                    .has_keys()
+                    .then(|| project(names.key, keys)),
+                value: layer
+                    .keys_and_values
+                    .has_values()
+                    .then(|| project(names.value, keys)),
             },
             QueryKeyValue::Fused => {
                 AttentionIndex::Fused(project(names.query_key_value, heads + 2 * keys))
@@ -309,12 +246,12 @@ impl Builder<'_> {
             Some(QkNorm::Whole) => [heads, keys],
             _ => [size, size],
         };
-        let mut norm = |part: &str, width| {
-            let present = config.qk_norm.is_some();
+        let mut norm = |part: &str, width, present: bool| {
+            let present = present && config.qk_norm.is_some();
             present.then(|| self.norm(&name(part), width))
         };
-        let query_norm = norm(names.query_norm, of_query);
-        let key_norm = norm(names.key_norm, of_key);
+        let query_norm = norm(names.query_norm, of_query, true);
+        let key_norm = norm(names.key_norm, of_key, layer.keys_and_values.has_keys());
         let attention_output = self.linear(
             &name(names.attention_output),
             hidden,
@@ -351,6 +288,8 @@ impl Builder<'_> {
             feed_forward_output_norm: block
                 .normalizes_outputs()
                 .then(|| self.norm(&name(names.feed_forward_output_norm), hidden)),
+            input: self.layer_input(number),
+            scale: None,
         }
     }
 }

@@ -2,37 +2,35 @@
 
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::config::{Block, DecoderConfig, LayerConfig, NormKind, QkNorm};
+use super::carried::Carried;
+use super::config::{Block, DecoderConfig, NormKind};
 use super::inputs::{Inputs, Weights};
 use super::kv_cache::KeyValueCache;
 use super::linear::{linear, look_up};
 use super::ops::{activate, gate, layer_norm};
-use super::parameters::{
-    AttentionIndex, FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex,
-};
+use super::parameters::{FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex};
 use super::positions::{packed_position_ids, query_factors};
-use super::rotary::{Rotary, RotaryTables, neighbours_apart};
-use crate::kernels::attention::{AttentionMask, Scores, SegmentStarts, causal_attention};
+use super::rotary::{Rotary, RotaryTables};
+use crate::kernels::attention::SegmentStarts;
 use crate::kernels::rms_norm::rms_norm;
-use crate::kernels::rotary::rotate;
 use crate::kernels::{Impl, is_cpu};
 
 /// A forward pass: [`Self::embed`], [`Self::layer`] for each layer, [`Self::finish`].
 pub(crate) struct Pass<'a> {
-    config: &'a DecoderConfig,
-    index: &'a ParameterIndex,
+    pub(super) config: &'a DecoderConfig,
+    pub(super) index: &'a ParameterIndex,
     weights: &'a Weights<'a>,
-    implementation: Impl,
+    pub(super) implementation: Impl,
     on_cpu: bool,
-    batch: usize,
-    length: usize,
+    pub(super) batch: usize,
+    pub(super) length: usize,
     /// Position id of the first token.
     first: usize,
-    segment_starts: Option<SegmentStarts>,
+    pub(super) segment_starts: Option<SegmentStarts>,
     /// Tables of each distinct rotary embedding.
-    rotaries: Vec<(Rotary, RotaryTables)>,
+    pub(super) rotaries: Vec<(Rotary, RotaryTables)>,
     /// Factors of the queries, unless all are 1.
-    query_factors: Option<TensorData>,
+    pub(super) query_factors: Option<TensorData>,
 }
 
 impl<'a> Pass<'a> {
@@ -78,11 +76,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns the input of the first layer.
-    pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+    pub(crate) fn embed(&self, tokens: Tensor<2, Int>, carried: &mut Carried) -> Tensor<2> {
         let [batch, length] = tokens.dims();
         let width = self.config.hidden_size;
         let x = self.look_up_tokens(self.index.embedding, tokens.clone());
         let x = scaled(x, self.config.embedding_scale);
+        self.carry_layer_inputs(tokens.clone(), &x, carried);
         let mut x: Tensor<3> = x.reshape([batch, length, width]);
         if let Some(positions) = self.index.positions {
             x = x + match &self.segment_starts {
@@ -121,7 +120,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns the rows of an embedding of tokens; that of the padding token gets no gradient.
-    fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
+    pub(super) fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
         let rows = self.look_up(index, tokens.clone());
         let is_trained = !self.weights.parameters[index].is_frozen_head();
         let Some(padding) = self.config.padding_token.filter(|_| is_trained) else {
@@ -137,7 +136,7 @@ impl<'a> Pass<'a> {
         self.weights.parameters[index].float()
     }
 
-    fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
+    pub(super) fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
         let change = self.weights.change(layer.weight);
         let bias = layer.bias.map(|bias| self.parameter(bias));
         let mut weight = self.weights.parameters[layer.weight].clone();
@@ -148,7 +147,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Normalizes x \[rows, width\].
-    fn norm(&self, x: Tensor<2>, index: NormIndex) -> Tensor<2> {
+    pub(super) fn norm(&self, x: Tensor<2>, index: NormIndex) -> Tensor<2> {
         let epsilon = self.config.norm.epsilon;
         let weight = self.parameter(index.weight);
         match self.config.norm.kind {
@@ -179,15 +178,15 @@ impl<'a> Pass<'a> {
         &self,
         number: usize,
         x: Tensor<2>,
+        carried: &mut Carried,
         cache: Option<&mut KeyValueCache>,
     ) -> Tensor<2> {
-        let (index, layer) = (&self.index.layers[number], &self.config.layers[number]);
-        let cache = cache.map(|cache| (cache, number));
+        let index = &self.index.layers[number];
         let residual_scale = self.config.residual_scale;
         let input = self.optional_norm(x.clone(), index.attention_norm);
-        let attended = self.attention(index, layer, input.clone(), cache);
+        let attended = self.attention(number, input.clone(), carried, cache);
         let attended = self.linear(attended, index.attention_output);
-        match self.config.block {
+        let x = match self.config.block {
             Block::Sequential | Block::Sandwiched | Block::PostNorm => {
                 let attended = self.optional_norm(attended, index.attention_output_norm);
                 let x = x + scaled(attended, residual_scale);
@@ -204,6 +203,11 @@ impl<'a> Pass<'a> {
                 let output = self.feed_forward(index, input);
                 x + scaled(attended, residual_scale) + scaled(output, residual_scale)
             }
+        };
+        let x = self.add_layer_input(number, x, carried);
+        match index.scale {
+            Some(scale) => x * self.parameter(scale),
+            None => x,
         }
     }
 
@@ -230,122 +234,10 @@ impl<'a> Pass<'a> {
         self.linear(inner, index.down)
     }
 
-    fn attention(
-        &self,
-        index: &LayerIndex,
-        layer: &LayerConfig,
-        input: Tensor<2>,
-        cache: Option<(&mut KeyValueCache, usize)>,
-    ) -> Tensor<2> {
-        let size = self.config.head_size;
-        let [query, key, value] = self.projections(index, layer, input);
-        let rotated = |x, norm| match self.config.qk_norm {
-            Some(QkNorm::RotatedHeads) => self.qk_norm(self.rotate(layer, x), norm),
-            _ => self.rotate(layer, self.qk_norm(x, norm)),
-        };
-        let mut query = rotated(query, index.query_norm);
-        let mut key = rotated(key, index.key_norm);
-        let mut value = value;
-        if let Some(factors) = &self.query_factors {
-            let factors = Tensor::<4>::from_data(factors.clone(), &query.device());
-            query = query * factors;
-        }
-        if let Some((cache, number)) = cache {
-            (key, value) = cache.append(number, key, value);
-        }
-        let mask = AttentionMask {
-            window: layer.window,
-            segment_starts: self.segment_starts.clone(),
-        };
-        let scores = Scores {
-            scale: layer.attention_scale,
-            soft_cap: self.config.attention_soft_cap,
-        };
-        causal_attention(self.implementation, query, key, value, scores, mask)
-            .reshape([self.batch * self.length, layer.heads * size])
-    }
-
-    /// Returns queries, keys and values, each \[batch, length, heads, size\].
-    fn projections(
-        &self,
-        index: &LayerIndex,
-        layer: &LayerConfig,
-        input: Tensor<2>,
-    ) -> [Tensor<4>; 3] {
-        let size = self.config.head_size;
-        let heads = [layer.heads, layer.num_kv_heads, layer.num_kv_heads];
-        let shape = |heads| [self.batch, self.length, heads, size];
-        match index.attention {
-            AttentionIndex::Separate { query, key, value } => {
-                let parts = [(query, heads[0]), (key, heads[1]), (value, heads[2])];
-                parts.map(|(part, heads)| self.linear(input.clone(), part).reshape(shape(heads)))
-            }
-            AttentionIndex::Fused(fused) => {
-                let whole = self.linear(input, fused);
-                let mut first = 0;
-                heads.map(|heads| {
-                    let part = whole.clone().narrow(1, first, heads * size);
-                    first += heads * size;
-                    self.apart(part).reshape(shape(heads))
-                })
-            }
-            AttentionIndex::FusedByHead(fused) => {
-                let whole = self.linear(input, fused);
-                let whole: Tensor<4> =
-                    whole.reshape([self.batch, self.length, layer.heads, 3 * size]);
-                [0, 1, 2].map(|part| self.apart(whole.clone().narrow(3, part * size, size)))
-            }
-        }
-    }
-
     /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
     /// buffer.
-    fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
+    pub(super) fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
         if self.on_cpu { part } else { part * 1.0 }
-    }
-
-    fn qk_norm(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
-        let Some(index) = index else { return x };
-        let shape @ [batch, length, heads, size] = x.dims();
-        let rows = match self.config.qk_norm {
-            Some(QkNorm::Whole) => [batch * length, heads * size],
-            _ => [batch * length * heads, size],
-        };
-        self.norm(x.reshape(rows), index).reshape(shape)
-    }
-
-    /// Applies the layer's rotary embedding, if it has one.
-    fn rotate(&self, layer: &LayerConfig, x: Tensor<4>) -> Tensor<4> {
-        let Some((rotary, tables)) = layer
-            .rotary
-            .as_ref()
-            .and_then(|rotary| self.rotaries.iter().find(|(known, _)| known == rotary))
-        else {
-            return x;
-        };
-        let rotated = |x| {
-            // In this order queries and keys have the same products.
-            let x = if rotary.interleaved {
-                neighbours_apart(x)
-            } else {
-                x
-            };
-            let shape = x.dims();
-            let x = match self.segment_starts {
-                // Their tables have a row per token.
-                Some(_) => x.reshape([1, shape[0] * shape[1], shape[2], shape[3]]),
-                None => x,
-            };
-            let (cosine, sine) = (tables.cosine.clone(), tables.sine.clone());
-            rotate(self.implementation, x, cosine, sine).reshape(shape)
-        };
-        let size = self.config.head_size;
-        if rotary.size == size {
-            return rotated(x);
-        }
-        let low = rotated(x.clone().narrow(3, 0, rotary.size));
-        let rest = x.narrow(3, rotary.size, size - rotary.size);
-        Tensor::cat(vec![low, rest], 3)
     }
 }
 

@@ -12,7 +12,8 @@ use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
 use crate::model::ops::Activation;
 use crate::model::{
-    Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, NormKind, ParameterSpec,
+    Block, CausalLm, DecoderConfig, FeedForwardKind, KeysAndValues, LayerConfig, NormKind,
+    ParameterSpec,
 };
 use crate::text::Sample;
 
@@ -117,7 +118,9 @@ impl MemoryEstimate {
 
     fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
-        let attention = attention::available(&model.tensor_device(), config.head_size);
+        let device = model.tensor_device();
+        let composed =
+            |layer: &LayerConfig| attention::available(&device, layer.head_size) == Impl::Composed;
         let adapts = settings.adapter.is_some() || model.adapter().is_some();
         let has_teacher = settings.objective.needs_teacher();
         let [hidden, vocabulary] = [config.hidden_size, config.vocab_size].map(|size| size as u64);
@@ -139,29 +142,30 @@ impl MemoryEstimate {
         };
         let head = vocabulary * hidden * FLOAT;
 
-        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, load);
+        let of_layer = |layer: &LayerConfig| kept_by_layer(composed(layer), config, layer, load);
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
         let kept = if settings.gradient_checkpointing {
             layers.len() as u64 * state + largest_layer
         } else {
-            layers.sum()
+            layers.clone().sum()
         };
+        // The inputs of all layers: projected, normalized and of each layer.
+        let layer_inputs = config.per_layer_inputs.map_or(0, |inputs| inputs.size) as u64;
+        let layer_inputs = 3 * layers.len() as u64 * layer_inputs * FLOAT;
         // The end of the decoder and the gradients of the loss.
-        let activations = kept + 4 * state;
+        let activations = kept + 4 * state + rows * layer_inputs;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
         let max = |size: fn(&LayerConfig) -> usize| {
             config.layers.iter().map(size).max().unwrap_or(0) as u64
         };
         let inner = max(|layer| layer.intermediate_size);
-        let heads = max(|layer| layer.heads);
+        let composed = config.layers.iter().filter(|layer| composed(layer));
+        let heads = composed.map(|layer| layer.heads).max().unwrap_or(0) as u64;
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
-        let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
-            + match attention {
-                Impl::Fused => 0,
-                Impl::Composed => 2 * scores(load.evaluated_batch, load.evaluated_length),
-            };
+        let evaluation = evaluated_rows * ((4 * hidden + 2 * inner) * FLOAT + layer_inputs)
+            + 2 * scores(load.evaluated_batch, load.evaluated_length);
         let logits = rows.max(evaluated_rows) * vocabulary * FLOAT;
         let tile = logits
             .min(settings.tile_bytes as u64)
@@ -204,11 +208,8 @@ impl MemoryEstimate {
         ];
         let tensors = [
             largest_parameter,
-            match attention {
-                Impl::Fused => 0,
-                Impl::Composed => scores(load.batch, load.length),
-            },
-            rows * inner.max(hidden) * FLOAT,
+            scores(load.batch, load.length),
+            rows * (inner.max(hidden) * FLOAT).max(layer_inputs / 3),
             tile,
         ];
         Ok(Self {
@@ -323,17 +324,26 @@ impl MemoryEstimate {
     }
 }
 
-/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass.
-fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
+/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass; `composed` says that its
+/// attention has no kernel.
+fn kept_by_layer(composed: bool, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
     let [hidden, size, heads, num_kv_heads, inner] = [
         config.hidden_size,
-        config.head_size,
+        layer.head_size,
         layer.heads,
         layer.num_kv_heads,
         layer.intermediate_size,
     ]
     .map(|size| size as u64);
     let (queries, keys) = (heads * size, num_kv_heads * size);
+    // How many projections there are to keys and values.
+    let projections = match layer.keys_and_values {
+        KeysAndValues::Projected => 2,
+        KeysAndValues::Keys => 1,
+        KeysAndValues::OfLayer(_) => 0,
+    };
+    // Those that are not projected are kept once, by the layer that they are from.
+    let pair = if projections > 0 { 2 * keys } else { 0 };
     let norms = match config.block {
         Block::Parallel => 1,
         Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
@@ -345,10 +355,11 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         NormKind::Layer => 4,
         NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
     };
-    // Queries and keys before QK-norm.
-    let unnormalised = match config.qk_norm {
-        Some(_) => queries + keys,
-        None => 0,
+    // Queries, keys and values before their norms.
+    let unnormalised = match (config.qk_norm, config.value_norm) {
+        (Some(_), true) => queries + projections * keys,
+        (Some(_), false) => queries + keys,
+        (None, _) => 0,
     };
     // The activation's input, intermediate results and output, and the other factor of the gate.
     let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
@@ -360,24 +371,24 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         FeedForwardKind::FusedGated => 2 * inner,
         _ => 0,
     };
+    // As a feed-forward block, with the input of its norm.
+    let layer_input = config.per_layer_inputs.map_or(0, |inputs| {
+        feed_forward * inputs.size as u64 + (1 + norm) * hidden
+    });
     let row = norms * norm * hidden
         + unnormalised
         + queries
-        + 2 * keys
+        + pair
         + queries
         + feed_forward * inner
-        + whole_gate;
-    let scores = match attention {
-        Impl::Fused => 0,
-        // The attention weights and the mask, and with a soft cap the scores' hyperbolic tangents.
-        Impl::Composed => {
-            let matrices = if config.attention_soft_cap.is_some() {
-                3
-            } else {
-                2
-            };
-            matrices * load.batch * heads * load.length * load.length
-        }
+        + whole_gate
+        + layer_input;
+    // The attention weights and the mask, and with a soft cap the scores' hyperbolic tangents.
+    let matrices = match (composed, config.attention_soft_cap) {
+        (false, _) => 0,
+        (true, None) => 2,
+        (true, Some(_)) => 3,
     };
+    let scores = matrices * load.batch * heads * load.length * load.length;
     (load.rows() * row + scores) * FLOAT
 }

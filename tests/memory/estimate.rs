@@ -1,5 +1,5 @@
-//! The memory estimate compared with measured memory: training steps of a random model of SmolLM2-135M's
-//! shape on the CPU, with a counting allocator.
+//! The memory estimate compared with measured memory: training steps of random models on the CPU, one of
+//! SmolLM2-135M's shape and one with the parts of Gemma 4, with a counting allocator.
 #![allow(clippy::unwrap_used)]
 
 use crate::counting;
@@ -21,17 +21,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Writes a model folder with random bfloat16 weights.
-fn write_model(folder: &Path) {
-    let config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
-        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
-        "tie_word_embeddings": true, "torch_dtype": "bfloat16",
-    });
+fn write_model(folder: &Path, config: &Value) {
     let config = config.to_string();
     fs::write(folder.join("config.json"), &config).unwrap();
     let tokenizer = "assets/minift-tales-360k/tokenizer.json";
@@ -71,9 +64,34 @@ fn write_model(folder: &Path) {
 
 #[test]
 fn the_estimate_is_within_15_percent_for_a_135m_model() {
+    let config = json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
+        "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+    });
+    check_estimate(&config, 134_515_008);
+}
+
+/// With inputs per layer, shared keys and values, heads of two sizes and a soft cap.
+#[test]
+fn the_estimate_is_within_15_percent_for_gemma_4() {
+    let config = json!({
+        "architectures": ["Gemma4ForCausalLM"], "model_type": "gemma4_text",
+        "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12,
+        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64, "global_head_dim": 128,
+        "num_kv_shared_layers": 6, "hidden_size_per_layer_input": 128, "vocab_size": 16384,
+        "vocab_size_per_layer_input": 16384, "final_logit_softcapping": 30.0,
+        "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+    });
+    check_estimate(&config, 50_504_000);
+}
+
+fn check_estimate(config: &Value, parameters: usize) {
     let _turn = crate::turn();
     let folder = tempfile::tempdir().unwrap();
-    write_model(folder.path());
+    write_model(folder.path(), config);
     let text =
         |seed: u32| -> Sample { (0..128).map(|i| 3 + (i * 7919 + seed * 31) % 900).collect() };
     let data = Arc::new(RunData {
@@ -98,7 +116,7 @@ fn the_estimate_is_within_15_percent_for_a_135m_model() {
             .with_epochs(1.0);
         let (estimate, peak) = peak_bytes(|| {
             let model = CausalLm::load(folder.path(), &Device::cpu()).unwrap();
-            assert_eq!(model.parameter_count(), 134_515_008);
+            assert_eq!(model.parameter_count(), parameters);
             let estimate = MemoryEstimate::new(&model, &data, &settings).unwrap();
             let mut run = Run::new(model, data.clone(), settings).unwrap();
             while block_on(run.next()).unwrap().is_some() {}

@@ -3,6 +3,7 @@
 mod cousins;
 mod families;
 mod gemma;
+mod gemma4;
 
 use std::collections::HashMap;
 
@@ -113,13 +114,13 @@ impl<'a> Description<'a> {
 
     /// Returns the fields of `config.json`.
     pub(super) fn config(mut self) -> Result<Map<String, Value>> {
-        let factors = self.factors.take();
         let mut config = match self.architecture.gguf {
             "gpt2" => self.gpt2()?,
             "phi2" => self.phi()?,
             "openelm" => self.openelm()?,
             "gemma2" => self.gemma2()?,
             "gemma3" => self.gemma3()?,
+            "gemma4" => self.gemma4()?,
             "smollm3" => self.smollm3()?,
             "granite" => self.granite()?,
             "phi3" => self.phi3()?,
@@ -129,6 +130,11 @@ impl<'a> Description<'a> {
             "gptneox" => self.gpt_neox()?,
             _ => self.llama()?,
         };
+        // Those of Gemma 4 are part of its fields.
+        let factors = self
+            .factors
+            .take()
+            .filter(|_| !config.contains_key("rope_parameters"));
         let theta = config.get("rope_theta").and_then(Value::as_f64);
         let scaling = rope::scaling(
             self.metadata,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tensors::{changed, packed};
+use super::tensors::{changed, head_size, packed};
 use super::{Provenance, architecture, file_type};
 use crate::error::{Error, Result};
 use crate::gguf::names::{Change, Parameter};
@@ -15,6 +15,7 @@ use crate::quantization::WeightType;
 struct Planned<'a> {
     layer: LowRankLayer<'a>,
     change: Change,
+    head_size: usize,
     /// Factor of B.
     factor: f32,
     /// A and B, or two of each, of half the outputs.
@@ -66,7 +67,8 @@ impl CausalLm {
                     layer.weight
                 ))
             })?;
-            Ok(planned(layer, &parameter, alpha, kind))
+            let head_size = head_size(&self.config().decoder, &parameter);
+            Ok(planned(layer, &parameter, head_size, alpha, kind))
         });
         let plan: Vec<Planned<'_>> = plan.collect::<Result<_>>()?;
 
@@ -81,9 +83,7 @@ impl CausalLm {
         let entries: Vec<TensorEntry> = entries.collect();
         let mut writer = GgufWriter::begin(&list, &entries, put)?;
         for planned in &plan {
-            planned
-                .write(self.config().decoder.head_size, &mut writer)
-                .await?;
+            planned.write(&mut writer).await?;
         }
         Ok(())
     }
@@ -92,6 +92,7 @@ impl CausalLm {
 fn planned<'a>(
     layer: LowRankLayer<'a>,
     parameter: &Parameter,
+    head_size: usize,
     alpha: f64,
     kind: WeightType,
 ) -> Planned<'a> {
@@ -113,6 +114,7 @@ fn planned<'a>(
     });
     Planned {
         change,
+        head_size,
         // llama.cpp's factor is α / rank.
         factor: (layer.scale * rank as f64 / alpha) as f32,
         entries: entries.collect(),
@@ -121,14 +123,14 @@ fn planned<'a>(
 }
 
 impl Planned<'_> {
-    async fn write(&self, head_size: usize, writer: &mut GgufWriter<'_>) -> Result<()> {
+    async fn write(&self, writer: &mut GgufWriter<'_>) -> Result<()> {
         let a = crate::device::read(self.layer.a.clone()).await?;
         let b = crate::device::read(self.layer.b.clone()).await?;
         let b: Vec<f32> = b.into_iter().map(|value| value * self.factor).collect();
         // The matrices of an adapter are never transposed.
         let b = match self.change {
             Change::HeadRows | Change::HeadParts => {
-                changed(b, self.layer.b.dims(), self.change, head_size)
+                changed(b, self.layer.b.dims(), self.change, self.head_size)
             }
             _ => b,
         };

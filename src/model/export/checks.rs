@@ -4,7 +4,7 @@ use super::Notes;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind, QkNorm};
+use crate::model::config::{DecoderConfig, FeedForwardKind, KeysAndValues, QkNorm};
 use crate::model::ops::Activation;
 
 /// Gemma 2 has global attention in each second layer, Gemma 3 in each sixth.
@@ -34,7 +34,9 @@ pub(super) fn check(
     })?;
     let windows = decoder.layers.iter().map(|layer| layer.window);
     let window = windows.min().unwrap_or(usize::MAX);
-    if !matches!(architecture.gguf, "gemma2" | "gemma3" | "olmo2") && window < decoder.max_length {
+    if !matches!(architecture.gguf, "gemma2" | "gemma3" | "gemma4" | "olmo2")
+        && window < decoder.max_length
+    {
         notes.push(format!(
             "llama.cpp has no sliding window for {}: in texts of more than {window} tokens it attends to all",
             architecture.gguf
@@ -47,7 +49,7 @@ pub(super) fn check(
 fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String> {
     let (kind, activation) = match name {
         "gpt2" | "phi2" => (FeedForwardKind::Plain, Activation::GeluTanh),
-        "gemma2" | "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
+        "gemma2" | "gemma3" | "gemma4" => (FeedForwardKind::Gated, Activation::GeluTanh),
         "openelm" | "phi3" => (FeedForwardKind::FusedGated, Activation::Silu),
         // llama.cpp approximates it.
         "gptneox" => (FeedForwardKind::Plain, Activation::Gelu),
@@ -58,7 +60,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let norm = match name {
-        "qwen3" | "gemma3" | "openelm" => Some(QkNorm::Heads),
+        "qwen3" | "gemma3" | "gemma4" | "openelm" => Some(QkNorm::Heads),
         "hunyuan-dense" => Some(QkNorm::RotatedHeads),
         "olmo2" => Some(QkNorm::Whole),
         _ => None,
@@ -76,13 +78,18 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err("attention without biases".to_string());
     }
     let caps = [decoder.attention_soft_cap, decoder.logits_soft_cap];
-    if caps.map(|cap| cap.is_some()) != [name == "gemma2"; 2] {
+    let allows_caps = match name {
+        "gemma2" => caps.iter().all(Option::is_some),
+        "gemma4" => caps[0].is_none(),
+        _ => caps == [None; 2],
+    };
+    if !allows_caps {
         return Err(format!("soft caps of {caps:?} for scores and logits"));
     }
     if matches!(name, "openelm" | "gemma2") && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
     }
-    let width = |layer: &crate::model::LayerConfig| layer.heads * decoder.head_size;
+    let width = |layer: &crate::model::LayerConfig| layer.heads * layer.head_size;
     if matches!(name, "gpt2" | "phi2")
         && decoder
             .layers
@@ -92,15 +99,10 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err("attention heads that are not as wide as the hidden states".to_string());
     }
     let gemma = ["gemma2", "gemma3"].iter().position(|gemma| *gemma == name);
-    let scaled_size = match gemma {
-        Some(gemma) if decoder.layers.len() == GEMMA_27B_LAYERS[gemma] => {
-            decoder.hidden_size as f32 / decoder.layers[0].heads as f32
-        }
-        _ => decoder.head_size as f32,
-    };
-    let embedding_scale = match gemma {
-        Some(_) => (decoder.hidden_size as f32).sqrt(),
-        None => 1.0,
+    let is_27b = gemma.is_some_and(|gemma| decoder.layers.len() == GEMMA_27B_LAYERS[gemma]);
+    let embedding_scale = match name.starts_with("gemma") {
+        true => (decoder.hidden_size as f32).sqrt(),
+        false => 1.0,
     };
     if name != "granite" && !is_close(decoder.embedding_scale, embedding_scale) {
         return Err(format!(
@@ -112,8 +114,18 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         .layers
         .iter()
         .any(|layer| layer.window != usize::MAX);
+    if name == "gemma4" && !has_windows {
+        return Err("only global layers".to_string());
+    }
     for (number, layer) in decoder.layers.iter().enumerate() {
-        let expected = 1.0 / scaled_size.sqrt();
+        let scaled_size = match is_27b {
+            true => decoder.hidden_size as f32 / layer.heads as f32,
+            false => layer.head_size as f32,
+        };
+        let expected = match name {
+            "gemma4" => 1.0,
+            _ => 1.0 / scaled_size.sqrt(),
+        };
         if name != "granite" && !is_close(layer.attention_scale, expected) {
             return Err(format!(
                 "attention scaled by {} instead of {expected}",
@@ -136,8 +148,21 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
                 "layer {number} with other rotary embeddings than in all but each fourth layer"
             ));
         }
+        if let KeysAndValues::OfLayer(of) = layer.keys_and_values {
+            // llama.cpp takes those of the last layer with its own, or of the one before if it is local.
+            let last = decoder
+                .layers
+                .iter()
+                .rposition(|layer| layer.keys_and_values.has_keys());
+            let expected = last.and_then(|last| last.checked_sub(usize::from(!is_global)));
+            if expected != Some(of) {
+                return Err(format!(
+                    "layer {number} with the keys and values of layer {of}"
+                ));
+            }
+        }
         let rotated = layer.rotary.as_ref().map(|rotary| rotary.size);
-        let is_whole = rotated.is_none_or(|size| size == decoder.head_size);
+        let is_whole = rotated.is_none_or(|size| size == layer.head_size);
         if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
-use crate::model::config::{Block, LayerConfig, NormKind};
+use crate::model::config::{Block, DecoderConfig, KeysAndValues, LayerConfig, NormKind};
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
 ///
@@ -36,8 +36,11 @@ pub(super) fn add(
     per_layer("feed_forward_length", &|layer| layer.intermediate_size);
     per_layer("attention.head_count", &|layer| layer.heads);
     per_layer("attention.head_count_kv", &|layer| layer.num_kv_heads);
+    // Layers with full attention may have another size than those with windows.
+    let global = layers.iter().find(|layer| layer.window == usize::MAX);
+    let head_size = global.unwrap_or(&layers[0]).head_size as u32;
     for field in ["attention.key_length", "attention.value_length"] {
-        list.add(key(field), decoder.head_size as u32);
+        list.add(key(field), head_size);
     }
     let epsilon = match decoder.norm.kind {
         NormKind::Layer => "attention.layer_norm_epsilon",
@@ -54,6 +57,7 @@ pub(super) fn add(
             // llama.cpp divides by it.
             list.add(key("logit_scale"), 1.0 / decoder.logits_scale);
         }
+        "gemma4" => add_gemma4(decoder, key, list),
         "gptneox" => {
             let is_parallel = decoder.block == Block::ParallelNorms;
             list.add(key("use_parallel_residual"), is_parallel);
@@ -84,11 +88,14 @@ pub(super) fn add(
     }) = local
     {
         // Only minift reads those of Llama and Phi-3.
-        if matches!(name, "gemma2" | "gemma3" | "olmo2" | "llama" | "phi3") {
+        if matches!(
+            name,
+            "gemma2" | "gemma3" | "gemma4" | "olmo2" | "llama" | "phi3"
+        ) {
             let window = u32::try_from(*window).unwrap_or(u32::MAX);
             list.add(key("attention.sliding_window"), window);
         }
-        if name == "gemma3" {
+        if matches!(name, "gemma3" | "gemma4") {
             list.add(key("rope.freq_base_swa"), of_local.theta as f32);
         }
     }
@@ -98,4 +105,31 @@ pub(super) fn add(
         path: model.reader().files().config_path(),
         message: format!("llama.cpp has no RoPE scaling of type {scaling} for {name}"),
     })
+}
+
+/// Adds what only Gemma 4 has.
+fn add_gemma4(decoder: &DecoderConfig, key: impl Fn(&str) -> String, list: &mut MetadataList) {
+    let layers = decoder.layers.iter();
+    let windows: Vec<bool> = layers
+        .clone()
+        .map(|layer| layer.window != usize::MAX)
+        .collect();
+    let local = layers.clone().find(|layer| layer.window != usize::MAX);
+    let head_size = local.unwrap_or(&decoder.layers[0]).head_size as u32;
+    for field in [
+        "attention.key_length_swa",
+        "attention.value_length_swa",
+        "rope.dimension_count_swa",
+    ] {
+        list.add(key(field), head_size);
+    }
+    list.add(key("attention.sliding_window_pattern"), windows);
+    let is_shared =
+        |layer: &&LayerConfig| matches!(layer.keys_and_values, KeysAndValues::OfLayer(_));
+    list.add(
+        key("attention.shared_kv_layers"),
+        layers.filter(is_shared).count() as u32,
+    );
+    let size = decoder.per_layer_inputs.map_or(0, |inputs| inputs.size);
+    list.add(key("embedding_length_per_layer_input"), size as u32);
 }

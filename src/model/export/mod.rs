@@ -50,7 +50,7 @@ impl CausalLm {
         list.add("general.type", "model");
         provenance.add(&mut list, Some(self.parameter_count()));
         let factors = metadata::add(self, architecture, &mut list)?;
-        tokens::add(self, &mut list, &mut notes)?;
+        tokens::add(self, architecture, &mut list, &mut notes)?;
         list.add("general.quantization_version", QUANTIZATION_VERSION);
         list.add("general.file_type", file_type(kind));
         let plan = tensors::plan(self, architecture, kind, factors, &mut notes)?;
@@ -107,6 +107,7 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "Qwen3" => "qwen3",
         "Gemma 2" => "gemma2",
         "Gemma 3" => "gemma3",
+        "Gemma 4" => "gemma4",
         "GPT-2" => "gpt2",
         "Phi" => "phi2",
         "OpenELM" => "openelm",

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use super::Notes;
 use crate::error::{Error, Result};
-use crate::gguf::names::{Architecture, Change, ROPE_FACTORS, interleaved_row, row_of_part};
+use crate::gguf::names::{
+    Architecture, Change, Parameter, ROPE_FACTORS, interleaved_row, row_of_part,
+};
 use crate::gguf::write::{GgufWriter, TensorEntry};
-use crate::model::CausalLm;
+use crate::model::{CausalLm, DecoderConfig};
 use crate::quantization::WeightType;
 
 /// One or two tensors of a file with the values of one parameter.
@@ -93,7 +95,7 @@ pub(super) fn plan(
             source: Source::Parameter(index),
             shape,
             change,
-            head_size: decoder.head_size,
+            head_size: head_size(decoder, &parameter),
             pieces: pieces.collect(),
         });
     }
@@ -106,13 +108,19 @@ pub(super) fn plan(
         plan.push(Planned {
             shape: [factors.len(), 1],
             change: Change::None,
-            head_size: decoder.head_size,
+            head_size: 1,
             pieces: vec![(entry, 0..factors.len())],
             source: Source::Values(factors),
         });
     }
     types.note(notes);
     Ok(plan)
+}
+
+/// Returns the width of the attention heads of a parameter's layer.
+pub(super) fn head_size(decoder: &DecoderConfig, parameter: &Parameter) -> usize {
+    let layer = parameter.layer.and_then(|layer| decoder.layers.get(layer));
+    layer.map_or(1, |layer| layer.head_size)
 }
 
 /// Chooses the types of tensors.

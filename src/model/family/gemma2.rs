@@ -5,7 +5,7 @@
 use super::description::{Description, activation};
 use super::{llama, windows};
 use crate::error::Result;
-use crate::model::config::{Block, DecoderConfig, FeedForward, FeedForwardKind, Norm, NormKind};
+use crate::model::config::{Block, DecoderConfig, FeedForward, FeedForwardKind, NormKind};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 
@@ -65,24 +65,8 @@ pub(super) fn with_pattern(
         let message = "use_bidirectional_attention is true: only causal models are supported";
         return Err(fields.fault(message.to_string()));
     }
-    let head_size = fields
-        .optional_size("head_dim")?
-        .unwrap_or(DEFAULT_HEAD_SIZE);
-    let mut config = llama::with_head_size(fields, head_size)?;
-    config.norm = Norm {
-        kind: NormKind::RootMeanSquareFromOne,
-        ..config.norm
-    };
-    config.block = Block::Sandwiched;
-    config.embedding_scale = (config.hidden_size as f32).sqrt();
-    config.feed_forward = FeedForward {
-        kind: FeedForwardKind::Gated,
-        activation: activation(fields, "hidden_activation", "gelu_pytorch_tanh")?,
-    };
-    let padding = fields.token_ids("pad_token_id")?;
-    config.padding_token = padding.first().copied();
-    config.tie_word_embeddings = fields.or(NAMES.tie, true)?;
-
+    let mut config = sandwiched(fields)?;
+    config.norm.kind = NormKind::RootMeanSquareFromOne;
     let layers = config.layers.len();
     let sliding = windows::sliding(fields, layers, |layer| !(layer + 1).is_multiple_of(pattern))?;
     let window = fields.or("sliding_window", DEFAULT_WINDOW)?;
@@ -97,4 +81,20 @@ pub(super) fn with_pattern(
         layer.attention_scale = 1.0 / scale.sqrt();
     }
     Ok((config, sliding))
+}
+
+/// Parses what all of these families have in common: blocks between norms, and scaled embeddings.
+pub(super) fn sandwiched(fields: &Fields<'_>) -> Result<DecoderConfig> {
+    let head_size = fields.optional_size("head_dim")?;
+    let mut config = llama::with_head_size(fields, head_size.unwrap_or(DEFAULT_HEAD_SIZE))?;
+    config.block = Block::Sandwiched;
+    config.embedding_scale = (config.hidden_size as f32).sqrt();
+    config.feed_forward = FeedForward {
+        kind: FeedForwardKind::Gated,
+        activation: activation(fields, "hidden_activation", "gelu_pytorch_tanh")?,
+    };
+    let padding = fields.token_ids("pad_token_id")?;
+    config.padding_token = padding.first().copied();
+    config.tie_word_embeddings = fields.or(NAMES.tie, true)?;
+    Ok(config)
 }

@@ -40,7 +40,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .unwrap_or(DEFAULT_LENGTH);
     config.qk_norm = Some(QkNorm::Heads);
     config.logits_soft_cap = fields.optional("final_logit_softcapping")?;
-    let [global, local] = rotaries(fields, config.head_size, config.max_length)?;
+    let [global, local] = rotaries(fields, config.layers[0].head_size, config.max_length)?;
     for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
         let rotary = if sliding { &local } else { &global };
         layer.rotary = Some(rotary.clone());
@@ -52,7 +52,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
 fn rotaries(fields: &Fields<'_>, head_size: usize, max_length: usize) -> Result<[Rotary; 2]> {
     // Either one object per kind of layer, or flat fields, whose scaling applies to global layers only.
     let thetas = [DEFAULT_THETA, DEFAULT_LOCAL_THETA];
-    if let Some(found) = rope::of_layer_types(fields, head_size, thetas, max_length)? {
+    if let Some(found) = rope::of_layer_types(fields, [head_size; 2], thetas, max_length)? {
         return Ok(found);
     }
     let defaults = RopeDefaults::default();

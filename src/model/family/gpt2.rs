@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QueryKeyValue,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
+    NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -60,6 +60,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         LayerConfig {
             heads,
             num_kv_heads: heads,
+            head_size,
+            keys_and_values: KeysAndValues::Projected,
             intermediate_size: intermediate_size.unwrap_or(4 * hidden_size),
             window: usize::MAX,
             rotary: None,
@@ -71,7 +73,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         Some(length) => length,
         None => fields.size("n_ctx")?,
     };
-    with_sizes(fields, hidden_size, head_size, max_length, layers)
+    with_sizes(fields, hidden_size, max_length, layers)
 }
 
 /// Returns the head size, an equal share of the hidden size.
@@ -92,7 +94,6 @@ pub(super) fn head_size(
 pub(super) fn with_sizes(
     fields: &Fields<'_>,
     hidden_size: usize,
-    head_size: usize,
     max_length: usize,
     layers: Vec<LayerConfig>,
 ) -> Result<DecoderConfig> {
@@ -104,7 +105,6 @@ pub(super) fn with_sizes(
         family: FAMILY,
         vocab_size,
         hidden_size,
-        head_size,
         max_length,
         layers,
         norm: Norm {
@@ -118,12 +118,15 @@ pub(super) fn with_sizes(
         },
         query_key_value: QueryKeyValue::Fused,
         qk_norm: None,
+        value_norm: false,
         query_scaling: None,
         transposed_weights: true,
         learned_positions: true,
         embedding_scale: 1.0,
         residual_scale: 1.0,
         logits_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_soft_cap: None,
         attention_soft_cap: None,
         biases: Biases {

@@ -4,7 +4,7 @@
 use super::description::Description;
 use super::{gpt2, windows};
 use crate::error::Result;
-use crate::model::config::{Biases, DecoderConfig, LayerConfig, QueryKeyValue};
+use crate::model::config::{Biases, DecoderConfig, KeysAndValues, LayerConfig, QueryKeyValue};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 
@@ -41,6 +41,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let layer = LayerConfig {
         heads,
         num_kv_heads: heads,
+        head_size,
+        keys_and_values: KeysAndValues::Projected,
         intermediate_size: fields
             .optional_size("intermediate_size")?
             .unwrap_or(4 * hidden_size),
@@ -58,7 +60,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let max_length = fields
         .optional_size("max_position_embeddings")?
         .unwrap_or(DEFAULT_LENGTH);
-    let config = gpt2::with_sizes(fields, hidden_size, head_size, max_length, layers)?;
+    let config = gpt2::with_sizes(fields, hidden_size, max_length, layers)?;
     Ok(DecoderConfig {
         family: FAMILY,
         query_key_value: QueryKeyValue::Separate,

@@ -5,8 +5,8 @@ use super::description::{Description, activation};
 use super::rope::{self, RopeDefaults};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QueryKeyValue,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
+    NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -78,6 +78,8 @@ pub(super) fn with_rope(
         num_kv_heads: fields
             .optional_size("num_key_value_heads")?
             .unwrap_or(heads),
+        head_size,
+        keys_and_values: KeysAndValues::Projected,
         intermediate_size: fields.size("intermediate_size")?,
         window: usize::MAX,
         rotary: Some(rotary),
@@ -88,7 +90,6 @@ pub(super) fn with_rope(
         family: FAMILY,
         vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size: fields.size("hidden_size")?,
-        head_size,
         max_length,
         layers: vec![layer; fields.layers("num_hidden_layers")?],
         norm: Norm {
@@ -102,12 +103,15 @@ pub(super) fn with_rope(
         },
         query_key_value: QueryKeyValue::Separate,
         qk_norm: None,
+        value_norm: false,
         query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
         residual_scale: 1.0,
         logits_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_soft_cap: None,
         attention_soft_cap: None,
         biases: Biases {

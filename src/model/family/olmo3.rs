@@ -50,7 +50,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .optional_size("max_position_embeddings")?
         .unwrap_or(defaults.max_length);
     let thetas = [DEFAULT_THETA; 2];
-    let by_type = rope::of_layer_types(fields, config.head_size, thetas, max_length)?;
+    let head_size = config.layers[0].head_size;
+    let by_type = rope::of_layer_types(fields, [head_size; 2], thetas, max_length)?;
     if let Some([full, _]) = &by_type {
         config.max_length = full.scaling.extended(max_length);
     }
@@ -61,7 +62,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
                 layer.rotary = Some(rotary.clone());
             }
             // As in transformers, flat fields are those of full attention.
-            None if sliding => layer.rotary = Some(plain(config.head_size)),
+            None if sliding => layer.rotary = Some(plain(layer.head_size)),
             None => {}
         }
     }

@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QkNorm, QueryKeyValue,
+    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
+    NormKind, QkNorm, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -72,6 +72,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let layers = layers.map(|((heads, num_kv_heads), intermediate_size)| LayerConfig {
         heads,
         num_kv_heads,
+        head_size,
+        keys_and_values: KeysAndValues::Projected,
         intermediate_size,
         window: usize::MAX,
         rotary: Some(rotary.clone()),
@@ -83,7 +85,6 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         family: FAMILY,
         vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size,
-        head_size,
         max_length: fields.optional_size("max_context_length")?.unwrap_or(2048),
         layers: layers.collect(),
         norm: Norm {
@@ -101,12 +102,15 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         },
         query_key_value: QueryKeyValue::Fused,
         qk_norm: normalized.then_some(QkNorm::Heads),
+        value_norm: false,
         query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
         residual_scale: 1.0,
         logits_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_soft_cap: None,
         attention_soft_cap: None,
         biases: Biases::default(),
