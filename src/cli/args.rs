@@ -11,6 +11,7 @@ use super::inputs::TextArguments;
 use super::models::{LoadArguments, ModelArguments};
 use super::sampling::SamplingArguments;
 use super::training::{GeneralText, Percentage, TrainingArguments};
+use crate::compare::Shard;
 use crate::device::DeviceChoice;
 use crate::model::SaveType;
 
@@ -126,6 +127,27 @@ pub(super) struct CompareArguments {
     /// Output folder for results.jsonl, results.csv and report.html; an interrupted comparison resumes
     #[arg(long, value_name = "DIR", default_value = "minift-comparison")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub part: PartArguments,
+}
+
+/// The part of a comparison that a process does.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct PartArguments {
+    /// Print the names of the trainings, one a line, and exit
+    #[arg(long, help_heading = "Many processes")]
+    pub list: bool,
+    /// Run only the training of this name, as --list prints it. Any number of processes, on any number of
+    /// machines, can write to --out at once
+    #[arg(long, value_name = "NAME", help_heading = "Many processes")]
+    pub cell: Option<String>,
+    /// Run only share I of N of the trainings, such as 3/8; likewise
+    #[arg(long, value_name = "I/N", help_heading = "Many processes")]
+    pub shard: Option<Shard>,
+    /// Run nothing: write the tables and the report of what is complete, and print what is missing
+    #[arg(long, help_heading = "Many processes")]
+    pub collect: bool,
 }
 
 #[derive(Clone, Debug, Args)]

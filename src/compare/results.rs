@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::cell_files::{self, CellFiles};
 use super::cells::{Cell, Plan};
 use crate::error::{Error, Result};
 use crate::eval::{Metrics, Perplexities};
@@ -88,11 +89,25 @@ impl Record {
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    /// Held while records may be written.
-    lock: Option<File>,
+    cells: CellFiles,
+    /// Where new records go, once they may be written.
+    place: Option<Place>,
     records: Vec<Record>,
     /// All lines as they are stored, unreadable ones among them: what is read is never rewritten.
     lines: Vec<Vec<u8>>,
+    /// Records in files of their own that are not among the lines.
+    singles: Vec<Record>,
+    /// Number of lines and files that cannot be read.
+    unread: usize,
+}
+
+/// Where new records go.
+#[derive(Debug)]
+enum Place {
+    /// To the lines of `results.jsonl`, by the one process that holds the lock.
+    Lines { _lock: File },
+    /// To a file each.
+    Cells,
 }
 
 /// The file of the records.
@@ -110,39 +125,44 @@ impl Results {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(RECORDS);
-        let mut results = Self {
-            path,
-            lock: None,
-            records: Vec::new(),
-            lines: Vec::new(),
-        };
-        if !results.path.exists() {
-            if has_other_files(folder, &results.path) {
-                let expected = "a new folder, or one with results.jsonl of a comparison";
-                return Err(Error::setting("out", folder.display(), expected));
-            }
-            return Ok(results);
+        let cells = CellFiles::of(folder);
+        if !path.exists() && has_other_files(folder, &path) {
+            let expected = "a new folder, or one with results.jsonl of a comparison";
+            return Err(Error::setting("out", folder.display(), expected));
         }
-        let bytes =
-            std::fs::read(&results.path).map_err(Error::io("read the results", &results.path))?;
+        let (singles, mut unread) = cells.read()?;
+        let bytes = match path.exists() {
+            true => std::fs::read(&path).map_err(Error::io("read the results", &path))?,
+            false => Vec::new(),
+        };
+        let mut lines = Vec::new();
+        let mut records = Vec::new();
         for line in bytes
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            results
-                .records
-                .extend(serde_json::from_slice::<Record>(line));
-            results.lines.push(line.to_vec());
+            records.extend(serde_json::from_slice::<Record>(line));
+            lines.push(line.to_vec());
         }
-        Ok(results)
+        unread += lines.len() - records.len();
+        Ok(Self {
+            path,
+            cells,
+            place: None,
+            records,
+            lines,
+            singles,
+            unread,
+        })
     }
 
-    /// Creates the folder if necessary and locks it.
+    /// Creates the folder if necessary, locks it, and adds records in files of their own to `results.jsonl`,
+    /// in the order of these trainings.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] if another comparison writes to it, [`Error::Io`] if it cannot be written.
-    pub fn begin(&mut self) -> Result<()> {
+    pub fn begin(&mut self, order: &[Identity]) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let path = folder.join(LOCK);
@@ -151,36 +171,74 @@ impl Results {
             let expected = "a folder that no other comparison is writing to";
             return Err(Error::setting("out", folder.display(), expected));
         }
-        self.lock = Some(lock);
-        if self.path.exists() {
+        self.place = Some(Place::Lines { _lock: lock });
+        let of = |records: &[Record], identity: &Identity| {
+            let mut records = records.iter();
+            records.find(|record| record.identity == *identity).cloned()
+        };
+        let mut added = false;
+        for identity in order {
+            if let (None, Some(single)) = (of(&self.records, identity), of(&self.singles, identity))
+            {
+                self.push(single);
+                added = true;
+            }
+        }
+        if self.path.exists() && !added {
             return Ok(());
         }
         self.save()
     }
 
-    /// Returns the number of unreadable lines.
+    /// Creates the folders if necessary, for records in files of their own: other processes may write to them
+    /// at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they cannot be created.
+    pub fn begin_shared(&mut self) -> Result<()> {
+        self.place = Some(Place::Cells);
+        self.cells.create_folder()
+    }
+
+    /// Returns where the checkpoint of a training is written while it runs, if other processes may write to the
+    /// folder.
+    pub fn checkpoint(&self, id: &str) -> Option<PathBuf> {
+        let shared = matches!(self.place, Some(Place::Cells));
+        shared.then(|| self.cells.checkpoint(id))
+    }
+
+    /// Returns the number of unreadable lines and files.
     pub fn unread(&self) -> usize {
-        self.lines.len() - self.records.len()
+        self.unread
     }
 
     /// Returns the record of a training, if completed.
     pub fn find(&self, identity: &Identity) -> Option<&Record> {
-        self.records
-            .iter()
-            .find(|record| record.identity == *identity)
+        let mut records = self.records.iter().chain(&self.singles);
+        records.find(|record| record.identity == *identity)
     }
 
-    /// Adds a record and writes it to disk.
+    /// Adds the record of a training and writes it to disk.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if it cannot be written.
-    pub fn add(&mut self, record: Record) -> Result<()> {
+    pub fn add(&mut self, id: &str, record: Record) -> Result<()> {
+        if matches!(self.place, Some(Place::Cells)) {
+            self.cells.write(id, &record)?;
+            self.singles.push(record);
+            return Ok(());
+        }
+        self.push(record);
+        self.save()
+    }
+
+    fn push(&mut self, record: Record) {
         let line = serde_json::to_vec(&record)
             .unwrap_or_else(|error| unreachable!("records always serialize to JSON: {error}"));
         self.lines.push(line);
         self.records.push(record);
-        self.save()
     }
 
     fn save(&self) -> Result<()> {
@@ -197,7 +255,8 @@ impl Results {
 /// its start.
 fn has_other_files(folder: &Path, records: &Path) -> bool {
     let part = beside(records, PART);
-    let is_ours = |name: &OsStr| name == LOCK || Some(name) == part.file_name();
+    let is_ours =
+        |name: &OsStr| name == LOCK || name == cell_files::FOLDER || Some(name) == part.file_name();
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
         Err(_) => crate::files::is_occupied(folder),
