@@ -88,7 +88,7 @@ else
 fi
 say "build"
 # The library alone; the tests build the program.
-cargo check --release --locked --no-default-features --lib
+cargo clippy --release --locked --no-default-features --lib -- -D warnings
 say "tests"
 # Does not link the examples; the lints compile them.
 cargo test --release --locked --features c --lib --bins --tests

@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 
 use super::batch::Batch;
 use super::decoder::Decoder;
+use super::file_bytes::FileBytes;
 use super::files::ModelFiles;
 use super::gguf_files;
 use super::inputs::{Inputs, Weights};
@@ -303,12 +304,14 @@ impl CausalLm {
         &self.reader.files().config
     }
 
-    /// Returns everything that the values of the weights depend on: the original files, and the type that they
-    /// were converted to.
-    pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let files = self.reader.files().weights.iter();
-        let converted = self.converted.map(|kind| kind.name().as_bytes());
-        files.map(|(_, bytes)| &**bytes).chain(converted)
+    /// Returns the original files of weights.
+    pub(crate) fn weight_files(&self) -> impl Iterator<Item = &FileBytes> {
+        self.reader.files().weights.iter().map(|(_, bytes)| bytes)
+    }
+
+    /// Returns the type that the stored weights were converted to, if they were.
+    pub(crate) fn converted(&self) -> Option<WeightType> {
+        self.converted
     }
 
     /// Returns the device that the model was loaded onto.
