@@ -4,7 +4,7 @@
 #
 #   tests/cluster.sh PATH/TO/minift
 #
-# Needs the Debian packages slurm-wlm, munge and parallel, and, for munge's daemon, root.
+# Needs the Debian packages slurm-wlm, munge and parallel.
 set -euo pipefail
 export MINIFT="$1" DEVICE=cpu
 cd "$(dirname "$0")/.."
@@ -91,6 +91,7 @@ cat >slurm/slurm.conf <<CONF
 ClusterName=minift
 SlurmctldHost=$host(127.0.0.1)
 SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
 AuthType=auth/munge
 AuthInfo=socket=$work/munge/socket
 CredType=cred/munge

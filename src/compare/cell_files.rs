@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::results::Record;
+use super::record::Record;
 use crate::error::{Error, Result};
 use crate::files::write_file;
 

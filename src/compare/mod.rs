@@ -13,6 +13,7 @@ mod ids;
 mod options;
 mod plots;
 mod recipe;
+mod record;
 mod report;
 mod results;
 mod source;
@@ -21,8 +22,9 @@ mod statistics;
 pub use cells::{Cell, Plan, Texts};
 pub use ids::Shard;
 pub use recipe::{Method, Recipe};
+pub use record::{Identity, Record};
 pub use report::report_html;
-pub use results::{Identity, Record, Results, write_csv};
+pub use results::{Results, write_csv};
 pub use source::Source;
 pub use statistics::{
     Best, Group, Ratio, Spread, Summary, format_number, summarize, title, verdict,

@@ -5,7 +5,7 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::cells::{Cell, Plan};
-use super::results::Record;
+use super::record::Record;
 use super::statistics::{Group, Ratio, Summary, main_of};
 use crate::error::counted;
 

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::cells::{Cell, Plan};
 use super::plots;
-use super::results::Record;
+use super::record::Record;
 use super::statistics::{
     BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, format_number, summarize, title,
     verdict,

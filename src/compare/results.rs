@@ -4,86 +4,14 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::cell_files::{self, CellFiles};
 use super::cells::{Cell, Plan};
+use super::record::{Identity, Record};
 use crate::error::{Error, Result};
-use crate::eval::{Metrics, Perplexities};
 use crate::files::{PART, beside, write_file};
-use crate::train::{Evaluated, Strength, TrainSettings};
-
-/// The identity of a training: everything that its result depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Fingerprint of model and samples.
-    pub fingerprint: String,
-    /// All settings except how often it is evaluated.
-    pub settings: TrainSettings,
-}
-
-impl Identity {
-    /// Returns the identity of a cell, given the fingerprint of model and samples.
-    pub fn new(cell: &Cell, fingerprint: String) -> Self {
-        Self {
-            fingerprint,
-            settings: TrainSettings {
-                evaluate_every: 0,
-                ..cell.settings.clone()
-            },
-        }
-    }
-}
-
-/// The result of a training: a line of `results.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// Name of the domain at the time.
-    pub domain: String,
-    /// Name of the method at the time.
-    pub method: String,
-    /// Readable title of the settings.
-    pub title: String,
-    /// The setting that is the strength of the method.
-    pub strength: Strength,
-    /// The value of the strength.
-    pub value: f64,
-    /// Number of training samples.
-    pub budget: usize,
-    /// The random seed.
-    pub seed: u64,
-    /// Perplexities of the base model.
-    pub before: Perplexities,
-    /// Perplexities of the trained model.
-    pub after: Perplexities,
-    /// S, DG, S/DG.
-    #[serde(flatten)]
-    pub metrics: Metrics,
-    /// Number of steps.
-    pub steps: usize,
-    /// Training time in seconds.
-    pub seconds: f64,
-    /// Predicted tokens per second in training.
-    pub tokens_per_second: f64,
-    /// Number of trained parameters.
-    pub trainable_parameters: usize,
-    /// All evaluations, starting with the base model.
-    pub evaluations: Vec<Evaluated>,
-    /// The identity of the training.
-    pub identity: Identity,
-}
-
-impl Record {
-    /// Returns the decrease of the domain loss in nats per token.
-    pub fn gained(&self) -> f64 {
-        (self.before.domain / self.after.domain).ln()
-    }
-
-    /// Returns the increase of the general loss in nats per token.
-    pub fn forgotten(&self) -> f64 {
-        (self.after.general / self.before.general).ln()
-    }
-}
+use crate::train::Strength;
 
 /// The records of an output folder.
 #[derive(Debug)]
@@ -92,13 +20,19 @@ pub struct Results {
     cells: CellFiles,
     /// Where new records go, once they may be written.
     place: Option<Place>,
-    records: Vec<Record>,
-    /// All lines as they are stored, unreadable ones among them: what is read is never rewritten.
-    lines: Vec<Vec<u8>>,
+    /// What is in `results.jsonl`.
+    lines: Vec<Line>,
     /// Records in files of their own that are not among the lines.
     singles: Vec<Record>,
-    /// Number of lines and files that cannot be read.
-    unread: usize,
+    /// Number of files of their own that cannot be read.
+    unread_files: usize,
+}
+
+/// A line as it is stored, unreadable ones among them: what is read is never rewritten.
+#[derive(Debug)]
+struct Line {
+    bytes: Vec<u8>,
+    record: Option<Record>,
 }
 
 /// Where new records go.
@@ -130,39 +64,33 @@ impl Results {
             let expected = "a new folder, or one with results.jsonl of a comparison";
             return Err(Error::setting("out", folder.display(), expected));
         }
-        let (singles, mut unread) = cells.read()?;
+        let (singles, unread_files) = cells.read()?;
         let bytes = match path.exists() {
             true => std::fs::read(&path).map_err(Error::io("read the results", &path))?,
             false => Vec::new(),
         };
-        let mut lines = Vec::new();
-        let mut records = Vec::new();
-        for line in bytes
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            records.extend(serde_json::from_slice::<Record>(line));
-            lines.push(line.to_vec());
-        }
-        unread += lines.len() - records.len();
+        let lines = bytes.split(|&byte| byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty()).map(|line| Line {
+            bytes: line.to_vec(),
+            record: serde_json::from_slice(line).ok(),
+        });
         Ok(Self {
             path,
             cells,
             place: None,
-            records,
-            lines,
+            lines: lines.collect(),
             singles,
-            unread,
+            unread_files,
         })
     }
 
-    /// Creates the folder if necessary, locks it, and adds records in files of their own to `results.jsonl`,
-    /// in the order of these trainings.
+    /// Creates the folder if necessary, locks it, and adds to `results.jsonl` the records of these trainings
+    /// that have files of their own.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] if another comparison writes to it, [`Error::Io`] if it cannot be written.
-    pub fn begin(&mut self, order: &[Identity]) -> Result<()> {
+    pub fn begin(&mut self, trainings: &[Identity]) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let path = folder.join(LOCK);
@@ -172,21 +100,36 @@ impl Results {
             return Err(Error::setting("out", folder.display(), expected));
         }
         self.place = Some(Place::Lines { _lock: lock });
-        let of = |records: &[Record], identity: &Identity| {
-            let mut records = records.iter();
-            records.find(|record| record.identity == *identity).cloned()
-        };
-        let mut added = false;
-        for identity in order {
-            if let (None, Some(single)) = (of(&self.records, identity), of(&self.singles, identity))
-            {
+        let lines = self.lines.len();
+        for identity in trainings {
+            let is_line = self.written().any(|record| record.identity == *identity);
+            let mut singles = self.singles.iter();
+            let single = singles.find(|record| record.identity == *identity);
+            if let (false, Some(single)) = (is_line, single.cloned()) {
                 self.push(single);
-                added = true;
             }
         }
-        if self.path.exists() && !added {
+        if self.path.exists() && self.lines.len() == lines {
             return Ok(());
         }
+        self.save()
+    }
+
+    /// As [`Self::begin`], and puts the records in the order of the trainings, before all other lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn collect(&mut self, trainings: &[Identity]) -> Result<()> {
+        self.begin(trainings)?;
+        let place = |line: &Line| {
+            let record = line.record.as_ref()?;
+            trainings
+                .iter()
+                .position(|training| record.identity == *training)
+        };
+        self.lines
+            .sort_by_cached_key(|line| place(line).unwrap_or(usize::MAX));
         self.save()
     }
 
@@ -210,13 +153,17 @@ impl Results {
 
     /// Returns the number of unreadable lines and files.
     pub fn unread(&self) -> usize {
-        self.unread
+        self.lines.len() - self.written().count() + self.unread_files
     }
 
     /// Returns the record of a training, if completed.
     pub fn find(&self, identity: &Identity) -> Option<&Record> {
-        let mut records = self.records.iter().chain(&self.singles);
+        let mut records = self.written().chain(&self.singles);
         records.find(|record| record.identity == *identity)
+    }
+
+    fn written(&self) -> impl Iterator<Item = &Record> {
+        self.lines.iter().filter_map(|line| line.record.as_ref())
     }
 
     /// Adds the record of a training and writes it to disk.
@@ -235,16 +182,16 @@ impl Results {
     }
 
     fn push(&mut self, record: Record) {
-        let line = serde_json::to_vec(&record)
+        let bytes = serde_json::to_vec(&record)
             .unwrap_or_else(|error| unreachable!("records always serialize to JSON: {error}"));
-        self.lines.push(line);
-        self.records.push(record);
+        let record = Some(record);
+        self.lines.push(Line { bytes, record });
     }
 
     fn save(&self) -> Result<()> {
         let mut bytes = Vec::new();
         for line in &self.lines {
-            bytes.extend_from_slice(line);
+            bytes.extend_from_slice(&line.bytes);
             bytes.push(b'\n');
         }
         write_file(&self.path, &bytes)

@@ -1,5 +1,6 @@
 //! `minift compare`: compares methods over their strengths, as described by a recipe.
 
+mod part;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::{CompareArguments, PartArguments};
+use super::args::CompareArguments;
 use super::models::ModelArguments;
 use super::output::{Output, counted};
 use super::{Ended, setup, summary};
@@ -65,10 +66,10 @@ pub(super) async fn run(
     let plan = Plan::new(&recipe, recipe.methods(&path)?)?;
     let ids = plan.ids();
     if arguments.part.list {
-        list(&plan, &ids, output);
+        part::list(&plan, &ids, output);
         return Ok(Ended::Success);
     }
-    let part = part(&plan, &ids, &arguments.part)?;
+    let part = part::select(&plan, &ids, &arguments.part)?;
     let mut results = Results::open(&arguments.out)?;
     let device = setup::device(device, output).await?;
     let model = ModelArguments {
@@ -97,9 +98,12 @@ pub(super) async fn run(
     });
     let identities = identities.collect::<Result<Vec<_>>>()?;
     let shares = arguments.part.cell.is_some() || arguments.part.shard.is_some();
-    match shares {
-        true => results.begin_shared()?,
-        false => results.begin(&identities)?,
+    if shares {
+        results.begin_shared()?;
+    } else if arguments.part.collect {
+        results.collect(&identities)?;
+    } else {
+        results.begin(&identities)?;
     }
     let mut comparison = Comparison {
         ids,
@@ -128,43 +132,6 @@ pub(super) async fn run(
         false => comparison.conclude(output)?,
     }
     Ok(ended)
-}
-
-/// Prints the names of the trainings.
-fn list(plan: &Plan, ids: &[String], output: &Output) {
-    for number in plan.distinct() {
-        let (id, cell) = (&ids[number], &plan.cells[number]);
-        output.text(id);
-        output.object(&json!({
-            "event": "listed",
-            "cell": id,
-            "domain": plan.domains[cell.domain],
-            "method": plan.methods[cell.method].name,
-            "value": cell.value,
-            "budget": cell.budget,
-            "seed": cell.seed,
-        }));
-    }
-}
-
-/// Returns the numbers of the trainings that this process runs.
-fn part(plan: &Plan, ids: &[String], arguments: &PartArguments) -> Result<Vec<usize>> {
-    if arguments.collect {
-        return Ok(Vec::new());
-    }
-    if let Some(name) = &arguments.cell {
-        let number = ids.iter().position(|id| id == name).ok_or_else(|| {
-            let expected = "the name of a training of the recipe, as --list prints it";
-            Error::setting("cell", name, expected)
-        })?;
-        return Ok(vec![number]);
-    }
-    let Some(shard) = arguments.shard else {
-        return Ok((0..ids.len()).collect());
-    };
-    let distinct = plan.distinct().into_iter().enumerate();
-    let own = distinct.filter(|&(place, _)| shard.contains(place));
-    Ok(own.map(|(_, number)| number).collect())
 }
 
 impl Comparison<'_> {

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::recipe::Recipe;
-use super::super::results::Identity;
+use super::super::record::Identity;
 use super::*;
 use crate::eval::{Metrics, Perplexities};
 
