@@ -6,6 +6,7 @@ use super::output::Output;
 use crate::device::{Device, DeviceChoice};
 use crate::doctor::examine;
 use crate::error::{Error, Result};
+use crate::kernels::gemm::uses_amx;
 
 pub(super) async fn run(
     arguments: &DoctorArguments,
@@ -31,6 +32,8 @@ pub(super) async fn run(
             limits.max_invocations,
             limits.workgroup_bytes
         ));
+    } else if uses_amx() {
+        output.text("matmul   by AMX");
     }
     output.text(format!(
         "\n{:<58} {:>10} {:>10}",

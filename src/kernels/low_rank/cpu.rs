@@ -5,7 +5,7 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
 use super::LowRankBackend;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
 
 impl LowRankBackend for Flex {
     fn add_product(sum: FlexTensor, a: FlexTensor, b: FlexTensor, scale: f32) -> FlexTensor {
@@ -24,8 +24,10 @@ impl LowRankBackend for Flex {
             multiply(
                 [m, n, k],
                 to,
-                true,
-                scale,
+                Update {
+                    adds: true,
+                    factor: scale,
+                },
                 Matrix::of(&a),
                 Matrix::of(&b),
                 Threads::All,
