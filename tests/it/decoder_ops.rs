@@ -10,7 +10,6 @@ use minift::internals::Impl;
 use minift::internals::attention::{AttentionMask, causal_attention};
 use minift::internals::rms_norm::rms_norm;
 use minift::internals::rotary::rotate;
-use minift::internals::short_conv::{ShortConv, short_conv};
 use minift::internals::silu_gate::silu_gate;
 
 fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
@@ -63,7 +62,7 @@ fn compare(name: &str, expected: &[Vec<f32>], found: &[Vec<f32>]) {
 }
 
 /// Compares fused and composed on both devices with composed on the CPU.
-fn check<const D: usize>(
+pub(crate) fn check<const D: usize>(
     name: &str,
     shapes: &[[usize; D]],
     f: impl Fn(Impl, &Device, &[Tensor<D>]) -> Tensor<D>,
@@ -131,53 +130,6 @@ fn rotary_embeddings() {
                 )
             },
         );
-    }
-}
-
-#[test]
-fn short_convolutions() {
-    let starts = |length: usize| {
-        // The first sample's segments start at 0, 1 and 5, the others at 0 and 4.
-        let start = move |row: usize| match (row / length, row % length) {
-            (0, 0) | (1.., 0..4) => 0,
-            (0, 1..5) => 1,
-            (0, 5..) => 5,
-            _ => 4,
-        };
-        (0..3 * length).map(start).collect()
-    };
-    // One tap, fewer positions than taps, several rows per partial sum.
-    for ([batch, length, channels], taps) in [
-        ([1, 1, 1], 1),
-        ([1, 1, 5], 3),
-        ([2, 2, 9], 4),
-        ([3, 37, 12], 3),
-        ([3, 70, 33], 4),
-    ] {
-        for (silu, packed) in [(false, false), (true, false), (false, true), (true, true)] {
-            let name = format!("{batch} × {length} × {channels}, {taps} taps, {silu}, {packed}");
-            let conv = ShortConv {
-                silu,
-                segment_starts: (packed && batch == 3).then(|| starts(length)),
-            };
-            check(
-                &name,
-                &[
-                    [batch, length, channels],
-                    [1, channels, taps],
-                    [1, 1, channels],
-                ],
-                |implementation, _, inputs| {
-                    short_conv(
-                        implementation,
-                        inputs[0].clone(),
-                        inputs[1].clone().reshape([channels, taps]) * 3.0,
-                        Some(inputs[2].clone().reshape([1, channels])),
-                        conv.clone(),
-                    )
-                },
-            );
-        }
     }
 }
 

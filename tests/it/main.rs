@@ -42,6 +42,7 @@ mod quantization;
 mod rope;
 mod runs;
 mod shaders;
+mod short_conv;
 mod special_tokens;
 mod teacher_cache;
 mod threads;

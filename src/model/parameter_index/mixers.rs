@@ -135,26 +135,26 @@ impl Builder<'_> {
         conv: ShortConvConfig,
     ) -> ShortConvIndex {
         let hidden = self.config.hidden_size;
+        let ShortConvConfig { taps, biases } = conv;
         let name = |part: &str| format!("{prefix}{part}");
-        let input = self.linear(
-            &name(names.short_conv_input),
-            3 * hidden,
-            hidden,
-            conv.biases,
-        );
-        let convolution = self.convolution(&name(names.short_conv), hidden, conv);
         ShortConvIndex {
-            input,
-            convolution,
-            output: self.linear(&name(names.short_conv_output), hidden, hidden, conv.biases),
+            input: self.linear(&name(names.short_conv_input), 3 * hidden, hidden, biases),
+            convolution: self.convolution(&name(names.short_conv), hidden, taps, biases),
+            output: self.linear(&name(names.short_conv_output), hidden, hidden, biases),
         }
     }
 
     /// Adds a depthwise convolution.
-    fn convolution(&mut self, name: &str, channels: usize, conv: ShortConvConfig) -> LinearIndex {
+    fn convolution(
+        &mut self,
+        name: &str,
+        channels: usize,
+        taps: usize,
+        biased: bool,
+    ) -> LinearIndex {
         LinearIndex {
-            weight: self.add(format!("{name}.weight"), &[channels, 1, conv.taps]),
-            bias: (conv.biases).then(|| self.add(format!("{name}.bias"), &[channels])),
+            weight: self.add(format!("{name}.weight"), &[channels, 1, taps]),
+            bias: biased.then(|| self.add(format!("{name}.bias"), &[channels])),
         }
     }
 }
