@@ -163,8 +163,10 @@ def tensors(writer, model, arch, config, types):
             there, back = (lambda v: v + 1), (lambda v: v - 1)
         elif arch == gguf.MODEL_ARCH.GPT2 and parameter.dim() == 2 and ".h." in name:
             there = back = np.transpose
+        elif "conv.conv" in name:
+            there, back = (lambda v: v.squeeze(1)), (lambda v: v[:, None])
         values = np.ascontiguousarray(there(parameter.detach().numpy().astype(np.float32)))
-        kind = T.F32 if values.ndim == 1 or "wpe" in name else next(kinds)
+        kind = T.F32 if values.ndim == 1 or "wpe" in name or "conv.conv" in name else next(kinds)
         stored = gguf.quants.quantize(values, kind)
         stem, ending = name.rsplit(".", 1)
         mapped = names.get_name(stem, try_suffixes=(".weight", ".bias"))
@@ -280,6 +282,18 @@ def describe_phi(writer, config):
     writer.add_rope_dimension_count(int(0.5 * config.hidden_size) // config.num_attention_heads)
 
 
+def describe_lfm2(writer, config):
+    common(writer, config)
+    width = 2 * config.intermediate_size // 3
+    writer.add_feed_forward_length(-(-width // config.block_multiple_of) * config.block_multiple_of)
+    kinds = config.layer_types
+    writer.add_head_count_kv([config.num_key_value_heads if kind == "full_attention" else 0 for kind in kinds])
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_shortconv_l_cache(config.conv_L_cache)
+
+
 A = gguf.MODEL_ARCH
 ids = {
     "llama": write(
@@ -331,5 +345,12 @@ ids = {
         lambda v: transformers.PhiConfig(
             **{**LLAMA, "num_key_value_heads": 4, "intermediate_size": 128}, vocab_size=v, partial_rotary_factor=0.5, tie_word_embeddings=False),
         describe_phi),
+    "lfm2": write(
+        "lfm2", A.LFM2, [T.Q8_0, T.F16, T.Q4_0],
+        lambda w: byte_level(w, "llama-bpe", LLAMA3_TOKENS, "<|begin_of_text|>", "<|end_of_text|>", True),
+        lambda v: transformers.Lfm2Config(
+            **{**LLAMA, "intermediate_size": 80, "num_hidden_layers": 3}, vocab_size=v, block_multiple_of=32,
+            layer_types=["conv", "full_attention", "conv"]),
+        describe_lfm2),
 }
 (OUT / "tokens.json").write_text(json.dumps({"texts": TEXTS, "ids": ids}, ensure_ascii=False, indent=0) + "\n")

@@ -49,7 +49,7 @@ const QWEN_LAYER: &[Name] = &[
 ];
 
 /// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 14] = [
+pub(crate) const ARCHITECTURES: [Architecture; 15] = [
     Architecture {
         gguf: "llama",
         hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
@@ -265,6 +265,34 @@ pub(crate) const ARCHITECTURES: [Architecture; 14] = [
             same("ffn_norm", "post_attention_layernorm"),
             same("ffn_up", "mlp.dense_h_to_4h"),
             same("ffn_down", "mlp.dense_4h_to_h"),
+        ],
+    },
+    Architecture {
+        gguf: "lfm2",
+        hugging_face: &["Lfm2ForCausalLM"],
+        model_type: "lfm2",
+        layer: "model.layers.",
+        outside: &[
+            same("token_embd", "model.embed_tokens"),
+            // In spite of their names, the norm of the last hidden states.
+            same("token_embd_norm", "model.embedding_norm"),
+            same("output", "lm_head"),
+        ],
+        in_layer: &[
+            same("attn_norm", "operator_norm"),
+            same("attn_q", "self_attn.q_proj"),
+            same("attn_k", "self_attn.k_proj"),
+            same("attn_v", "self_attn.v_proj"),
+            same("attn_q_norm", "self_attn.q_layernorm"),
+            same("attn_k_norm", "self_attn.k_layernorm"),
+            same("attn_output", "self_attn.out_proj"),
+            changed("shortconv.conv", "conv.conv", Change::Squeezed),
+            same("shortconv.in_proj", "conv.in_proj"),
+            same("shortconv.out_proj", "conv.out_proj"),
+            same("ffn_norm", "ffn_norm"),
+            same("ffn_gate", "feed_forward.w1"),
+            same("ffn_up", "feed_forward.w3"),
+            same("ffn_down", "feed_forward.w2"),
         ],
     },
 ];

@@ -40,6 +40,8 @@ pub(crate) enum Change {
     HeadRows,
     /// Weights of norms are stored plus 1; biases are equal.
     PlusOne,
+    /// Weights of depthwise convolutions are stored as \[channels, taps\] instead of \[channels, 1, taps\].
+    Squeezed,
     /// Weights are stored as \[out, in\] instead of \[in, out\]; biases are equal.
     Transposed,
     /// The GGUF file has the upper half of the rows as this tensor, and the lower half as the one named here.

@@ -191,6 +191,7 @@ impl GgufWeights {
         Ok(Some(match parameter.name.change {
             Change::PlusOne if !parameter.is_bias => tensor.minus_one(),
             Change::Transposed if !parameter.is_bias => tensor.transposed()?,
+            Change::Squeezed => tensor.unsqueezed()?,
             Change::HeadRows => tensor.with_head_rows(self.head_size)?,
             Change::HeadParts => tensor.with_head_parts(self.head_size)?,
             Change::Upper { lower } => {
@@ -279,6 +280,15 @@ impl<'a> StoredTensor<'a> {
         let places = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
         let transposed = places.map(|(row, column)| values[row * columns + column]);
         Ok(Self::of_values(&transposed.collect::<Vec<_>>(), shape))
+    }
+
+    /// Returns a matrix \[channels, taps\] as the weights of a depthwise convolution.
+    fn unsqueezed(mut self) -> Result<Self, String> {
+        if self.shape.len() != 2 {
+            return Err(format!("shape {:?}: expected two dimensions", self.shape));
+        }
+        self.shape.insert(1, 1);
+        Ok(self)
     }
 
     /// Undoes the alternation of rows within heads.

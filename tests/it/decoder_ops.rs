@@ -62,7 +62,7 @@ fn compare(name: &str, expected: &[Vec<f32>], found: &[Vec<f32>]) {
 }
 
 /// Compares fused and composed on both devices with composed on the CPU.
-fn check<const D: usize>(
+pub(crate) fn check<const D: usize>(
     name: &str,
     shapes: &[[usize; D]],
     f: impl Fn(Impl, &Device, &[Tensor<D>]) -> Tensor<D>,

@@ -20,9 +20,10 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 9] = [
     "gemma3",
     "gpt2",
+    "lfm2",
     "llama",
     "phi2",
     "qwen2",

@@ -43,6 +43,7 @@ mod rope;
 mod runs;
 mod shaders;
 mod shared_comparison;
+mod short_conv;
 mod special_tokens;
 mod teacher_cache;
 mod threads;

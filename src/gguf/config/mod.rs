@@ -125,6 +125,7 @@ impl<'a> Description<'a> {
             "ernie4_5" => self.ernie4_5()?,
             "hunyuan-dense" => self.hunyuan()?,
             "gptneox" => self.gpt_neox()?,
+            "lfm2" => self.lfm2()?,
             _ => self.llama()?,
         };
         let theta = config.get("rope_theta").and_then(Value::as_f64);

@@ -200,7 +200,7 @@ fn quantized_weights_are_packed_by_rows() {
 }
 
 /// Architectures whose files are read again.
-const COUSINS: [&str; 7] = [
+const COUSINS: [&str; 8] = [
     "smollm3",
     "granite",
     "phi3",
@@ -208,6 +208,7 @@ const COUSINS: [&str; 7] = [
     "ernie4_5",
     "hunyuan-dense",
     "gptneox",
+    "lfm2",
 ];
 
 #[test]
@@ -230,6 +231,7 @@ fn every_family_of_llama_cpp_is_exported() {
         ("ernie4_5", "ernie4_5"),
         ("hunyuan_dense", "hunyuan-dense"),
         ("gpt_neox", "gptneox"),
+        ("lfm2", "lfm2"),
     ] {
         let folder = scratch.tiny(name);
         let (file, printed) = scratch.exported(&["--model", name]);
@@ -296,6 +298,17 @@ fn check_family(name: &str, file: &File, model: &CausalLm) {
             let halves = ["gate", "up"].map(|half| of_tensor(&format!("blk.0.ffn_{half}.weight")));
             assert_eq!(halves.concat(), both);
             assert!(file.metadata["openelm.attention.head_count"].is_array());
+        }
+        "lfm2" => {
+            assert_eq!(file.metadata["lfm2.attention.head_count"], 4);
+            let heads = &file.metadata["lfm2.attention.head_count_kv"];
+            assert_eq!(*heads, json!([0, 0, 2, 0]));
+            assert_eq!(file.metadata["lfm2.shortconv.l_cache"], 3);
+            let (shape, weight) = parameter(model, "model.layers.1.conv.conv.weight");
+            let tensor = &file.tensors["blk.1.shortconv.conv.weight"];
+            assert_eq!((shape, &*tensor.shape), (vec![64, 1, 3], &[64, 3][..]));
+            assert_eq!(tensor.values(), weight);
+            assert!(file.tensors.contains_key("token_embd_norm.weight"));
         }
         _ => {}
     }
