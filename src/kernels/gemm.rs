@@ -110,6 +110,19 @@ impl Out {
         // SAFETY: as promised by the caller.
         unsafe { *self.first.add(element) = value };
     }
+
+    /// Writes consecutive elements.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::put`], for each of them.
+    pub(crate) unsafe fn put_all(self, element: usize, values: &[f32]) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let first = self.first.add(element);
+            first.copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+    }
 }
 
 /// Who computes a product.

@@ -8,6 +8,7 @@
 
 pub(crate) mod adamw;
 pub mod attention;
+pub mod delta_rule;
 pub mod distillation;
 pub(crate) mod gemm;
 mod gradients;
@@ -40,6 +41,7 @@ pub(crate) fn kernels() -> Vec<Specialized> {
     [
         adamw::kernels(),
         attention::kernels(),
+        delta_rule::kernels(),
         distillation::kernels(),
         half::kernels(),
         matmul::kernels(),
