@@ -19,6 +19,7 @@ pub mod matmul;
 pub mod packed;
 pub mod rms_norm;
 pub mod rotary;
+pub mod short_conv;
 pub mod silu_gate;
 pub(crate) mod vector;
 
@@ -48,6 +49,7 @@ pub(crate) fn kernels() -> Vec<Specialized> {
         packed::kernels(),
         rms_norm::kernels(),
         rotary::kernels(),
+        short_conv::kernels(),
         silu_gate::kernels(),
     ]
     .concat()

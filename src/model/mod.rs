@@ -3,6 +3,7 @@
 mod adapted;
 pub mod adapter;
 mod batch;
+mod cache;
 mod causal_lm;
 mod chat;
 mod config;
@@ -17,7 +18,6 @@ pub(crate) mod files;
 mod generate;
 mod gguf_files;
 mod inputs;
-mod kv_cache;
 pub(crate) mod linear;
 mod model_config;
 mod multimodal;
@@ -25,6 +25,7 @@ mod names;
 pub(crate) mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod other_formats;
+mod parameter_index;
 mod parameters;
 mod pass;
 mod positions;
@@ -50,8 +51,8 @@ pub use batch::{Batch, epoch_batches};
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QkNorm, QueryKeyValue, QueryScaling,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
+    Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
 pub use file_bytes::FileBytes;
@@ -72,7 +73,7 @@ pub use crate::quantization::{WeightChoice, WeightType};
 
 /// See [`crate::internals`].
 pub(crate) mod internals {
+    pub use super::cache::DecoderCache;
     pub use super::decoder::Decoder;
     pub use super::inputs::Weights;
-    pub use super::kv_cache::KeyValueCache;
 }

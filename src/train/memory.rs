@@ -12,7 +12,8 @@ use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
 use crate::model::ops::Activation;
 use crate::model::{
-    Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, NormKind, ParameterSpec,
+    AttentionConfig, Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, Mixer, NormKind,
+    ParameterSpec,
 };
 use crate::text::Sample;
 
@@ -151,11 +152,10 @@ impl MemoryEstimate {
         // The end of the decoder and the gradients of the loss.
         let activations = kept + 4 * state;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
-        let max = |size: fn(&LayerConfig) -> usize| {
-            config.layers.iter().map(size).max().unwrap_or(0) as u64
-        };
-        let inner = max(|layer| layer.intermediate_size);
-        let heads = max(|layer| layer.heads);
+        let inner = config.layers.iter().map(|layer| layer.intermediate_size);
+        let inner = inner.max().unwrap_or(0) as u64;
+        let heads = config.attentions().map(|attention| attention.heads);
+        let heads = heads.max().unwrap_or(0) as u64;
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
         let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
             + match attention {
@@ -323,15 +323,7 @@ impl MemoryEstimate {
 
 /// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass.
 fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
-    let [hidden, size, heads, num_kv_heads, inner] = [
-        config.hidden_size,
-        config.head_size,
-        layer.heads,
-        layer.num_kv_heads,
-        layer.intermediate_size,
-    ]
-    .map(|size| size as u64);
-    let (queries, keys) = (heads * size, num_kv_heads * size);
+    let [hidden, inner] = [config.hidden_size, layer.intermediate_size].map(|size| size as u64);
     let norms = match config.block {
         Block::Parallel => 1,
         Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
@@ -343,10 +335,10 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         NormKind::Layer => 4,
         NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
     };
-    // Queries and keys before QK-norm.
-    let unnormalised = match config.qk_norm {
-        Some(_) => queries + keys,
-        None => 0,
+    let mixer = match &layer.mixer {
+        Mixer::Attention(attention) => kept_by_attention(config, attention),
+        // The output of the first linear layer, the input and output of the convolution, and their product.
+        Mixer::ShortConv(_) => 6 * hidden,
     };
     // The activation's input, intermediate results and output, and the other factor of the gate.
     let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
@@ -358,17 +350,25 @@ fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, l
         FeedForwardKind::FusedGated => 2 * inner,
         _ => 0,
     };
-    let row = norms * norm * hidden
-        + unnormalised
-        + queries
-        + 2 * keys
-        + queries
-        + feed_forward * inner
-        + whole_gate;
-    let scores = match attention {
-        Impl::Fused => 0,
-        // The attention weights and the mask.
-        Impl::Composed => 2 * load.batch * heads * load.length * load.length,
+    let row = norms * norm * hidden + mixer + feed_forward * inner + whole_gate;
+    let scores = match (attention, layer.mixer.attention()) {
+        (Impl::Composed, Some(attention)) => {
+            // The attention weights and the mask.
+            2 * load.batch * attention.heads as u64 * load.length * load.length
+        }
+        (Impl::Composed, None) | (Impl::Fused, _) => 0,
     };
     (load.rows() * row + scores) * FLOAT
+}
+
+/// Returns the values that an attention block keeps per position.
+fn kept_by_attention(config: &DecoderConfig, attention: &AttentionConfig) -> u64 {
+    let [queries, keys] = [attention.heads, attention.num_kv_heads]
+        .map(|heads| heads as u64 * config.head_size as u64);
+    // Queries and keys before QK-norm.
+    let unnormalised = match config.qk_norm {
+        Some(_) => queries + keys,
+        None => 0,
+    };
+    unnormalised + queries + 2 * keys + queries
 }

@@ -11,6 +11,7 @@ use minift::internals::attention::{AttentionMask, SegmentStarts, causal_attentio
 use minift::internals::delta_rule::{DeltaRuleInputs, delta_rule};
 use minift::internals::rms_norm::rms_norm;
 use minift::internals::rotary::rotate;
+use minift::internals::short_conv::{ShortConv, short_conv};
 use minift::internals::silu_gate::silu_gate;
 
 fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
@@ -131,6 +132,53 @@ fn rotary_embeddings() {
                 )
             },
         );
+    }
+}
+
+#[test]
+fn short_convolutions() {
+    let starts = |length: usize| {
+        // The first sample's segments start at 0, 1 and 5, the others at 0 and 4.
+        let start = move |row: usize| match (row / length, row % length) {
+            (0, 0) | (1.., 0..4) => 0,
+            (0, 1..5) => 1,
+            (0, 5..) => 5,
+            _ => 4,
+        };
+        (0..3 * length).map(start).collect()
+    };
+    // One tap, fewer positions than taps, several rows per partial sum.
+    for ([batch, length, channels], taps) in [
+        ([1, 1, 1], 1),
+        ([1, 1, 5], 3),
+        ([2, 2, 9], 4),
+        ([3, 37, 12], 3),
+        ([3, 70, 33], 4),
+    ] {
+        for (silu, packed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let name = format!("{batch} × {length} × {channels}, {taps} taps, {silu}, {packed}");
+            let conv = ShortConv {
+                silu,
+                segment_starts: (packed && batch == 3).then(|| starts(length)),
+            };
+            check(
+                &name,
+                &[
+                    [batch, length, channels],
+                    [1, channels, taps],
+                    [1, 1, channels],
+                ],
+                |implementation, _, inputs| {
+                    short_conv(
+                        implementation,
+                        inputs[0].clone(),
+                        inputs[1].clone().reshape([channels, taps]) * 3.0,
+                        Some(inputs[2].clone().reshape([1, channels])),
+                        conv.clone(),
+                    )
+                },
+            );
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
-use crate::model::config::{Block, LayerConfig, NormKind};
+use crate::model::config::{AttentionConfig, Block, LayerConfig, Mixer, NormKind};
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
 ///
@@ -34,8 +34,19 @@ pub(super) fn add(
         }
     };
     per_layer("feed_forward_length", &|layer| layer.intermediate_size);
-    per_layer("attention.head_count", &|layer| layer.heads);
-    per_layer("attention.head_count_kv", &|layer| layer.num_kv_heads);
+    // Layers without attention have no key and value heads, by which llama.cpp knows them.
+    let heads = decoder
+        .attentions()
+        .next()
+        .map_or(1, |attention| attention.heads);
+    per_layer("attention.head_count", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(heads, |attention| attention.heads)
+    });
+    per_layer("attention.head_count_kv", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(0, |attention| attention.num_kv_heads)
+    });
     for field in ["attention.key_length", "attention.value_length"] {
         list.add(key(field), decoder.head_size as u32);
     }
@@ -47,7 +58,10 @@ pub(super) fn add(
 
     match name {
         "granite" => {
-            let scale = layers.first().map_or(1.0, |layer| layer.attention_scale);
+            let scale = decoder
+                .attentions()
+                .next()
+                .map_or(1.0, |attention| attention.scale);
             list.add(key("attention.scale"), scale);
             list.add(key("embedding_scale"), decoder.embedding_scale);
             list.add(key("residual_scale"), decoder.residual_scale);
@@ -58,18 +72,32 @@ pub(super) fn add(
             let is_parallel = decoder.block == Block::ParallelNorms;
             list.add(key("use_parallel_residual"), is_parallel);
         }
+        "lfm2" => {
+            let taps = layers.iter().find_map(|layer| match &layer.mixer {
+                Mixer::ShortConv(conv) => Some(conv.taps),
+                Mixer::Attention(_) => None,
+            });
+            // llama.cpp requires it without convolutions too.
+            list.add(key("shortconv.l_cache"), taps.unwrap_or(1) as u32);
+        }
         _ => {}
     }
 
     // Layers with full attention may have another embedding than those with windows, and some layers have none.
-    let rotated = || layers.iter().filter(|layer| layer.rotary.is_some());
-    let full = rotated().find(|layer| layer.window == usize::MAX);
-    let layer = full.or_else(|| rotated().next());
-    let Some(rotary) = layer.and_then(|layer| layer.rotary.as_ref()) else {
+    let rotated = || {
+        decoder
+            .attentions()
+            .filter(|attention| attention.rotary.is_some())
+    };
+    let full = rotated().find(|attention| attention.window == usize::MAX);
+    let attention = full.or_else(|| rotated().next());
+    let Some(rotary) = attention.and_then(|attention| attention.rotary.as_ref()) else {
         return Ok(None);
     };
-    let local = layers.iter().find(|layer| layer.window != usize::MAX);
-    if let Some(LayerConfig {
+    let local = decoder
+        .attentions()
+        .find(|attention| attention.window != usize::MAX);
+    if let Some(AttentionConfig {
         window,
         rotary: Some(of_local),
         ..

@@ -130,8 +130,8 @@ impl Types {
         let [_, columns] = *shape else {
             return WeightType::Float32;
         };
-        // llama.cpp adds these in float32.
-        if name.starts_with("position_embd") {
+        // llama.cpp adds position embeddings and convolves in float32.
+        if name.starts_with("position_embd") || name.ends_with("shortconv.conv.weight") {
             return WeightType::Float32;
         }
         let is_head =
@@ -198,7 +198,7 @@ pub(super) fn changed(
     head_size: usize,
 ) -> Vec<f32> {
     match change {
-        Change::None | Change::Upper { .. } => values,
+        Change::None | Change::Squeezed | Change::Upper { .. } => values,
         Change::PlusOne => values.into_iter().map(|value| value + 1.0).collect(),
         Change::HeadRows | Change::HeadParts => {
             let mut moved = vec![0.0; values.len()];

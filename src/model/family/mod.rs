@@ -9,6 +9,7 @@ mod gpt_neo;
 mod gpt_neox;
 mod granite;
 mod hunyuan;
+mod lfm2;
 mod llama;
 mod ministral3;
 mod mistral;
@@ -28,7 +29,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 20] = [
+const FAMILIES: [Description; 21] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -49,6 +50,7 @@ const FAMILIES: [Description; 20] = [
     ministral3::DESCRIPTION,
     hunyuan::DESCRIPTION,
     gpt_neox::DESCRIPTION,
+    lfm2::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.

@@ -1,34 +1,52 @@
-//! The KV cache: keys and values of earlier positions, appended in place.
+//! What earlier positions of a text leave for later ones: the KV cache, and the states of other mixers.
 
 use burn::tensor::{Int, Tensor};
 
 /// Positions by which a buffer is rounded up.
 const STEP: usize = 64;
 
-/// The keys and values of earlier positions, per layer.
+/// What earlier positions leave for later ones, per layer.
 #[derive(Clone, Debug, Default)]
-pub struct KeyValueCache {
-    layers: Vec<[Buffer; 2]>,
+pub struct DecoderCache {
+    layers: Vec<LayerCache>,
+    /// Number of positions, those of a pass in progress included.
+    length: usize,
     /// The tokens \[batch, length\], where they may be needed again.
     tokens: Option<Tensor<2, Int>>,
     /// The rotary frequencies of the keys, where they differ between lengths.
     variant: usize,
 }
 
-impl KeyValueCache {
+impl DecoderCache {
     /// Returns the number of cached positions.
     pub fn length(&self) -> usize {
-        self.layers.first().map_or(0, |[keys, _]| keys.length)
+        self.length
     }
 
-    /// Drops all positions from `length` on.
-    pub(super) fn truncate(&mut self, length: usize) {
-        if length == 0 {
+    /// Adds `added` positions, whose values each layer then adds, and returns the position of the first.
+    pub(super) fn begin(&mut self, added: usize) -> usize {
+        let first = self.length;
+        self.length += added;
+        first
+    }
+
+    /// Drops all positions from `length` on, or all if a layer's state cannot return to that one, and returns how
+    /// many remain.
+    pub(super) fn truncate(&mut self, length: usize) -> usize {
+        let is_shorter = length < self.length;
+        if is_shorter && self.layers.iter().any(LayerCache::only_grows) {
+            self.length = 0;
+        }
+        self.length = self.length.min(length);
+        if self.length == 0 {
             self.layers.clear();
         }
-        for buffer in self.layers.iter_mut().flatten() {
-            buffer.length = buffer.length.min(length);
+        for layer in &mut self.layers {
+            for buffer in [&mut layer.keys, &mut layer.values] {
+                buffer.length = buffer.length.min(length);
+            }
         }
+        self.length
     }
 
     /// Returns the tokens \[batch, length\] to compute when `added` ones follow. These are all tokens, and the
@@ -55,19 +73,49 @@ impl KeyValueCache {
         all
     }
 
-    /// Appends keys and values of a layer \[batch, added, heads, size\], and returns all of them. Layers are
-    /// added in their order.
-    pub(super) fn append(
-        &mut self,
-        layer: usize,
-        key: Tensor<4>,
-        value: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        if layer == self.layers.len() {
-            self.layers.push(Default::default());
+    /// Returns what a layer keeps.
+    pub(super) fn layer(&mut self, number: usize) -> &mut LayerCache {
+        if number >= self.layers.len() {
+            self.layers.resize_with(number + 1, LayerCache::default);
         }
-        let [keys, values] = &mut self.layers[layer];
-        (keys.append(key), values.append(value))
+        &mut self.layers[number]
+    }
+}
+
+/// What a layer keeps of earlier positions; each mixer uses its own part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LayerCache {
+    keys: Buffer,
+    values: Buffer,
+    /// The last inputs \[batch, taps - 1, channels\] of a convolution; zeros before the first position.
+    inputs: Option<Tensor<3>>,
+}
+
+impl LayerCache {
+    /// Appends keys and values \[batch, added, heads, size\], and returns all of them.
+    pub(super) fn append(&mut self, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        (self.keys.append(key), self.values.append(value))
+    }
+
+    /// Returns the inputs \[batch, added, channels\] of a convolution after the `count` before them, and keeps the
+    /// last `count`.
+    pub(super) fn after_inputs(&mut self, added: Tensor<3>, count: usize) -> Tensor<3> {
+        if count == 0 {
+            return added;
+        }
+        let [batch, length, channels] = added.dims();
+        let before = self
+            .inputs
+            .take()
+            .unwrap_or_else(|| Tensor::zeros([batch, count, channels], &added.device()));
+        let all = Tensor::cat(vec![before, added], 1);
+        self.inputs = Some(all.clone().narrow(1, length, count));
+        all
+    }
+
+    /// Returns whether it has a state of the last position only.
+    fn only_grows(&self) -> bool {
+        self.inputs.is_some()
     }
 }
 
