@@ -35,6 +35,9 @@ pub fn config(data: &[u8]) -> bool {
                 assert!(attention.heads >= attention.num_kv_heads && attention.window >= 1);
             }
             Mixer::ShortConv(conv) => assert!(conv.taps >= 1),
+            Mixer::GatedDelta(delta) => {
+                assert!(delta.heads >= delta.key_heads && delta.taps >= 1);
+            }
         }
     }
     let specs = Decoder::new(decoder.clone());

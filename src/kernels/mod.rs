@@ -8,6 +8,7 @@
 
 pub(crate) mod adamw;
 pub mod attention;
+pub mod delta_rule;
 pub mod distillation;
 pub(crate) mod gemm;
 mod gradients;
@@ -41,6 +42,7 @@ pub(crate) fn kernels() -> Vec<Specialized> {
     [
         adamw::kernels(),
         attention::kernels(),
+        delta_rule::kernels(),
         distillation::kernels(),
         half::kernels(),
         matmul::kernels(),

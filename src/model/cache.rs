@@ -89,6 +89,8 @@ pub(super) struct LayerCache {
     values: Buffer,
     /// The last inputs \[batch, taps - 1, channels\] of a convolution; zeros before the first position.
     inputs: Option<Tensor<3>>,
+    /// The state \[batch, heads, key_size, value_size\] of linear attention; `None` before the first position.
+    pub state: Option<Tensor<4>>,
 }
 
 impl LayerCache {
@@ -115,7 +117,7 @@ impl LayerCache {
 
     /// Returns whether it has a state of the last position only.
     fn only_grows(&self) -> bool {
-        self.inputs.is_some()
+        self.inputs.is_some() || self.state.is_some()
     }
 }
 

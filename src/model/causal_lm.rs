@@ -1,6 +1,5 @@
 //! A causal language model: decoder, parameters, tokenizer and configuration.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,14 +12,14 @@ use super::files::ModelFiles;
 use super::gguf_files;
 use super::inputs::{Inputs, Weights};
 use super::model_config::ModelConfig;
-use super::multimodal;
 use super::parameters::{ParameterSpec, Parameters};
 use super::save_type::SaveType;
 use super::text_reader::TextReader;
 use super::tied_head::TiedHead;
+use super::unused::UnusedTensors;
 use super::weights::{self, Naming};
 use crate::device::Device;
-use crate::error::{Error, Result, counted};
+use crate::error::{Error, Result};
 use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective, Predictions, distillation_loss};
 use crate::kernels::packed::Weight;
 use crate::model::adapter::Adapter;
@@ -115,7 +114,7 @@ impl CausalLm {
             true => names.in_files(&head),
             false => Vec::new(),
         };
-        let of_images = Cell::new(0);
+        let unused = UnusedTensors::new(names, tied_heads);
         let specs = decoder.parameters();
         let parameters = match &files.gguf {
             Some(gguf) => gguf_files::weights(files, gguf, specs, weights, device.tensors())?,
@@ -124,13 +123,7 @@ impl CausalLm {
                 let naming = Naming {
                     family: Some(names),
                     renamed,
-                    may_ignore: &|name| {
-                        let is_of_images = multimodal::is_of_images(name);
-                        of_images.update(|count: usize| count + usize::from(is_of_images));
-                        is_of_images
-                            || tied_heads.iter().any(|head| head == name)
-                            || names.ignored.iter().any(|ending| name.ends_with(ending))
-                    },
+                    may_ignore: &|name| unused.accept(name),
                 };
                 let path = files.weights_path();
                 let tensors = weights::find_tensors(&in_files, &path, specs, &naming)?;
@@ -144,12 +137,7 @@ impl CausalLm {
                     .collect::<Result<_>>()?
             }
         };
-        if of_images.get() > 0 {
-            reader.notes.push(format!(
-                "a model of text and images: {} for images ignored, and only the text model is saved",
-                counted(of_images.get(), "tensor")
-            ));
-        }
+        reader.notes.extend(unused.notes());
         let files = reader.files();
         for note in reader.notes() {
             log::warn!("{}: {note}", files.folder.display());

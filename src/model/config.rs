@@ -72,6 +72,8 @@ pub enum Mixer {
     Attention(AttentionConfig),
     /// A gated short convolution.
     ShortConv(ShortConvConfig),
+    /// Linear attention with the gated delta rule.
+    GatedDelta(GatedDeltaConfig),
 }
 
 /// An attention block.
@@ -99,12 +101,59 @@ pub struct ShortConvConfig {
     pub biases: bool,
 }
 
+/// Linear attention with the gated delta rule (Yang et al., arXiv:2412.06464), as in Qwen3-Next and Qwen3.5: linear
+/// layers and a short convolution compute queries, keys and values, whose outputs are normalized and gated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatedDeltaConfig {
+    /// Number of value heads, each with a state.
+    pub heads: usize,
+    /// Number of query and key heads; divides `heads`.
+    pub key_heads: usize,
+    /// Width of a query or key head.
+    pub key_size: usize,
+    /// Width of a value head.
+    pub value_size: usize,
+    /// Number of positions of the convolution, the own position included.
+    pub taps: usize,
+}
+
+impl GatedDeltaConfig {
+    /// Returns the width of all queries or keys, and that of all values.
+    pub(crate) fn widths(&self) -> [usize; 2] {
+        [self.key_heads * self.key_size, self.heads * self.value_size]
+    }
+
+    /// Checks that the sizes are consistent, for a layer of that number.
+    fn check(&self, number: usize) -> std::result::Result<(), String> {
+        let Self {
+            heads, key_heads, ..
+        } = *self;
+        if !heads.is_multiple_of(key_heads) {
+            return Err(format!(
+                "layer {number} has {heads} value heads: expected a multiple of its {key_heads} key heads"
+            ));
+        }
+        for (kind, heads, size) in [
+            ("key", key_heads, self.key_size),
+            ("value", heads, self.value_size),
+        ] {
+            if heads.saturating_mul(size) > MAX_SIZE / 4 {
+                return Err(format!(
+                    "layer {number} has {heads} {kind} heads of size {size}: expected a product of at most {}",
+                    MAX_SIZE / 4
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Mixer {
     /// Returns the attention block, if it is one.
     pub fn attention(&self) -> Option<&AttentionConfig> {
         match self {
             Self::Attention(attention) => Some(attention),
-            Self::ShortConv(_) => None,
+            Self::ShortConv(_) | Self::GatedDelta(_) => None,
         }
     }
 
@@ -112,7 +161,7 @@ impl Mixer {
     pub(super) fn attention_mut(&mut self) -> Option<&mut AttentionConfig> {
         match self {
             Self::Attention(attention) => Some(attention),
-            Self::ShortConv(_) => None,
+            Self::ShortConv(_) | Self::GatedDelta(_) => None,
         }
     }
 }
@@ -174,6 +223,9 @@ impl Block {
 pub enum QueryKeyValue {
     /// One layer each.
     Separate,
+    /// One layer each, of which that of the queries also computes gates of the attention's output: query and gate of
+    /// the first head, then those of the second.
+    Gated,
     /// One layer: the queries of all heads, then the keys, then the values.
     Fused,
     /// One layer: query, key and value of the first head, then those of the second.
@@ -289,6 +341,9 @@ impl DecoderConfig {
             return fault("the size of attention heads is 0: expected at least 1".to_string());
         }
         for (number, layer) in self.layers.iter().enumerate() {
+            if let Mixer::GatedDelta(delta) = &layer.mixer {
+                delta.check(number).or_else(fault)?;
+            }
             let Some(attention) = layer.mixer.attention() else {
                 continue;
             };

@@ -44,6 +44,7 @@ mod text_reader;
 mod text_stream;
 mod tied_head;
 mod tokenizer_files;
+mod unused;
 pub(crate) mod weights;
 
 pub(crate) use batch::ordered_batches;
@@ -52,7 +53,7 @@ pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
     AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
+    GatedDeltaConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
 pub use file_bytes::FileBytes;

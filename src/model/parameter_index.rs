@@ -1,7 +1,9 @@
 //! Which parameters a decoder has, and where each is in the list.
 
+mod gated_delta;
 mod mixers;
 
+pub(super) use gated_delta::GatedDeltaIndex;
 pub(super) use mixers::{AttentionIndex, MixerIndex, ProjectionIndex, ShortConvIndex};
 
 use super::config::{DecoderConfig, FeedForwardKind, NormKind};

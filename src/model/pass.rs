@@ -1,6 +1,7 @@
 //! The forward pass of a batch through a decoder.
 
 mod attention;
+mod gated_delta;
 mod short_conv;
 
 use burn::tensor::{Int, Tensor, TensorData};
@@ -180,6 +181,7 @@ impl<'a> Pass<'a> {
         let mixed = match &index.mixer {
             MixerIndex::Attention(index) => self.attention(index, input.clone(), cache),
             MixerIndex::ShortConv(index) => self.short_conv(*index, input.clone(), cache),
+            MixerIndex::GatedDelta(index) => self.gated_delta(index, input.clone(), cache),
         };
         match self.config.block {
             Block::Sequential | Block::Sandwiched | Block::PostNorm => {

@@ -1,5 +1,7 @@
 //! Estimates the memory of a training before it starts.
 
+mod activations;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -10,12 +12,9 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::ops::Activation;
-use crate::model::{
-    AttentionConfig, Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, Mixer, NormKind,
-    ParameterSpec,
-};
+use crate::model::{CausalLm, LayerConfig, ParameterSpec};
 use crate::text::Sample;
+use activations::kept_by_layer;
 
 /// A component of the memory estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,7 +139,8 @@ impl MemoryEstimate {
         };
         let head = vocabulary * hidden * FLOAT;
 
-        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, load);
+        let tokens = [load.batch, load.length];
+        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, tokens) * FLOAT;
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
@@ -319,56 +319,4 @@ impl MemoryEstimate {
             format!("{excess}: use smaller batches, shorter samples or a smaller model")
         })
     }
-}
-
-/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass.
-fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
-    let [hidden, inner] = [config.hidden_size, layer.intermediate_size].map(|size| size as u64);
-    let norms = match config.block {
-        Block::Parallel => 1,
-        Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
-        Block::Sandwiched => 4,
-    };
-    // A norm keeps its input, and the next layers keep its output; a composed norm also keeps its
-    // intermediate results.
-    let norm = match config.norm.kind {
-        NormKind::Layer => 4,
-        NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
-    };
-    let mixer = match &layer.mixer {
-        Mixer::Attention(attention) => kept_by_attention(config, attention),
-        // The output of the first linear layer, the input and output of the convolution, and their product.
-        Mixer::ShortConv(_) => 6 * hidden,
-    };
-    // The activation's input, intermediate results and output, and the other factor of the gate.
-    let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
-        (FeedForwardKind::Plain, _) => 4,
-        (_, Activation::Silu) => 3,
-        (_, _) => 6,
-    };
-    let whole_gate = match config.feed_forward.kind {
-        FeedForwardKind::FusedGated => 2 * inner,
-        _ => 0,
-    };
-    let row = norms * norm * hidden + mixer + feed_forward * inner + whole_gate;
-    let scores = match (attention, layer.mixer.attention()) {
-        (Impl::Composed, Some(attention)) => {
-            // The attention weights and the mask.
-            2 * load.batch * attention.heads as u64 * load.length * load.length
-        }
-        (Impl::Composed, None) | (Impl::Fused, _) => 0,
-    };
-    (load.rows() * row + scores) * FLOAT
-}
-
-/// Returns the values that an attention block keeps per position.
-fn kept_by_attention(config: &DecoderConfig, attention: &AttentionConfig) -> u64 {
-    let [queries, keys] = [attention.heads, attention.num_kv_heads]
-        .map(|heads| heads as u64 * config.head_size as u64);
-    // Queries and keys before QK-norm.
-    let unnormalised = match config.qk_norm {
-        Some(_) => queries + keys,
-        None => 0,
-    };
-    unnormalised + queries + 2 * keys + queries
 }

@@ -113,6 +113,19 @@ impl Out {
         // SAFETY: as promised by the caller.
         unsafe { *self.first.add(element) = value };
     }
+
+    /// Writes consecutive elements.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::put`], for each of them.
+    pub(crate) unsafe fn put_all(self, element: usize, values: &[f32]) {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let first = self.first.add(element);
+            first.copy_from_nonoverlapping(values.as_ptr(), values.len());
+        }
+    }
 }
 
 /// How a product changes what it is written to.

@@ -74,7 +74,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     }
     let is_biased = |layer: &LayerConfig| match &layer.mixer {
         Mixer::ShortConv(conv) => conv.biases,
-        Mixer::Attention(_) => false,
+        Mixer::Attention(_) | Mixer::GatedDelta(_) => false,
     };
     if decoder.layers.iter().any(is_biased) {
         return Err("biases of short convolutions".to_string());

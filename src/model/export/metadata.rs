@@ -75,7 +75,7 @@ pub(super) fn add(
         "lfm2" => {
             let taps = layers.iter().find_map(|layer| match &layer.mixer {
                 Mixer::ShortConv(conv) => Some(conv.taps),
-                Mixer::Attention(_) => None,
+                Mixer::Attention(_) | Mixer::GatedDelta(_) => None,
             });
             // llama.cpp requires it without convolutions too.
             list.add(key("shortconv.l_cache"), taps.unwrap_or(1) as u32);

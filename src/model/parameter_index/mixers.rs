@@ -1,6 +1,6 @@
 //! The parameters of the mixers.
 
-use super::{Builder, LinearIndex, NormIndex};
+use super::{Builder, GatedDeltaIndex, LinearIndex, NormIndex};
 use crate::model::config::{AttentionConfig, Mixer, QkNorm, QueryKeyValue, ShortConvConfig};
 use crate::model::names::ParameterNames;
 use crate::model::parameters::LinearRole;
@@ -10,6 +10,7 @@ use crate::model::parameters::LinearRole;
 pub(in crate::model) enum MixerIndex {
     Attention(AttentionIndex),
     ShortConv(ShortConvIndex),
+    GatedDelta(GatedDeltaIndex),
 }
 
 /// Indices of an attention block's parameters.
@@ -26,6 +27,12 @@ pub(in crate::model) struct AttentionIndex {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) enum ProjectionIndex {
     Separate {
+        query: LinearIndex,
+        key: LinearIndex,
+        value: LinearIndex,
+    },
+    /// The first computes queries and gates.
+    Gated {
         query: LinearIndex,
         key: LinearIndex,
         value: LinearIndex,
@@ -48,7 +55,8 @@ impl MixerIndex {
         match self {
             Self::Attention(attention) => {
                 let mut roles = match attention.projections {
-                    ProjectionIndex::Separate { query, key, value } => vec![
+                    ProjectionIndex::Separate { query, key, value }
+                    | ProjectionIndex::Gated { query, key, value } => vec![
                         (query, LinearRole::Query),
                         (key, LinearRole::Key),
                         (value, LinearRole::Value),
@@ -64,6 +72,7 @@ impl MixerIndex {
                 (conv.input, LinearRole::MixerInput),
                 (conv.output, LinearRole::MixerOutput),
             ],
+            Self::GatedDelta(delta) => delta.roles(),
         }
     }
 }
@@ -81,6 +90,9 @@ impl Builder<'_> {
                 MixerIndex::Attention(self.attention(names, prefix, attention))
             }
             Mixer::ShortConv(conv) => MixerIndex::ShortConv(self.short_conv(names, prefix, *conv)),
+            Mixer::GatedDelta(delta) => {
+                MixerIndex::GatedDelta(self.gated_delta(names, prefix, *delta))
+            }
         }
     }
 
@@ -98,6 +110,11 @@ impl Builder<'_> {
         let projections = match config.query_key_value {
             QueryKeyValue::Separate => ProjectionIndex::Separate {
                 query: project(names.query, heads),
+                key: project(names.key, keys),
+                value: project(names.value, keys),
+            },
+            QueryKeyValue::Gated => ProjectionIndex::Gated {
+                query: project(names.query, 2 * heads),
                 key: project(names.key, keys),
                 value: project(names.value, keys),
             },
@@ -145,7 +162,7 @@ impl Builder<'_> {
     }
 
     /// Adds a depthwise convolution.
-    fn convolution(
+    pub(super) fn convolution(
         &mut self,
         name: &str,
         channels: usize,

@@ -1,6 +1,7 @@
 //! Attention blocks.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 
 use super::Pass;
 use crate::kernels::attention::{AttentionMask, causal_attention};
@@ -19,7 +20,7 @@ impl Pass<'_> {
         cache: Option<&mut LayerCache>,
     ) -> Tensor<2> {
         let config = &index.config;
-        let [query, key, value] = self.projections(index, input);
+        let ([query, key, value], gate) = self.projections(index, input);
         let rotated = |x, norm| match self.config.qk_norm {
             Some(QkNorm::RotatedHeads) => self.qk_norm(self.rotate(config, x), norm),
             _ => self.rotate(config, self.qk_norm(x, norm)),
@@ -41,11 +42,20 @@ impl Pass<'_> {
         let width = config.heads * self.config.head_size;
         let attended = causal_attention(self.implementation, query, key, value, config.scale, mask)
             .reshape([self.batch * self.length, width]);
+        let attended = match gate {
+            None => attended,
+            Some(gate) => attended * sigmoid(gate).reshape([self.batch * self.length, width]),
+        };
         self.linear(attended, index.output)
     }
 
-    /// Returns queries, keys and values, each \[batch, length, heads, size\].
-    fn projections(&self, index: &AttentionIndex, input: Tensor<2>) -> [Tensor<4>; 3] {
+    /// Returns queries, keys and values, and the gates of the outputs if there are some, each
+    /// \[batch, length, heads, size\].
+    fn projections(
+        &self,
+        index: &AttentionIndex,
+        input: Tensor<2>,
+    ) -> ([Tensor<4>; 3], Option<Tensor<4>>) {
         let size = self.config.head_size;
         let AttentionConfig {
             heads,
@@ -54,7 +64,16 @@ impl Pass<'_> {
         } = index.config;
         let heads = [heads, num_kv_heads, num_kv_heads];
         let shape = |heads| [self.batch, self.length, heads, size];
-        match index.projections {
+        let parts = match index.projections {
+            ProjectionIndex::Gated { query, key, value } => {
+                let whole = self.linear(input.clone(), query);
+                let whole: Tensor<4> = whole.reshape([self.batch, self.length, heads[0], 2 * size]);
+                let [query, gate] =
+                    [0, 1].map(|part| self.apart(whole.clone().narrow(3, part * size, size)));
+                let [key, value] = [(key, heads[1]), (value, heads[2])]
+                    .map(|(part, heads)| self.linear(input.clone(), part).reshape(shape(heads)));
+                return ([query, key, value], Some(gate));
+            }
             ProjectionIndex::Separate { query, key, value } => {
                 let parts = [(query, heads[0]), (key, heads[1]), (value, heads[2])];
                 parts.map(|(part, heads)| self.linear(input.clone(), part).reshape(shape(heads)))
@@ -73,7 +92,8 @@ impl Pass<'_> {
                 let whole: Tensor<4> = whole.reshape([self.batch, self.length, heads[0], 3 * size]);
                 [0, 1, 2].map(|part| self.apart(whole.clone().narrow(3, part * size, size)))
             }
-        }
+        };
+        (parts, None)
     }
 
     fn qk_norm(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
