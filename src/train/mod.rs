@@ -9,6 +9,7 @@ mod data;
 mod drive;
 mod event;
 mod ewc;
+mod finch;
 mod memory;
 mod optimizer;
 mod options;

@@ -261,6 +261,12 @@ mod tests {
         assert!(options(json!({"tua": 0.5})).is_err());
         for useless in [
             json!({"method": "ft", "tau": 0.5}),
+            json!({"method": "dft", "threshold": 0.5}),
+            json!({"method": "stm", "anchor": 0.5}),
+            json!({"method": "asft", "gamma": 0.5}),
+            json!({"method": "asft", "anchor": -0.5}),
+            json!({"method": "eaft", "scope": "all"}),
+            json!({"method": "stm", "threshold": 1.5}),
             json!({"rank": 4}),
             json!({"adapter": "ia3", "rank": 4}),
             json!({"epochs": 0}),
@@ -279,6 +285,19 @@ mod tests {
                 json!({"method": "constant"}),
                 Strength::Target(TargetStrength::Alpha),
             ),
+            (
+                json!({"method": "stm"}),
+                Strength::Target(TargetStrength::Threshold),
+            ),
+            (
+                json!({"method": "asft"}),
+                Strength::Target(TargetStrength::Anchor),
+            ),
+            (
+                json!({"method": "eaft", "gamma": 2.0}),
+                Strength::Target(TargetStrength::Gamma),
+            ),
+            (json!({"method": "dft"}), Strength::LearningRate),
             (json!({"method": "ft", "ewc": 0.0}), Strength::Ewc),
             (
                 json!({"method": "ft", "replay_ratio": 0.0}),

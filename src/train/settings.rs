@@ -28,6 +28,8 @@ pub enum Schedule {
     Linear,
     /// Cosine decay to 0 (Loshchilov and Hutter, arXiv:1608.03983)
     Cosine,
+    /// Divided by the root of the running mean loss, to forget less (FINCH, arXiv:2605.20005)
+    Finch,
 }
 
 /// Everything that determines how a model is trained.
@@ -265,7 +267,8 @@ impl TrainSettings {
         })
     }
 
-    /// Returns the learning rate of a step, counted from 0, of `steps`.
+    /// Returns the learning rate of a step, counted from 0, of `steps`; of schedule `finch` before it is divided
+    /// by the root of the loss.
     pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
@@ -274,7 +277,7 @@ impl TrainSettings {
         let done = (step - self.warmup_steps) as f64 / rest as f64;
         self.learning_rate
             * match self.schedule {
-                Schedule::Constant => 1.0,
+                Schedule::Constant | Schedule::Finch => 1.0,
                 Schedule::Linear => (1.0 - done).max(0.0),
                 Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
             }

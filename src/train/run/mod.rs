@@ -14,7 +14,8 @@ use super::checkpoint::Progress;
 use super::data::RunData;
 use super::event::Event;
 use super::outcome::Evaluated;
-use super::settings::TrainSettings;
+use super::finch;
+use super::settings::{Schedule, TrainSettings};
 use super::teacher::TeacherCache;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
@@ -256,7 +257,11 @@ impl Run {
             true => self.batches_of_step(at + 1)?,
             false => Vec::new(),
         };
-        let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
+        let mut learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
+        if self.trainer.settings().schedule == Schedule::Finch {
+            let loss = self.trainer.loss_before(&batches).await?;
+            learning_rate *= finch::factor(&self.progress.losses, loss);
+        }
         let step = self.trainer.step_before(&batches, learning_rate, &next);
         let output = step.await?;
         self.model.device().check()?;
