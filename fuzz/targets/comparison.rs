@@ -90,10 +90,12 @@ fn record() -> Record {
             Evaluated {
                 step: 0,
                 perplexities: before,
+                kl_divergence: None,
             },
             Evaluated {
                 step: 39,
                 perplexities: after,
+                kl_divergence: Some(0.75),
             },
         ],
         identity: Identity {

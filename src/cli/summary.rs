@@ -221,6 +221,7 @@ mod tests {
             before,
             after,
             metrics: Metrics::new(before, after),
+            kl_divergence: Some(0.5),
             steps: 1,
             seconds: 1.0,
             tokens_per_second: 1.0,

@@ -1,5 +1,6 @@
 //! Evaluation: perplexity, specialization and degeneralization.
 
+mod losses;
 mod metrics;
 mod perplexity;
 

@@ -17,6 +17,7 @@
 
 mod autodiff;
 mod backend;
+mod by_row;
 pub mod cpu;
 mod objective;
 pub mod reference;
@@ -29,6 +30,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::ObjectiveBackend;
+pub(crate) use by_row::losses_by_row;
 pub use objective::Objective;
 pub use target::{
     DEFAULT_ALPHA, DEFAULT_TAU, Method, Scope, Target, TargetOptions, TargetStrength,
