@@ -82,6 +82,8 @@ fn record() -> Record {
         before,
         after,
         metrics: Metrics::new(before, after),
+        kl_divergence: Some(0.75),
+        choices: None,
         steps: 39,
         seconds: 1.5,
         tokens_per_second: 1000.0,
@@ -100,6 +102,7 @@ fn record() -> Record {
         ],
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
+            choices: None,
             settings,
         },
     }

@@ -17,7 +17,7 @@ mod statistics;
 pub use cells::{Cell, Plan, Texts};
 pub use recipe::{Method, Recipe};
 pub use report::report_html;
-pub use results::{Identity, Record, Results, write_csv};
+pub use results::{ChoiceChange, Identity, Record, Results, write_csv};
 pub use source::Source;
 pub use statistics::{
     Best, Group, Ratio, Spread, Summary, format_number, summarize, title, verdict,

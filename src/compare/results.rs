@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::{Cell, Plan};
 use crate::error::{Error, Result};
-use crate::eval::{Metrics, Perplexities};
+use crate::eval::{Accuracy, Metrics, Perplexities};
 use crate::files::{PART, beside, write_file};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
@@ -17,21 +17,37 @@ use crate::train::{Evaluated, Strength, TrainSettings};
 pub struct Identity {
     /// Fingerprint of model and samples.
     pub fingerprint: String,
+    /// Number of continuations to choose from, if the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<usize>,
     /// All settings except how often it is evaluated.
     pub settings: TrainSettings,
 }
 
 impl Identity {
-    /// Returns the identity of a cell, given the fingerprint of model and samples.
-    pub fn new(cell: &Cell, fingerprint: String) -> Self {
+    /// Returns the identity of a cell, given the fingerprint of model and samples, and the number of
+    /// continuations to choose from.
+    pub fn new(cell: &Cell, fingerprint: String, choices: Option<usize>) -> Self {
         Self {
             fingerprint,
+            choices,
             settings: TrainSettings {
                 evaluate_every: 0,
                 ..cell.settings.clone()
             },
         }
     }
+}
+
+/// How often the right continuation of a held-out text is chosen, see [`Continuations`].
+///
+/// [`Continuations`]: crate::eval::Continuations
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceChange {
+    /// By the base model.
+    pub before: Accuracy,
+    /// By the trained model.
+    pub after: Accuracy,
 }
 
 /// The result of a training: a line of `results.jsonl`.
@@ -58,6 +74,12 @@ pub struct Record {
     /// S, DG, S/DG.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// KL(untouched ‖ trained) on the held-out domain set in nats per token, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_divergence: Option<f64>,
+    /// The choice of continuations, if the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<ChoiceChange>,
     /// Number of steps.
     pub steps: usize,
     /// Training time in seconds.
@@ -234,6 +256,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
         seconds: f64,
         tokens_per_second: f64,
         trainable_parameters: usize,
+        kl_divergence: Option<f64>,
+        choice_accuracy_before: Option<f64>,
+        choice_accuracy_after: Option<f64>,
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     let fault = |error: csv::Error| Error::io("write", path)(error.into());
@@ -264,6 +289,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
             seconds: record.seconds,
             tokens_per_second: record.tokens_per_second,
             trainable_parameters: record.trainable_parameters,
+            kl_divergence: record.kl_divergence,
+            choice_accuracy_before: record.choices.map(|choices| choices.before.accuracy),
+            choice_accuracy_after: record.choices.map(|choices| choices.after.accuracy),
         };
         writer.serialize(row).map_err(fault)?;
     }
