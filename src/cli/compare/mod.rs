@@ -207,7 +207,6 @@ impl Comparison<'_> {
         cancel: &Cancel,
     ) -> Result<Trained> {
         let data = cell.data(&self.texts[cell.domain])?;
-        let method = &self.plan.methods[cell.method];
         let title = cell.settings.title();
         let mut run = Run::new(self.model.clone(), Arc::new(data), cell.settings.clone())?;
         if !self.warned && cell.settings.warmup_steps > run.steps() {
