@@ -31,10 +31,13 @@ pub fn file(data: &[u8]) -> bool {
         .iter()
         .map(|question| format!("{}\n", to_json(question)))
         .collect();
-    let again = parse_test(written.as_bytes(), "again.jsonl").expect("serialized output can be read");
+    let again =
+        parse_test(written.as_bytes(), "again.jsonl").expect("serialized output can be read");
     let content = |questions: Vec<TestQuestion>| -> Vec<(String, TestAnswer)> {
         let questions = questions.into_iter();
-        questions.map(|found| (found.question, found.answer)).collect()
+        questions
+            .map(|found| (found.question, found.answer))
+            .collect()
     };
     assert_eq!(content(again), content(questions), "round trip");
     true

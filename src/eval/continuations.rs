@@ -34,19 +34,21 @@ impl Continuations {
     /// Makes a question of each sample with `choices` continuations: its own, and those of other samples with the
     /// most similar numbers of tokens, drawn by `seed`. All differ.
     ///
-    /// A text is split where a word begins, as close to the half of its tokens as possible. A prompt with its
-    /// completion and a conversation are split before the last answer, which is the continuation.
+    /// A text is split where a word begins, as close to the half of its tokens as possible; each window of a long
+    /// text is a text of its own. A prompt with its completion and a conversation are split before the last answer,
+    /// which is the continuation.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] for less than 2 choices or more than there are continuations, and the
     /// tokenizer's errors.
     pub fn new(samples: &[Sample], choices: usize, seed: u64, reader: &TextReader) -> Result<Self> {
-        let splits = samples
-            .iter()
-            .map(|sample| split(sample, reader.tokenizer()));
-        let splits = splits.collect::<Result<Vec<_>>>()?;
-        let splits: Vec<Split<'_>> = splits.into_iter().flatten().collect();
+        let max_length = reader.config().decoder.max_length;
+        let mut splits = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let found = split(sample, reader.tokenizer())?;
+            splits.extend(found.filter(|split| split.context.len() < max_length));
+        }
         let fault = |most: usize| {
             let expected = match most {
                 0 | 1 => "no value here: it requires two texts that can be split".to_string(),
@@ -57,43 +59,38 @@ impl Continuations {
         if choices < 2 || choices > splits.len() {
             return fault(splits.len());
         }
-        let max_length = reader.config().decoder.max_length;
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut by_length: Vec<usize> = (0..splits.len()).collect();
         by_length.sort_by_key(|&index| splits[index].continuation.len());
-        let mut rank = vec![0; splits.len()];
+        let mut places = vec![0; splits.len()];
         for (place, &index) in by_length.iter().enumerate() {
-            rank[index] = place;
+            places[index] = place;
         }
-        let mut questions = Vec::with_capacity(splits.len());
-        for (index, own) in splits.iter().enumerate() {
-            let room = max_length - own.context.len();
-            let cut =
-                |continuation: &'_ [u32]| continuation[..continuation.len().min(room)].to_vec();
-            let mut others = outwards(rank[index], splits.len());
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let questions = splits.iter().zip(places).filter_map(|(own, place)| {
+            let mut others = outwards(place, splits.len()).map(|place| &splits[by_length[place]]);
             let nearest = others.by_ref().take(DRAWN_FROM * (choices - 1));
-            let mut nearest: Vec<usize> = nearest.collect();
+            let mut nearest: Vec<&Split<'_>> = nearest.collect();
             nearest.shuffle(&mut random);
             let answer = random.random_range(0..choices);
-            let mut continuations = vec![cut(own.continuation)];
-            for place in nearest.into_iter().chain(others) {
-                if continuations.len() == choices {
-                    break;
-                }
-                let other = cut(splits[by_length[place]].continuation);
+            let room = max_length - own.context.len();
+            let mut continuations = vec![own.up_to(room)];
+            for other in nearest.into_iter().chain(others) {
+                let other = other.up_to(room);
                 if !continuations.contains(&other) {
                     continuations.push(other);
                 }
+                if continuations.len() == choices {
+                    continuations.swap(0, answer);
+                    let choices = continuations.iter().map(|after| joined(own.context, after));
+                    return Some(ChoiceQuestion {
+                        choices: choices.collect(),
+                        answer,
+                    });
+                }
             }
-            if continuations.len() == choices {
-                continuations.swap(0, answer);
-                let continuations = continuations.iter();
-                questions.push(ChoiceQuestion {
-                    choices: continuations.map(|c| joined(own.context, c)).collect(),
-                    answer,
-                });
-            }
-        }
+            None
+        });
+        let questions: Vec<ChoiceQuestion> = questions.collect();
         if questions.is_empty() {
             let mut distinct: Vec<&[u32]> = splits.iter().map(|split| split.continuation).collect();
             distinct.sort_unstable();
@@ -104,6 +101,13 @@ impl Continuations {
             skipped: samples.len() - questions.len(),
             questions,
         })
+    }
+}
+
+impl<'a> Split<'a> {
+    /// Returns the first tokens of the continuation.
+    fn up_to(&self, length: usize) -> &'a [u32] {
+        &self.continuation[..self.continuation.len().min(length)]
     }
 }
 
