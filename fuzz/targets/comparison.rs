@@ -92,6 +92,8 @@ fn record() -> Record {
         before,
         after,
         metrics: Metrics::new(before, after),
+        kl_divergence: Some(0.75),
+        choices: None,
         steps: 39,
         seconds: 1.5,
         tokens_per_second: 1000.0,
@@ -100,14 +102,17 @@ fn record() -> Record {
             Evaluated {
                 step: 0,
                 perplexities: before,
+                kl_divergence: None,
             },
             Evaluated {
                 step: 39,
                 perplexities: after,
+                kl_divergence: Some(0.75),
             },
         ],
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
+            choices: None,
             settings,
         },
     }

@@ -9,6 +9,7 @@ mod conversation;
 mod gguf;
 mod model;
 mod page;
+mod questions;
 mod records;
 mod small_model;
 mod tokenizer;
@@ -60,7 +61,7 @@ impl Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target::new("model_config", model::config),
     Target::new("weights", model::weights).generated(model::weights_seeds),
     Target::new("weights_index", model::index),
@@ -71,6 +72,7 @@ pub const TARGETS: [Target; 14] = [
     Target::new("adapter", adapter::folder).generated(adapter::seeds),
     // Archives and Parquet files of any size may expand to 256 MiB.
     Target::new("records", records::file).memory(768),
+    Target::new("questions", questions::file).memory(768),
     Target::new("checkpoint", training::checkpoint).generated(training::checkpoint_seeds),
     Target::new("teacher_states", training::teacher_states)
         .generated(training::states_seeds)

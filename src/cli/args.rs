@@ -293,13 +293,13 @@ pub(super) struct EvalArguments {
     #[arg(
         long,
         value_name = "FILE",
-        required = true,
+        required_unless_present = "test",
         num_args = 1..,
         help_heading = "Data"
     )]
     pub data: Vec<PathBuf>,
     /// Number of texts, from the start of the data [default: all]
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", requires = "data", help_heading = "Data")]
     pub samples: Option<usize>,
     #[command(flatten)]
     pub text: TextArguments,
@@ -311,6 +311,12 @@ pub(super) struct EvalArguments {
         help_heading = "Evaluation"
     )]
     pub batch_size: usize,
+    /// Also choose the continuation of each text among those of N texts, and report the accuracy
+    #[arg(long, value_name = "N", requires = "data", help_heading = "Evaluation")]
+    pub choices: Option<usize>,
+    /// Test of questions in .jsonl: "question" and "answer", and "choices" for multiple choice
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    pub test: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

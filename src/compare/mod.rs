@@ -22,7 +22,7 @@ mod statistics;
 pub use cells::{Cell, Plan, Texts};
 pub use ids::Shard;
 pub use recipe::{Method, Recipe};
-pub use record::{Identity, Record};
+pub use record::{ChoiceChange, Identity, Record};
 pub use report::report_html;
 pub use results::{Results, write_csv};
 pub use source::Source;

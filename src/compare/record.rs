@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
-use crate::eval::{Metrics, Perplexities};
+use crate::eval::{Accuracy, Metrics, Perplexities};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
 /// The identity of a training: everything that its result depends on.
@@ -11,21 +11,37 @@ use crate::train::{Evaluated, Strength, TrainSettings};
 pub struct Identity {
     /// Fingerprint of model and samples.
     pub fingerprint: String,
+    /// Number of continuations to choose from, if the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<usize>,
     /// All settings except how often it is evaluated.
     pub settings: TrainSettings,
 }
 
 impl Identity {
-    /// Returns the identity of a cell, given the fingerprint of model and samples.
-    pub fn new(cell: &Cell, fingerprint: String) -> Self {
+    /// Returns the identity of a cell, given the fingerprint of model and samples, and the number of
+    /// continuations to choose from.
+    pub fn new(cell: &Cell, fingerprint: String, choices: Option<usize>) -> Self {
         Self {
             fingerprint,
+            choices,
             settings: TrainSettings {
                 evaluate_every: 0,
                 ..cell.settings.clone()
             },
         }
     }
+}
+
+/// How often the right continuation of a held-out text is chosen, see [`Continuations`].
+///
+/// [`Continuations`]: crate::eval::Continuations
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceChange {
+    /// By the base model.
+    pub before: Accuracy,
+    /// By the trained model.
+    pub after: Accuracy,
 }
 
 /// The result of a training: a line of `results.jsonl`.
@@ -52,6 +68,12 @@ pub struct Record {
     /// S, DG, S/DG.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// KL(untouched ‖ trained) on the held-out domain set in nats per token, if it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_divergence: Option<f64>,
+    /// The choice of continuations, if the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<ChoiceChange>,
     /// Number of steps.
     pub steps: usize,
     /// Training time in seconds.

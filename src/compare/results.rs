@@ -240,6 +240,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
         seconds: f64,
         tokens_per_second: f64,
         trainable_parameters: usize,
+        kl_divergence: Option<f64>,
+        choice_accuracy_before: Option<f64>,
+        choice_accuracy_after: Option<f64>,
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     let fault = |error: csv::Error| Error::io("write", path)(error.into());
@@ -270,6 +273,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
             seconds: record.seconds,
             tokens_per_second: record.tokens_per_second,
             trainable_parameters: record.trainable_parameters,
+            kl_divergence: record.kl_divergence,
+            choice_accuracy_before: record.choices.map(|choices| choices.before.accuracy),
+            choice_accuracy_after: record.choices.map(|choices| choices.after.accuracy),
         };
         writer.serialize(row).map_err(fault)?;
     }

@@ -18,7 +18,9 @@ pub(crate) mod files;
 mod generate;
 mod gguf_files;
 mod inputs;
+mod likelihood;
 pub(crate) mod linear;
+mod load;
 mod model_config;
 mod multimodal;
 mod names;
@@ -52,8 +54,8 @@ pub use batch::{Batch, epoch_batches};
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    GatedDeltaConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
+    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
 pub use file_bytes::FileBytes;

@@ -41,6 +41,9 @@ pub enum Event {
         /// Perplexities on both sets.
         #[serde(flatten)]
         perplexities: Perplexities,
+        /// KL(untouched ‖ trained), see [`Outcome::kl_divergence`](crate::train::Outcome::kl_divergence).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kl_divergence: Option<f64>,
     },
     /// A text was accumulated into the importance of weights, for elastic weight consolidation.
     Consolidating {

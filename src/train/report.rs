@@ -32,6 +32,9 @@ pub struct Done {
     pub degeneralization: f64,
     /// Ratio S/DG; null where DG ≤ 0.
     pub ratio: Option<f64>,
+    /// KL(untouched ‖ trained) on the held-out domain set, in nats per token; absent where it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_divergence: Option<f64>,
     /// Number of optimizer steps.
     pub steps: usize,
     /// Training time in seconds, without evaluation.
@@ -57,6 +60,7 @@ impl Done {
             specialization: outcome.metrics.specialization,
             degeneralization: outcome.metrics.degeneralization,
             ratio: outcome.metrics.ratio,
+            kl_divergence: outcome.kl_divergence,
             steps: outcome.steps,
             seconds: outcome.seconds,
             tokens_per_second: outcome.tokens_per_second,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use common::{devices, values};
-use minift::{Objective, Target};
 use minift::demo;
 use minift::device::Device;
 use minift::eval::evaluate;
@@ -19,6 +18,7 @@ use minift::text::{Preparation, Sample};
 use minift::train::{
     Cancel, Event, Run, RunData, Schedule, Strength, TrainSettings, Trainer, strongest_within,
 };
+use minift::{Objective, Target};
 use pollster::block_on;
 use serde_json::Value;
 

@@ -113,6 +113,7 @@ impl From<&Event> for MiniftEvent {
                 moment,
                 step,
                 perplexities,
+                ..
             } => Self {
                 kind: MiniftEventKind::Evaluated,
                 moment: moment.into(),

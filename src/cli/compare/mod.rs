@@ -12,16 +12,17 @@ use serde_json::json;
 use super::args::CompareArguments;
 use super::models::ModelArguments;
 use super::output::{Output, counted};
-use super::{Ended, setup, summary};
+use super::{Ended, eval, setup, summary};
 use crate::compare::{
-    Cell, Identity, Plan, Recipe, Record, Results, Source, Texts, report_html, write_csv,
+    Cell, ChoiceChange, Identity, Plan, Recipe, Record, Results, Source, Texts, report_html,
+    write_csv,
 };
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
-use crate::eval::Perplexities;
+use crate::eval::{Accuracy, ChoiceQuestion, Perplexities, choose};
 use crate::files::write_file;
 use crate::model::CausalLm;
-use crate::train::{Cancel, Checkpoints, Ending, Run, drive, fingerprints};
+use crate::train::{Cancel, Ending, Run, drive, fingerprints};
 
 /// A running comparison.
 struct Comparison<'a> {
@@ -41,8 +42,17 @@ struct Comparison<'a> {
     part: Vec<usize>,
     /// Perplexities of the base model per domain, once known.
     before: Vec<Option<Perplexities>>,
+    /// The choice of continuations per domain, if the recipe asks for it.
+    choices: Option<Vec<Choices>>,
     /// Whether a warning about the warmup was printed.
     warned: bool,
+}
+
+/// The choice of continuations of the held-out texts of a domain.
+struct Choices {
+    questions: Vec<ChoiceQuestion>,
+    /// The accuracy of the base model, once known.
+    before: Option<Accuracy>,
 }
 
 /// The result of a training.
@@ -90,11 +100,22 @@ pub(super) async fn run(
         })?;
     }
     let texts = texts::read(&recipe, &plan, &model, output).await?;
+    // The same for more choices than there are texts.
+    let choices = recipe.choices.map(|count| {
+        let of_domain = texts.iter().map(|texts| {
+            let found = eval::questions(&texts.held_out, count, &model, output)?;
+            Ok(Choices {
+                questions: found.questions,
+                before: None,
+            })
+        });
+        of_domain.collect::<Result<Vec<_>>>()
+    });
     // The same for budgets beyond the data.
     let fingerprint = fingerprints(&model);
     let identities = plan.cells.iter().map(|cell| {
         let data = cell.data(&texts[cell.domain])?;
-        Ok(Identity::new(cell, fingerprint(&data)))
+        Ok(Identity::new(cell, fingerprint(&data), recipe.choices))
     });
     let identities = identities.collect::<Result<Vec<_>>>()?;
     let shares = arguments.part.cell.is_some() || arguments.part.shard.is_some();
@@ -111,6 +132,7 @@ pub(super) async fn run(
         part,
         out: &arguments.out,
         before: vec![None; texts.len()],
+        choices: choices.transpose()?,
         warned: false,
         recipe,
         plan,
@@ -222,7 +244,6 @@ impl Comparison<'_> {
         cancel: &Cancel,
     ) -> Result<Trained> {
         let data = cell.data(&self.texts[cell.domain])?;
-        let method = &self.plan.methods[cell.method];
         let title = cell.settings.title();
         let mut run = Run::new(self.model.clone(), Arc::new(data), cell.settings.clone())?;
         if !self.warned && cell.settings.warmup_steps > run.steps() {
@@ -259,6 +280,9 @@ impl Comparison<'_> {
         if !perplexities.all(|found| found.domain.is_finite() && found.general.is_finite()) {
             return Ok(Trained::Diverged);
         }
+        let trained = run.trained_model();
+        let choices = self.choose(cell, &trained).await?;
+        let method = &self.plan.methods[cell.method];
         Ok(Trained::Finished(Box::new(Record {
             domain: self.recipe.domain[cell.domain].name.clone(),
             method: method.name.clone(),
@@ -270,54 +294,32 @@ impl Comparison<'_> {
             before: outcome.before,
             after: outcome.after,
             metrics: outcome.metrics,
+            kl_divergence: outcome.kl_divergence,
+            choices,
             steps: outcome.steps,
             seconds: outcome.seconds,
             tokens_per_second: outcome.tokens_per_second,
-            trainable_parameters: run.trained_model().trainable_count(),
+            trainable_parameters: trained.trainable_count(),
             evaluations: run.evaluations().to_vec(),
             identity: self.identities[number].clone(),
         })))
     }
 
-    /// Returns how the checkpoints of a training are kept, if other processes may write to the folder: a
-    /// scheduler can end a process at any time.
-    fn checkpoints(&self, number: usize, cell: &Cell) -> Result<Option<Checkpoints>> {
-        /// Number of checkpoints of a training.
-        const CHECKPOINTS: usize = 5;
-        let Some(path) = self.results.checkpoint(&self.ids[number]) else {
+    /// Lets the base model and a trained one choose continuations, if the recipe asks for it.
+    async fn choose(&mut self, cell: &Cell, trained: &CausalLm) -> Result<Option<ChoiceChange>> {
+        let Some(choices) = &mut self.choices else {
             return Ok(None);
         };
-        let every = cell.settings.steps(cell.budget)?.div_ceil(CHECKPOINTS);
-        Ok(Some(Checkpoints {
-            every,
-            ..Checkpoints::new(path)
+        let Choices { questions, before } = &mut choices[cell.domain];
+        let batch_size = cell.settings.batch_size;
+        let before = match before {
+            Some(before) => *before,
+            None => *before.insert(choose(&self.model, questions, batch_size).await?),
+        };
+        Ok(Some(ChoiceChange {
+            before,
+            after: choose(trained, questions, batch_size).await?,
         }))
-    }
-
-    /// Says what is left after a share of the trainings.
-    fn tell_share(&self, output: &Output) {
-        output.text(format!(
-            "\n{} of {} complete in {}: minift compare --collect writes the tables and the report",
-            self.records().len(),
-            counted(self.plan.cells.len(), "training"),
-            self.out.display()
-        ));
-    }
-
-    /// Prints the trainings without a result.
-    fn tell_missing(&self, output: &Output) {
-        let missing = self.ids.iter().zip(&self.identities);
-        let missing = missing.filter(|(_, identity)| self.results.find(identity).is_none());
-        let missing: Vec<&String> = missing.map(|(id, _)| id).collect();
-        output.object(&json!({ "event": "collected", "missing": missing }));
-        let all = counted(self.plan.cells.len(), "training");
-        match missing.len() {
-            0 => output.text(format!("\n{all}, all complete")),
-            some => output.text(format!("\n{all}, {some} missing:")),
-        }
-        for id in missing {
-            output.text(format!("  {id}"));
-        }
     }
 
     /// Returns the completed cells with their results.

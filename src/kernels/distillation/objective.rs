@@ -50,6 +50,11 @@ impl Objective {
         Target::Label.into()
     }
 
+    /// Returns KL(teacher ‖ student) itself: a constant mixture without a share of the label.
+    pub(crate) fn divergence() -> Self {
+        Self::constant_mixture(0.0)
+    }
+
     /// Whether the target depends on the teacher, see [`Target::needs_teacher`].
     pub fn needs_teacher(&self) -> bool {
         self.target.needs_teacher()
@@ -169,7 +174,8 @@ mod tests {
             assert_eq!(json, expected);
         }
         // Written before selective token masking existed.
-        let old = r#"{"tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null, "threshold": 0.5}"#;
+        let old =
+            r#"{"tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null, "threshold": 0.5}"#;
         let old: Objective = serde_json::from_str(old).unwrap();
         assert_eq!(old.target, Target::Selective { threshold: 0.5 });
         // Written before constant mixtures existed.

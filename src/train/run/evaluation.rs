@@ -1,11 +1,29 @@
 //! Evaluation within a run.
 
 use super::Run;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Metrics, Perplexities};
+use crate::model::CausalLm;
 use crate::text::Sample;
 use crate::train::event::{Event, Moment};
 use crate::train::outcome::{Evaluated, Outcome};
+
+/// An evaluation in progress.
+#[derive(Debug)]
+pub(super) struct Evaluating {
+    evaluation: Evaluation,
+    /// The untouched model, while a trained one is evaluated on the domain set.
+    untouched: Option<CausalLm>,
+    /// The results on the domain set, once they are known.
+    domain: Option<OnDomain>,
+}
+
+/// The results on the domain set.
+#[derive(Clone, Copy, Debug)]
+struct OnDomain {
+    perplexity: f64,
+    kl_divergence: Option<f64>,
+}
 
 impl Run {
     /// Returns the outcome of a finished run.
@@ -23,6 +41,7 @@ impl Run {
             before: before.perplexities,
             after: after.perplexities,
             metrics: Metrics::new(before.perplexities, after.perplexities),
+            kl_divergence: after.kl_divergence,
             steps: self.progress.step,
             seconds: self.progress.seconds,
             tokens_per_second: super::rate(self.progress.tokens, self.progress.seconds),
@@ -52,17 +71,30 @@ impl Run {
             _ => (Moment::During, self.trained_model()),
         };
         // It stays in the run, so that dropping the future loses nothing.
-        let (evaluation, domain) = match &mut self.evaluation {
-            Some(evaluation) => evaluation,
-            none => none.insert((Evaluation::new(&self.data.domain, batch_size)?, None)),
+        let untouched = match (&self.evaluation, moment) {
+            (Some(_), _) | (None, Moment::Before) => None,
+            (None, Moment::During | Moment::After) => self.untouched(),
+        };
+        let Evaluating {
+            evaluation,
+            untouched,
+            domain,
+        } = match &mut self.evaluation {
+            Some(evaluating) => evaluating,
+            none => none.insert(Evaluating {
+                evaluation: Evaluation::new(&self.data.domain, batch_size)?,
+                untouched,
+                domain: None,
+            }),
         };
         let domain = *domain;
         let samples = match domain {
             None => &self.data.domain,
             Some(_) => &self.data.general,
         };
-        let result = evaluation.advance(&model, samples).await?;
-        let progress = evaluation.progress();
+        let advanced = evaluation.advance_beside(&model, untouched.as_ref(), samples);
+        let result = advanced.await?;
+        let (progress, kl_divergence) = (evaluation.progress(), evaluation.kl_divergence());
         self.model.device().check()?;
 
         let [of_domain, of_general] = [&self.data.domain, &self.data.general]
@@ -72,21 +104,32 @@ impl Run {
         match (result, domain) {
             (None, _) => {}
             (Some(found), None) => {
-                let general = Evaluation::new(&self.data.general, batch_size)?;
-                self.evaluation = Some((general, Some(found.perplexity)));
+                self.evaluation = Some(Evaluating {
+                    evaluation: Evaluation::new(&self.data.general, batch_size)?,
+                    untouched: None,
+                    domain: Some(OnDomain {
+                        perplexity: found.perplexity,
+                        kl_divergence,
+                    }),
+                });
             }
             (Some(found), Some(domain)) => {
                 self.evaluation = None;
                 let perplexities = Perplexities {
-                    domain,
+                    domain: domain.perplexity,
                     general: found.perplexity,
                 };
-                let evaluated = Evaluated { step, perplexities };
-                self.progress.evaluations.push(evaluated);
+                let kl_divergence = domain.kl_divergence;
+                self.progress.evaluations.push(Evaluated {
+                    step,
+                    perplexities,
+                    kl_divergence,
+                });
                 return Ok(Event::Evaluated {
                     moment,
                     step,
                     perplexities,
+                    kl_divergence,
                 });
             }
         }
@@ -95,5 +138,22 @@ impl Run {
             done,
             total,
         })
+    }
+
+    /// Returns the untouched model. Weights that were freed during training are read from its files again, so
+    /// that the memory is never more than that of the first epoch; `None` where they are not those of its files.
+    fn untouched(&self) -> Option<CausalLm> {
+        if !self.released {
+            return Some(self.model.clone());
+        }
+        if !self.model.is_reloadable() {
+            return None;
+        }
+        let reloaded = self.model.reloaded();
+        let warn = |error: &Error| {
+            let reason = error.report();
+            log::warn!("the divergence from the untouched model is not measured: {reason}");
+        };
+        reloaded.inspect_err(warn).ok()
     }
 }

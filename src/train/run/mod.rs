@@ -13,15 +13,16 @@ use web_time::Instant;
 use super::checkpoint::Progress;
 use super::data::RunData;
 use super::event::Event;
-use super::outcome::Evaluated;
 use super::finch;
+use super::outcome::Evaluated;
 use super::settings::{Schedule, TrainSettings};
 use super::teacher::TeacherCache;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Perplexities};
+use crate::eval::Perplexities;
 use crate::model::{Batch, CausalLm};
 use crate::text::{Sample, predicted_tokens};
+use evaluation::Evaluating;
 
 /// A run in progress, driven one event at a time by [`Self::next`] or [`Self::events`]: not asking for the
 /// next event pauses it, dropping it cancels it.
@@ -55,8 +56,9 @@ pub struct Run {
     epoch: Option<(usize, Vec<Vec<usize>>)>,
     /// Predicted tokens and seconds of training in this process, for the present throughput.
     throughput: (usize, f64),
-    /// The evaluation in progress, with the domain set's perplexity once that is known.
-    evaluation: Option<(Evaluation, Option<f64>)>,
+    evaluation: Option<Evaluating>,
+    /// Whether `model` has no values any more.
+    released: bool,
 }
 
 impl Run {
@@ -101,6 +103,7 @@ impl Run {
             epoch: None,
             throughput: (0, 0.0),
             evaluation: None,
+            released: false,
         })
     }
 
@@ -110,6 +113,7 @@ impl Run {
             self.progress.evaluations.push(Evaluated {
                 step: 0,
                 perplexities: before,
+                kl_divergence: None,
             });
         }
     }
@@ -289,6 +293,7 @@ impl Run {
             && self.trainer.release_teacher(self.samples.len())
         {
             self.model = self.model.without_values();
+            self.released = true;
         }
         let tokens_per_second = rate(self.throughput.0, self.throughput.1);
         let tokens_left = self.tokens.saturating_sub(self.progress.tokens);
