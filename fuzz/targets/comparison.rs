@@ -96,6 +96,7 @@ fn record() -> Record {
                 perplexities: after,
             },
         ],
+        front: None,
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
             settings,

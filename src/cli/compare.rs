@@ -230,6 +230,7 @@ impl Comparison<'_> {
             tokens_per_second: outcome.tokens_per_second,
             trainable_parameters: run.trained_model().trainable_count(),
             evaluations: run.evaluations().to_vec(),
+            front: run.front(),
             identity: self.identities[number].clone(),
         })))
     }

@@ -80,7 +80,7 @@ pub(super) fn table(output: &Output, rows: &[Row<'_>]) {
 }
 
 /// Formats a perplexity or a difference of two; those of a diverged model have hundreds of digits.
-fn perplexity(value: f64) -> String {
+pub(super) fn perplexity(value: f64) -> String {
     match value.abs() {
         large if large.is_finite() && large >= 1e5 => format!("{value:.1e}"),
         _ => format!("{value:.2}"),

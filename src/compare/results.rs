@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::{Cell, Plan};
 use crate::error::{Error, Result};
-use crate::eval::{Metrics, Perplexities};
+use crate::eval::{Front, Metrics, Perplexities};
 use crate::files::{PART, beside, write_file};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
@@ -68,6 +68,9 @@ pub struct Record {
     pub trainable_parameters: usize,
     /// All evaluations, starting with the base model.
     pub evaluations: Vec<Evaluated>,
+    /// Gain against forgetting over the strengths of the training, where the recipe asks for it (`dial`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
     /// The identity of the training.
     pub identity: Identity,
 }

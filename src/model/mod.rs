@@ -7,6 +7,7 @@ mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
+mod dial;
 #[cfg(feature = "cli")]
 pub(crate) mod export;
 mod family;
@@ -19,6 +20,7 @@ mod gguf_files;
 mod inputs;
 mod kv_cache;
 pub(crate) mod linear;
+mod load;
 mod model_config;
 mod multimodal;
 mod names;
@@ -54,6 +56,7 @@ pub use config::{
     QkNorm, QueryKeyValue, QueryScaling,
 };
 pub(crate) use decoder::Decoder;
+pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;

@@ -33,6 +33,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome with other perplexities of the trained model, as at another strength.
+    #[must_use]
+    pub fn with_after(self, after: Perplexities) -> Self {
+        Self {
+            after,
+            metrics: Metrics::new(self.before, after),
+            ..self
+        }
+    }
+
     /// Returns the two evaluations that it compares.
     pub fn evaluations(&self) -> [Evaluated; 2] {
         [(0, self.before), (self.steps, self.after)]

@@ -23,6 +23,7 @@ mod data;
 mod data_styles;
 mod decoder_ops;
 mod demonstration;
+mod dial;
 mod docs;
 mod export;
 mod families;

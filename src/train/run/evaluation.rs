@@ -2,8 +2,8 @@
 
 use super::Run;
 use crate::error::Result;
-use crate::eval::{Evaluation, Metrics, Perplexities};
-use crate::text::Sample;
+use crate::eval::{Metrics, PairEvaluation};
+use crate::train::data::RunData;
 use crate::train::event::{Event, Moment};
 use crate::train::outcome::{Evaluated, Outcome};
 
@@ -51,49 +51,31 @@ impl Run {
             _ if step == self.steps => (Moment::After, self.trained_model()),
             _ => (Moment::During, self.trained_model()),
         };
+        let RunData {
+            domain, general, ..
+        } = &*self.data;
         // It stays in the run, so that dropping the future loses nothing.
-        let (evaluation, domain) = match &mut self.evaluation {
+        let evaluation = match &mut self.evaluation {
             Some(evaluation) => evaluation,
-            none => none.insert((Evaluation::new(&self.data.domain, batch_size)?, None)),
+            none => none.insert(PairEvaluation::new(domain, general, batch_size)?),
         };
-        let domain = *domain;
-        let samples = match domain {
-            None => &self.data.domain,
-            Some(_) => &self.data.general,
-        };
-        let result = evaluation.advance(&model, samples).await?;
-        let progress = evaluation.progress();
+        let found = evaluation.advance(&model, domain, general).await?;
+        let (done, total) = evaluation.progress();
         self.model.device().check()?;
-
-        let [of_domain, of_general] = [&self.data.domain, &self.data.general]
-            .map(|samples: &Vec<Sample>| samples.len().div_ceil(batch_size));
-        let done = progress.0 + domain.map_or(0, |_| of_domain);
-        let total = of_domain + of_general;
-        match (result, domain) {
-            (None, _) => {}
-            (Some(found), None) => {
-                let general = Evaluation::new(&self.data.general, batch_size)?;
-                self.evaluation = Some((general, Some(found.perplexity)));
-            }
-            (Some(found), Some(domain)) => {
-                self.evaluation = None;
-                let perplexities = Perplexities {
-                    domain,
-                    general: found.perplexity,
-                };
-                let evaluated = Evaluated { step, perplexities };
-                self.progress.evaluations.push(evaluated);
-                return Ok(Event::Evaluated {
-                    moment,
-                    step,
-                    perplexities,
-                });
-            }
-        }
-        Ok(Event::Evaluating {
+        let Some(perplexities) = found else {
+            return Ok(Event::Evaluating {
+                moment,
+                done,
+                total,
+            });
+        };
+        self.evaluation = None;
+        let evaluated = Evaluated { step, perplexities };
+        self.progress.evaluations.push(evaluated);
+        Ok(Event::Evaluated {
             moment,
-            done,
-            total,
+            step,
+            perplexities,
         })
     }
 }
