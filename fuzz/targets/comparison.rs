@@ -110,6 +110,7 @@ fn record() -> Record {
                 kl_divergence: Some(0.75),
             },
         ],
+        front: None,
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
             choices: None,

@@ -6,11 +6,12 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::bench::BenchArguments;
 use super::chat::ChatArguments;
+use super::dial::DialArguments;
 use super::export::ExportArguments;
 use super::inputs::TextArguments;
 use super::models::{LoadArguments, ModelArguments};
 use super::sampling::SamplingArguments;
-use super::training::{GeneralText, Percentage, TrainingArguments};
+use super::training::{GeneralText, Percentage, SearchOver, TrainingArguments};
 use crate::compare::Shard;
 use crate::device::DeviceChoice;
 use crate::model::SaveType;
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Generate(GenerateArguments),
     /// Talk with a model in the terminal
     Chat(ChatArguments),
+    /// Choose the strength of a finetuning after training
+    Dial(Box<DialArguments>),
     /// Merge an adapter into its model
     Merge(MergeArguments),
     /// Export a model or an adapter as a GGUF file, for llama.cpp, Ollama and LM Studio
@@ -89,6 +92,7 @@ impl Command {
             Self::Eval(_) => "eval",
             Self::Generate(_) => "generate",
             Self::Chat(_) => "chat",
+            Self::Dial(_) => "dial",
             Self::Merge(_) => "merge",
             Self::Export(_) => "export",
             Self::Devices => "devices",
@@ -193,24 +197,39 @@ pub(super) struct TrainArguments {
         help_heading = "Method"
     )]
     pub ewc_text: Option<GeneralText>,
-    /// Search for the strongest training that raises the general perplexity by at most PERCENT: the
-    /// largest tau, or the strength of other methods (--lr is then the upper bound)
-    #[arg(long, value_name = "PERCENT", help_heading = "Method")]
+    /// After training, choose the largest strength that raises the general perplexity by at most PERCENT
+    #[arg(long, value_name = "PERCENT", help_heading = "Dial")]
     pub max_degeneralization: Option<Percentage>,
+    /// What to search: the strength of one training (dial), or several trainings for the largest tau or the
+    /// strength of other methods, with --lr as the upper bound (trainings)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        requires = "max_degeneralization",
+        default_value_t = SearchOver::Dial,
+        help_heading = "Dial"
+    )]
+    pub search: SearchOver,
     /// General text for that search [default: a fifth of --general, or embedded tales]
     #[arg(
         long,
         value_name = "FILE",
         requires = "max_degeneralization",
-        help_heading = "Method"
+        help_heading = "Dial"
     )]
     pub validation: Option<PathBuf>,
+    /// Let strengths grow linearly with depth, up to 1 in the last layer (LiNeS)
+    #[arg(long, conflicts_with = "no_dial", help_heading = "Dial")]
+    pub by_depth: bool,
+    /// Do not measure gain against forgetting over the strengths of the training
+    #[arg(long, help_heading = "Dial")]
+    pub no_dial: bool,
     /// Evaluate every N steps; 0 evaluates only before and after training
     #[arg(
         long,
         default_value_t = 0,
         value_name = "N",
-        conflicts_with = "max_degeneralization",
         help_heading = "Evaluation"
     )]
     pub evaluate_every: usize,
@@ -239,7 +258,6 @@ pub(super) struct TrainArguments {
         long,
         value_name = "N",
         value_parser = at_least_one,
-        conflicts_with = "max_degeneralization",
         help_heading = "Output"
     )]
     pub keep_checkpoints: Option<usize>,
@@ -252,12 +270,7 @@ pub(super) struct TrainArguments {
     )]
     pub resume: Option<Option<PathBuf>>,
     /// Folder to cache the teacher's hidden states between runs on the same model and samples
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "max_degeneralization",
-        help_heading = "Memory and performance"
-    )]
+    #[arg(long, value_name = "DIR", help_heading = "Memory and performance")]
     pub teacher_cache: Option<PathBuf>,
     /// Maximum duration of GPU work per submission in milliseconds, to keep the display responsive
     #[arg(

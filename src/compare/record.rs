@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
-use crate::eval::{Accuracy, Metrics, Perplexities};
+use crate::eval::{Accuracy, Front, Metrics, Perplexities};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
 /// The identity of a training: everything that its result depends on.
@@ -84,6 +84,9 @@ pub struct Record {
     pub trainable_parameters: usize,
     /// All evaluations, starting with the base model.
     pub evaluations: Vec<Evaluated>,
+    /// Gain against forgetting over the strengths of the training, where the recipe asks for it (`dial`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
     /// The identity of the training.
     pub identity: Identity,
 }

@@ -9,6 +9,7 @@ use super::statistics::{
     BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, format_number, summarize, title,
     verdict,
 };
+use crate::eval::plot;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -95,8 +96,8 @@ fn legend(plan: &Plan) -> Markup {
     html! {
         ul.legend { @for (number, method) in plan.methods.iter().enumerate() {
             li {
-                span.swatch.broken[plots::is_broken(number)]
-                    style={ "border-color:" (plots::colour(number)) } {}
+                span.swatch.broken[plot::is_broken(number)]
+                    style={ "border-color:" (plot::colour(number)) } {}
                 (method.name) " " small { "over " (method.strength.name()) }
             }
         } }

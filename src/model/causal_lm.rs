@@ -91,6 +91,11 @@ impl CausalLm {
         }
     }
 
+    /// Returns whether the weights are those of the model's files.
+    pub(crate) fn is_as_loaded(&self) -> bool {
+        self.is_as_loaded
+    }
+
     /// Returns the configuration.
     pub fn config(&self) -> &ModelConfig {
         self.reader.config()

@@ -94,11 +94,6 @@ impl CausalLm {
         })
     }
 
-    /// Returns whether the weights are those of the model's files, so that [`Self::reloaded`] gives them again.
-    pub(crate) fn is_reloadable(&self) -> bool {
-        self.is_as_loaded
-    }
-
     /// Returns a model that is as its files have it with its weights read again, for a model whose values were
     /// dropped.
     ///

@@ -8,6 +8,7 @@ mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
+mod dial;
 #[cfg(feature = "cli")]
 pub(crate) mod export;
 mod family;
@@ -58,6 +59,7 @@ pub use config::{
     LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
+pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;

@@ -24,6 +24,7 @@ mod data;
 mod data_styles;
 mod decoder_ops;
 mod demonstration;
+mod dial;
 mod divergence;
 mod docs;
 mod export;

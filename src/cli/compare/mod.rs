@@ -301,6 +301,7 @@ impl Comparison<'_> {
             tokens_per_second: outcome.tokens_per_second,
             trainable_parameters: trained.trainable_count(),
             evaluations: run.evaluations().to_vec(),
+            front: run.front(),
             identity: self.identities[number].clone(),
         })))
     }

@@ -135,6 +135,8 @@ impl Checkpoint<'_> {
         }
         let stored: TrainSettings =
             serde_json::from_str(entry("settings")?).map_err(|error| damaged(&error))?;
+        // What is measured after the training does not change it.
+        let stored = stored.with_dial(settings.dial);
         if stored != *settings {
             return Err(fault(format!(
                 "checkpoint of a run with different settings ({}): resume with the same settings, or \
