@@ -303,6 +303,11 @@ impl CausalLm {
         &self.reader.files().config
     }
 
+    /// Returns the type that the weights were converted to when the model was loaded.
+    pub(crate) fn converted(&self) -> Option<WeightType> {
+        self.converted
+    }
+
     /// Returns everything that the values of the weights depend on: the original files, and the type that they
     /// were converted to.
     pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
