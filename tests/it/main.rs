@@ -33,6 +33,7 @@ mod hostile_files;
 mod hub;
 mod low_rank;
 mod matmul;
+mod model_check;
 mod model_folders;
 mod objective_properties;
 mod objective_vectors;
