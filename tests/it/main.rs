@@ -14,6 +14,7 @@ mod architecture;
 mod bad_input;
 mod baselines;
 mod bench;
+mod bench_profile;
 #[cfg(all(feature = "c", unix))]
 mod c_interface;
 mod chat;
