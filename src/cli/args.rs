@@ -75,7 +75,7 @@ pub(super) enum Command {
     Export(ExportArguments),
     /// List the available devices
     Devices,
-    /// Verify that a device computes correct results
+    /// Verify that a device computes correct results, or a model by the logits of another program
     Doctor(DoctorArguments),
     /// Benchmark a device: peak rates, the loss, and training steps
     Bench(BenchArguments),
@@ -377,10 +377,34 @@ pub(super) struct MergeArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the error names the setting
 pub(super) struct DoctorArguments {
     /// Reference values in safetensors format to check in addition
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "expected")]
     pub vectors: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: LoadArguments,
+    /// Adapter folder
+    #[arg(
+        long,
+        alias = "adapter",
+        value_name = "DIR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub adapter_dir: Option<PathBuf>,
+    /// Check a model instead of the device: input_ids, and the logits of another program for them, in
+    /// safetensors format
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub expected: Option<PathBuf>,
+    /// Largest acceptable error of a logit [default: 2e-3; more for --weights and logits of less precision]
+    #[arg(
+        long,
+        value_name = "ERROR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub tolerance: Option<f64>,
 }
 
 #[cfg(test)]

@@ -47,6 +47,11 @@ pub(super) struct LoadArguments {
 }
 
 impl LoadArguments {
+    /// Returns whether all of them are left out.
+    pub(super) fn are_default(&self) -> bool {
+        self.model.model.is_none() && self.weights == WeightChoice::Auto
+    }
+
     /// Returns the model to load.
     pub(super) fn model(&self) -> ModelArguments {
         ModelArguments {

@@ -14,6 +14,7 @@ mod architecture;
 mod bad_input;
 mod baselines;
 mod bench;
+mod bench_profile;
 #[cfg(all(feature = "c", unix))]
 mod c_interface;
 mod chat;
@@ -36,6 +37,7 @@ mod hostile_files;
 mod hub;
 mod low_rank;
 mod matmul;
+mod model_check;
 mod model_folders;
 mod objective_properties;
 mod objective_vectors;

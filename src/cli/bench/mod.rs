@@ -4,6 +4,7 @@ pub mod allocator;
 mod launches;
 mod loss;
 mod measure;
+mod profile;
 mod rates;
 mod shape;
 mod step;
@@ -21,7 +22,7 @@ use crate::error::Result;
 use crate::kernels::gemm::uses_amx;
 use launches::KernelStats;
 use loss::{Impl, LossStats};
-use measure::{Measurement, measure};
+use measure::Measurement;
 use rates::Rates;
 use shape::Shape;
 use step::StepStats;
@@ -35,6 +36,9 @@ pub(super) struct BenchArguments {
     /// Duration of each measurement in seconds, with at least three repetitions
     #[arg(long, value_name = "N", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Show where the time of a training step goes, instead of the other measurements
+    #[arg(long)]
+    pub profile: bool,
 }
 
 fn seconds(text: &str) -> std::result::Result<f64, String> {
@@ -71,7 +75,7 @@ pub(super) async fn run(
     };
     let budget = Duration::from_secs_f64(arguments.seconds);
     let mut heading = None;
-    measure(&device, shapes, budget, |measurement| {
+    let on_result = |measurement: Measurement| {
         output.object(&measurement);
         let (title, line) = lines(&measurement);
         if heading != Some(title) {
@@ -79,8 +83,12 @@ pub(super) async fn run(
             heading = Some(title);
         }
         output.text(line);
-    })
-    .await?;
+    };
+    if arguments.profile {
+        measure::profile(&device, shapes, budget, on_result).await?;
+    } else {
+        measure::measure(&device, shapes, budget, on_result).await?;
+    }
     device.check()?;
     Ok(Ended::Success)
 }
@@ -104,6 +112,10 @@ fn lines(measurement: &Measurement) -> (&'static str, String) {
         Measurement::Weights(weights) => (
             "LoRA by type of the weights    memory    MFT step   tokens/s   vs. float32   decoding/s   vs. float32",
             weights_row(weights),
+        ),
+        Measurement::Profile(profile) => (
+            "where the time of a training step goes",
+            profile::table(profile),
         ),
     }
 }

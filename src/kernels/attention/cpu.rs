@@ -13,6 +13,7 @@ use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask};
 use crate::kernels::flex_tensor;
 use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply, written};
+use crate::kernels::profile::{self, Operation};
 
 /// Queries per block: few enough that little is computed for keys after a query's own position.
 const QUERIES: usize = 64;
@@ -28,6 +29,7 @@ impl AttentionBackend for Flex {
         mask: AttentionMask,
     ) -> FlexTensor {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.forward_work());
         let [query, key, value] = [query, key, value].map(|tensor| tensor.to_contiguous());
         let heads = Heads {
             query: query.storage(),
@@ -48,6 +50,7 @@ impl AttentionBackend for Flex {
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.backward_work());
         let [query, key, value, upstream] =
             [query, key, value, upstream].map(|tensor| tensor.to_contiguous());
         let heads = Heads {

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::backend::{Layout, PackedBackend, UnpackBackend};
 use crate::kernels::flex_tensor;
 use crate::kernels::gemm::{LeftFactor, Matrix as Values, Out, Update, written};
+use crate::kernels::profile::{self, Operation, Product, Work};
 
 /// Values per tile: half of a usual second-level cache.
 const TILE: usize = 1 << 16;
@@ -37,6 +38,14 @@ impl PackedBackend for Flex {
             bytes: bytes_of(&words),
             layout,
         };
+        let _span = profile::product(|| Product {
+            batches: 1,
+            rows: n,
+            inner: x.shape()[1],
+            columns: width,
+            second: layout.kind,
+            adds: false,
+        });
         let x: &[f32] = x.storage();
         // SAFETY: each of these writes every element.
         let product = unsafe {
@@ -58,6 +67,12 @@ impl UnpackBackend for Flex {
         let (indices, words) = (indices.to_contiguous(), words.to_contiguous());
         let (indices, bytes): (&[i32], _) = (indices.storage(), bytes_of(&words));
         let mut values = vec![0.0; indices.len() * layout.columns];
+        let _span = profile::operation(Operation::Conversion, || {
+            let packed = (indices.len() * layout.row_bytes()) as f64;
+            let mut work = Work::moving(values.len());
+            work.bytes += packed;
+            work
+        });
         values
             .par_chunks_exact_mut(layout.columns)
             .zip(indices)
