@@ -156,3 +156,61 @@ impl Buffer {
         values.narrow(1, 0, end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn ones<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::ones(shape, &Device::flex())
+    }
+
+    /// A cache of five positions, of a layer with attention and, if so, one with a convolution of three taps.
+    fn filled(convolves: bool) -> DecoderCache {
+        let mut cache = DecoderCache::default();
+        for added in [4, 1] {
+            cache.begin(added);
+            let keys = ones([1, added, 2, 4]);
+            cache.layer(0).append(keys.clone(), keys);
+            if convolves {
+                cache.layer(1).after_inputs(ones([1, added, 3]), 2);
+            }
+        }
+        cache
+    }
+
+    #[test]
+    fn keys_and_values_return_to_an_earlier_position() {
+        let mut cache = filled(false);
+        assert_eq!((cache.truncate(9), cache.truncate(3)), (5, 3));
+        cache.begin(1);
+        let (keys, _) = cache
+            .layer(0)
+            .append(ones([1, 1, 2, 4]), ones([1, 1, 2, 4]));
+        assert_eq!((cache.length(), keys.dims()), (4, [1, 4, 2, 4]));
+        assert_eq!((cache.truncate(0), cache.layers.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_convolution_starts_anew_where_it_cannot_return() {
+        let mut cache = filled(true);
+        assert_eq!(cache.truncate(5), 5);
+        let inputs = cache.layer(1).after_inputs(ones([1, 1, 3]) * 2.0, 2);
+        let sums: Vec<f32> = inputs
+            .sum_dim(2)
+            .into_data()
+            .try_to_vec()
+            .unwrap_or_default();
+        assert_eq!(sums, [3.0, 3.0, 6.0]);
+        assert_eq!((cache.truncate(4), cache.layers.len()), (0, 0));
+        let inputs = cache.layer(1).after_inputs(ones([1, 1, 3]), 2);
+        let sums: Vec<f32> = inputs
+            .sum_dim(2)
+            .into_data()
+            .try_to_vec()
+            .unwrap_or_default();
+        assert_eq!(sums, [0.0, 0.0, 3.0]);
+    }
+}

@@ -19,6 +19,7 @@ mod generate;
 mod gguf_files;
 mod inputs;
 pub(crate) mod linear;
+mod mixer;
 mod model_config;
 mod multimodal;
 mod names;
@@ -52,8 +53,8 @@ pub use batch::{Batch, epoch_batches};
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    GatedDeltaConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
+    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
 pub use file_bytes::FileBytes;

@@ -140,7 +140,8 @@ impl MemoryEstimate {
         let head = vocabulary * hidden * FLOAT;
 
         let tokens = [load.batch, load.length];
-        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, tokens) * FLOAT;
+        let of_layer =
+            |layer: &LayerConfig| kept_by_layer(attention, config, layer, tokens) * FLOAT;
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;

@@ -110,7 +110,9 @@ fn attention_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     let Some(types) = fields.optional::<Vec<String>>("layer_types")? else {
         let interval = fields.optional_size("full_attention_interval")?;
         let interval = interval.unwrap_or(DEFAULT_INTERVAL);
-        return Ok((1..=layers).map(|number| number.is_multiple_of(interval)).collect());
+        return Ok((1..=layers)
+            .map(|number| number.is_multiple_of(interval))
+            .collect());
     };
     let types = fields.for_layers("layer_types", types, layers)?;
     let attends = types.iter().map(|kind| match kind.as_str() {

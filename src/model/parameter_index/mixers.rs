@@ -152,18 +152,12 @@ impl Builder<'_> {
         conv: ShortConvConfig,
     ) -> ShortConvIndex {
         let hidden = self.config.hidden_size;
+        let ShortConvConfig { taps, biases } = conv;
         let name = |part: &str| format!("{prefix}{part}");
-        let input = self.linear(
-            &name(names.short_conv_input),
-            3 * hidden,
-            hidden,
-            conv.biases,
-        );
-        let convolution = self.convolution(&name(names.short_conv), hidden, conv.taps, conv.biases);
         ShortConvIndex {
-            input,
-            convolution,
-            output: self.linear(&name(names.short_conv_output), hidden, hidden, conv.biases),
+            input: self.linear(&name(names.short_conv_input), 3 * hidden, hidden, biases),
+            convolution: self.convolution(&name(names.short_conv), hidden, taps, biases),
+            output: self.linear(&name(names.short_conv_output), hidden, hidden, biases),
         }
     }
 
