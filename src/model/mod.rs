@@ -22,6 +22,7 @@ mod inputs;
 mod likelihood;
 pub(crate) mod linear;
 mod load;
+mod mixer;
 mod model_config;
 mod multimodal;
 mod names;

@@ -20,7 +20,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-const MODELS: [&str; 9] = [
+const MODELS: [&str; 10] = [
     "gemma3",
     "gpt2",
     "lfm2",
@@ -28,6 +28,7 @@ const MODELS: [&str; 9] = [
     "phi2",
     "qwen2",
     "qwen3",
+    "qwen35",
     "sentencepiece",
     "smollm",
 ];

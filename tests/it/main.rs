@@ -24,6 +24,7 @@ mod comparison;
 mod data;
 mod data_styles;
 mod decoder_ops;
+mod delta_rule;
 mod demonstration;
 mod dial;
 mod divergence;

@@ -45,6 +45,18 @@ fn lfm2() -> Value {
     })
 }
 
+/// A model that is mostly gated delta rules, and small feed-forward blocks.
+fn qwen3_5() -> Value {
+    json!({
+        "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text", "hidden_size": 512,
+        "intermediate_size": 512, "num_hidden_layers": 8, "full_attention_interval": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 128, "vocab_size": 4096,
+        "linear_num_key_heads": 4, "linear_num_value_heads": 8, "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64, "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": true,
+    })
+}
+
 /// Writes a model folder with random bfloat16 weights.
 fn write_model(folder: &Path, config: &Value) {
     let config = config.to_string();
@@ -92,6 +104,11 @@ fn the_estimate_is_within_15_percent_for_a_135m_model() {
 #[test]
 fn the_estimate_is_within_15_percent_for_short_convolutions() {
     check(&lfm2(), 30_709_504);
+}
+
+#[test]
+fn the_estimate_is_within_15_percent_for_gated_delta_rules() {
+    check(&qwen3_5(), 0);
 }
 
 /// Compares estimates with measured memory, for a model with that many parameters.

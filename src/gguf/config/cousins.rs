@@ -73,33 +73,6 @@ impl Description<'_> {
         }))
     }
 
-    /// Layers with short convolutions have no key and value heads.
-    pub(super) fn lfm2(&mut self) -> Result<Map<String, Value>> {
-        let kind = |&heads: &usize| match heads {
-            0 => "conv",
-            _ => "full_attention",
-        };
-        let kinds: Vec<&str> = self.num_kv_heads.iter().map(kind).collect();
-        for heads in [&mut self.heads, &mut self.num_kv_heads] {
-            let of_attention = heads.iter().copied().find(|&heads| heads > 0);
-            let without = heads.iter_mut().filter(|heads| **heads == 0);
-            without.for_each(|heads| *heads = of_attention.unwrap_or(1));
-        }
-        let taps = self
-            .metadata
-            .required_size(&self.key("shortconv.l_cache"))?;
-        let mut fields = self.llama_with(json!({
-            "norm_eps": self.epsilon("attention.layer_norm_rms_epsilon")?,
-            "conv_L_cache": taps,
-            "conv_bias": false,
-            // The width is that of the weights.
-            "block_auto_adjust_ff_dim": false,
-            "layer_types": kinds,
-        }))?;
-        fields.retain(|field, _| !matches!(field.as_str(), "rms_norm_eps" | "hidden_act"));
-        Ok(fields)
-    }
-
     pub(super) fn gpt_neox(&self) -> Result<Map<String, Value>> {
         let key = self.key("use_parallel_residual");
         let theta = shortest(self.theta()?);
@@ -121,7 +94,7 @@ impl Description<'_> {
     }
 
     /// Returns the fields of Llama, and these.
-    fn llama_with(&self, fields: Value) -> Result<Map<String, Value>> {
+    pub(super) fn llama_with(&self, fields: Value) -> Result<Map<String, Value>> {
         let mut all = self.llama()?;
         all.append(&mut object(fields));
         Ok(all)

@@ -2,6 +2,7 @@
 
 mod cousins;
 mod families;
+mod hybrids;
 
 use std::collections::HashMap;
 
@@ -126,6 +127,7 @@ impl<'a> Description<'a> {
             "hunyuan-dense" => self.hunyuan()?,
             "gptneox" => self.gpt_neox()?,
             "lfm2" => self.lfm2()?,
+            "qwen35" => self.qwen3_5()?,
             _ => self.llama()?,
         };
         let theta = config.get("rope_theta").and_then(Value::as_f64);

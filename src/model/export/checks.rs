@@ -1,6 +1,7 @@
 //! Checks that llama.cpp computes what a model does.
 
 use super::Notes;
+use super::metadata::attention_interval;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
@@ -58,7 +59,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let norm = match name {
-        "qwen3" | "gemma3" | "openelm" | "lfm2" => Some(QkNorm::Heads),
+        "qwen3" | "gemma3" | "openelm" | "lfm2" | "qwen35" => Some(QkNorm::Heads),
         "hunyuan-dense" => Some(QkNorm::RotatedHeads),
         "olmo2" => Some(QkNorm::Whole),
         _ => None,
@@ -78,6 +79,17 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     };
     if decoder.layers.iter().any(is_biased) {
         return Err("biases of short convolutions".to_string());
+    }
+    if name == "qwen35" && attention_interval(&decoder.layers).is_none() {
+        return Err("layers with attention at irregular intervals".to_string());
+    }
+    if let Some(delta) = decoder.gated_delta()
+        && delta.key_size != delta.value_size
+    {
+        return Err(format!(
+            "gated delta rules with keys of size {} and values of size {}",
+            delta.key_size, delta.value_size
+        ));
     }
     if name == "gptneox" && !biases.attention {
         return Err("attention without biases".to_string());
@@ -143,7 +155,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         }
         let rotated = attention.rotary.as_ref().map(|rotary| rotary.size);
         let is_whole = rotated.is_none_or(|size| size == decoder.head_size);
-        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox") && !is_whole {
+        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox" | "qwen35") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }
     }
