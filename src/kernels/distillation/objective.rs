@@ -169,7 +169,8 @@ mod tests {
             assert_eq!(json, expected);
         }
         // Written before selective token masking existed.
-        let old = r#"{"tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null, "threshold": 0.5}"#;
+        let old =
+            r#"{"tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null, "threshold": 0.5}"#;
         let old: Objective = serde_json::from_str(old).unwrap();
         assert_eq!(old.target, Target::Selective { threshold: 0.5 });
         // Written before constant mixtures existed.
