@@ -68,11 +68,13 @@ fn one_minus_alpha(
     if parameters.rule == RULE_SELECTIVE {
         return select(0.0, 1.0, p_label < parameters.strength);
     }
-    if parameters.rule == RULE_TOKEN_MASKING {
-        return 0.0;
-    }
     if parameters.rule == RULE_ANCHORED {
         return parameters.strength / (parameters.strength + s_label);
+    }
+    if parameters.rule == RULE_TOKEN_MASKING
+        || parameters.rule == RULE_DYNAMIC
+        || parameters.rule == RULE_ENTROPY_ADAPTIVE {
+        return 0.0;
     }
     let tau = parameters.strength;
     if !label_is_argmax {

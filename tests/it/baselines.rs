@@ -75,21 +75,18 @@ fn every_baseline_forgets_less_than_finetuning_and_still_learns() {
 }
 
 #[test]
-fn weighted_losses_forget_less_than_finetuning_and_still_learn() {
+fn anchors_and_loss_adaptive_rates_forget_less_than_finetuning_and_still_learn() {
     let model = CausalLm::embedded(&Device::cpu()).unwrap();
     let data = data(&model);
     let (gain, cost) = gain_and_cost(&model, &data, finetuning());
     for settings in [
-        finetuning().with_objective(Target::TokenMasking { threshold: 1e-3 }.into()),
-        finetuning().with_objective(Target::Dynamic.into()),
         finetuning().with_objective(Target::Anchored { anchor: 0.1 }.into()),
-        finetuning().with_objective(Target::EntropyAdaptive { gamma: 3.0 }.into()),
         finetuning().with_schedule(Schedule::Finch),
     ] {
         let title = settings.title();
         let (baseline_gain, baseline_cost) = gain_and_cost(&model, &data, settings);
         assert!(
-            baseline_cost < cost && baseline_gain > 0.1 * gain,
+            baseline_cost < 0.8 * cost && baseline_gain > 0.1 * gain,
             "{title}: {baseline_gain} for {baseline_cost}, finetuning {gain} for {cost}"
         );
     }

@@ -274,6 +274,8 @@ fn the_shader_satisfies_the_invariants() {
         Objective::from(Target::Selective { threshold: 0.02 }),
         Objective::from(Target::TokenMasking { threshold: 0.02 }),
         Objective::from(Target::Anchored { anchor: 0.3 }),
+        Objective::from(Target::Dynamic),
+        Objective::from(Target::EntropyAdaptive { gamma: 0.3 }),
         Objective::constant_mixture(0.0),
         Objective::constant_mixture(0.3),
         Objective::constant_mixture(1.0),
