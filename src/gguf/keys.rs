@@ -24,7 +24,7 @@ const READ: [&str; 15] = [
 ];
 
 /// Keys that are read for some architectures only.
-const READ_OF: [(&str, &[&str]); 5] = [
+const READ_OF: [(&str, &[&str]); 7] = [
     (
         "granite",
         &[
@@ -52,6 +52,20 @@ const READ_OF: [(&str, &[&str]); 5] = [
     (
         "gemma2",
         &["attn_logit_softcapping", "final_logit_softcapping"],
+    ),
+    ("lfm2", &["shortconv.l_cache"]),
+    (
+        "qwen35",
+        &[
+            "full_attention_interval",
+            "ssm.conv_kernel",
+            "ssm.group_count",
+            "ssm.inner_size",
+            "ssm.state_size",
+            "ssm.time_step_rank",
+            // The parts of a position are equal in texts.
+            "rope.dimension_sections",
+        ],
     ),
 ];
 

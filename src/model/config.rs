@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::fields::MAX_SIZE;
+pub use super::mixer::{AttentionConfig, GatedDeltaConfig, KeysAndValues, Mixer, ShortConvConfig};
 use super::names::Family;
 use super::ops::Activation;
 use super::rope_scaling::RopeScaling;
@@ -69,45 +70,10 @@ pub struct DecoderConfig {
 /// The part of the architecture that can differ between layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerConfig {
-    /// Number of attention heads.
-    pub heads: usize,
-    /// Number of key and value heads; divides `heads`.
-    pub num_kv_heads: usize,
-    /// Width of an attention head.
-    pub head_size: usize,
-    /// Where keys and values come from.
-    pub keys_and_values: KeysAndValues,
+    /// The block that mixes the positions of a text.
+    pub mixer: Mixer,
     /// Inner width of the feed-forward block.
     pub intermediate_size: usize,
-    /// Size of the attention window, the query's own position included; `usize::MAX` for no window.
-    pub window: usize,
-    /// Rotary embedding, if the layer has one.
-    pub rotary: Option<Rotary>,
-    /// Factor of the products of queries and keys.
-    pub attention_scale: f32,
-}
-
-/// Where the keys and values of a layer come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeysAndValues {
-    /// Projections of its own.
-    Projected,
-    /// A projection of its own to the keys, which are the values as well, before norm and rotary embedding.
-    Keys,
-    /// The keys and values of an earlier layer, which has projections.
-    OfLayer(usize),
-}
-
-impl KeysAndValues {
-    /// Returns whether there is a projection to keys.
-    pub(super) fn has_keys(self) -> bool {
-        matches!(self, Self::Projected | Self::Keys)
-    }
-
-    /// Returns whether there is a projection to values.
-    pub(super) fn has_values(self) -> bool {
-        self == Self::Projected
-    }
 }
 
 /// Inputs of the layers beside the hidden states, from the tokens and their embeddings.
@@ -176,6 +142,9 @@ impl Block {
 pub enum QueryKeyValue {
     /// One layer each.
     Separate,
+    /// One layer each, of which that of the queries also computes gates of the attention's output: query and gate of
+    /// the first head, then those of the second.
+    Gated,
     /// One layer: the queries of all heads, then the keys, then the values.
     Fused,
     /// One layer: query, key and value of the first head, then those of the second.
@@ -237,21 +206,49 @@ pub struct Biases {
 }
 
 impl DecoderConfig {
-    /// Returns the rotary embeddings of the layers that have one.
-    pub(super) fn rotaries(&self) -> impl Iterator<Item = &Rotary> {
-        self.layers.iter().filter_map(|layer| layer.rotary.as_ref())
+    /// Returns the attention blocks of the layers that have one.
+    pub(crate) fn attentions(&self) -> impl Iterator<Item = &AttentionConfig> + Clone {
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.mixer.attention())
     }
 
     /// Returns the same, to be changed.
-    pub(super) fn rotaries_mut(&mut self) -> impl Iterator<Item = &mut Rotary> {
+    pub(super) fn attentions_mut(&mut self) -> impl Iterator<Item = &mut AttentionConfig> {
         let layers = self.layers.iter_mut();
-        layers.filter_map(|layer| layer.rotary.as_mut())
+        layers.filter_map(|layer| layer.mixer.attention_mut())
+    }
+
+    /// Returns the width of the heads of the first layer with attention, or 1 without any.
+    pub(super) fn head_size(&self) -> usize {
+        let mut attentions = self.attentions();
+        attentions.next().map_or(1, |attention| attention.head_size)
     }
 
     /// Returns whether other layers take the keys and values of this one.
     pub(super) fn is_shared(&self, layer: usize) -> bool {
-        let takes = |other: &LayerConfig| other.keys_and_values == KeysAndValues::OfLayer(layer);
-        self.layers.iter().any(takes)
+        self.attentions()
+            .any(|attention| attention.keys_and_values == KeysAndValues::OfLayer(layer))
+    }
+
+    /// Returns the gated delta rule of the layers that have one.
+    pub(super) fn gated_delta(&self) -> Option<&GatedDeltaConfig> {
+        self.layers.iter().find_map(|layer| match &layer.mixer {
+            Mixer::GatedDelta(delta) => Some(delta),
+            Mixer::Attention(_) | Mixer::ShortConv(_) => None,
+        })
+    }
+
+    /// Returns the rotary embeddings of the layers that have one.
+    pub(super) fn rotaries(&self) -> impl Iterator<Item = &Rotary> {
+        self.attentions()
+            .filter_map(|attention| attention.rotary.as_ref())
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn rotaries_mut(&mut self) -> impl Iterator<Item = &mut Rotary> {
+        self.attentions_mut()
+            .filter_map(|attention| attention.rotary.as_mut())
     }
 
     /// Returns a number that is the same for sequences whose lengths give the same rotary frequencies: one
@@ -280,46 +277,14 @@ impl DecoderConfig {
             })
         };
         for (number, layer) in self.layers.iter().enumerate() {
-            if layer.head_size == 0 {
-                return fault("the size of attention heads is 0: expected at least 1".to_string());
+            if let Mixer::GatedDelta(delta) = &layer.mixer {
+                delta.check(number).or_else(fault)?;
             }
-            if !layer.heads.is_multiple_of(layer.num_kv_heads) {
-                return fault(format!(
-                    "layer {number} has {} attention heads: expected a multiple of its {} key and value \
-                     heads",
-                    layer.heads, layer.num_kv_heads
-                ));
-            }
-            if let KeysAndValues::OfLayer(of) = layer.keys_and_values {
-                let sizes = |layer: &LayerConfig| (layer.num_kv_heads, layer.head_size);
-                let other = &self.layers[of];
-                if sizes(other) != sizes(layer) {
-                    return fault(format!(
-                        "layer {number} has {} key and value heads of size {}, but those of layer {of}, which it \
-                         shares, are {} of size {}",
-                        layer.num_kv_heads, layer.head_size, other.num_kv_heads, other.head_size
-                    ));
-                }
-            }
-            let width = layer.heads.saturating_mul(layer.head_size);
-            if width > MAX_SIZE {
-                return fault(format!(
-                    "layer {number} has {} attention heads of size {}: expected a product of at most {MAX_SIZE}",
-                    layer.heads, layer.head_size
-                ));
-            }
-            if layer.window == 0 {
-                return fault("sliding_window is 0: expected at least 1, or null".to_string());
-            }
-            if !layer.attention_scale.is_finite() {
-                let scale = layer.attention_scale;
-                return fault(format!(
-                    "the attention scale is {scale}: expected a finite number"
-                ));
-            }
-            if let Some(rotary) = &layer.rotary {
-                rotary.check(layer.head_size).or_else(fault)?;
-            }
+            let Some(attention) = layer.mixer.attention() else {
+                continue;
+            };
+            let of = |layer: usize| self.layers.get(layer)?.mixer.attention();
+            attention.check(number, of).or_else(fault)?;
         }
         if let Some(inputs) = self.per_layer_inputs {
             let width = inputs.size.saturating_mul(self.layers.len());

@@ -3,13 +3,13 @@
 
 use burn::tensor::{Int, Tensor};
 
+use super::cache::DecoderCache;
 use super::carried::Carried;
 use super::config::{DecoderConfig, KeysAndValues};
 use super::inputs::{Inputs, Weights};
-use super::kv_cache::KeyValueCache;
 use super::linear::{merged, merged_bias};
-use super::linear_layers::LinearLayer;
-use super::parameters::{ParameterIndex, ParameterSpec};
+use super::parameter_index::ParameterIndex;
+use super::parameters::{LinearLayer, ParameterSpec};
 use super::pass::Pass;
 use crate::kernels::distillation::LanguageHead;
 use crate::kernels::packed::Weight;
@@ -47,20 +47,23 @@ impl Decoder {
     /// computes for others.
     pub(super) fn embedding_parameters(&self) -> Vec<usize> {
         let index = &self.index;
-        let per_layer = index.per_layer_inputs.iter();
-        let per_layer = per_layer.flat_map(|index| [index.table, index.projection.weight]);
+        let inputs = index.layer_inputs.iter();
+        let inputs = inputs.flat_map(|index| [index.table, index.projection.weight]);
         let first = std::iter::once(index.embedding).chain(index.positions);
-        first.chain(per_layer).collect()
+        first.chain(inputs).collect()
     }
 
     /// Returns the names of tensors that files may have for projections of layers that take the keys and values
     /// of others.
     pub(super) fn unused_tensors(&self) -> Vec<String> {
         let names = self.config.family.tensors;
-        let layers = self.config.layers.iter().enumerate();
-        let shared =
-            layers.filter(|(_, layer)| matches!(layer.keys_and_values, KeysAndValues::OfLayer(_)));
         let parts = [names.key, names.value, names.key_norm];
+        let layers = self.config.layers.iter().enumerate();
+        let shared = layers.filter(|(_, layer)| {
+            let attention = layer.mixer.attention();
+            let source = attention.map(|attention| attention.keys_and_values);
+            matches!(source, Some(KeysAndValues::OfLayer(_)))
+        });
         shared
             .flat_map(|(number, _)| parts.map(|part| format!("{}.{number}.{part}", names.layer)))
             .flat_map(|name| [format!("{name}.weight"), format!("{name}.bias")])
@@ -108,12 +111,12 @@ impl Decoder {
         self.forward(weights, inputs.into(), None)
     }
 
-    /// Returns the last hidden states of tokens that follow those in the KV cache, and adds them to it.
+    /// Returns the last hidden states of tokens that follow those in the cache, and adds them to it.
     pub fn continue_hidden_states(
         &self,
         weights: &Weights<'_>,
         tokens: Tensor<2, Int>,
-        cache: &mut KeyValueCache,
+        cache: &mut DecoderCache,
     ) -> Tensor<2> {
         self.forward(weights, tokens.into(), Some(cache))
     }
@@ -132,7 +135,7 @@ impl Decoder {
         &self,
         weights: &Weights<'_>,
         mut inputs: Inputs,
-        mut cache: Option<&mut KeyValueCache>,
+        mut cache: Option<&mut DecoderCache>,
     ) -> Tensor<2> {
         let [batch, added] = inputs.tokens.dims();
         if self.config.switches_frequencies()
@@ -142,7 +145,9 @@ impl Decoder {
             inputs.tokens = cache.tokens_to_compute(inputs.tokens, variant);
         }
         let [_, computed] = inputs.tokens.dims();
-        let first = cache.as_ref().map_or(0, |cache| cache.length());
+        let first = cache
+            .as_deref_mut()
+            .map_or(0, |cache| cache.begin(computed));
         let pass = self.pass(weights, &inputs, first);
         let mut carried = Carried::default();
         let mut x = pass.embed(inputs.tokens, &mut carried);

@@ -2,13 +2,14 @@
 
 mod adapted;
 pub mod adapter;
-mod attention;
 mod batch;
+mod cache;
 mod carried;
 mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
+mod dial;
 #[cfg(feature = "cli")]
 pub(crate) mod export;
 mod family;
@@ -19,18 +20,19 @@ pub(crate) mod files;
 mod generate;
 mod gguf_files;
 mod inputs;
-mod kv_cache;
+mod likelihood;
 pub(crate) mod linear;
-mod linear_layers;
+mod load;
+mod mixer;
 mod model_config;
 mod multimodal;
 mod names;
 pub(crate) mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod other_formats;
+mod parameter_index;
 mod parameters;
 mod pass;
-mod per_layer_inputs;
 mod positions;
 mod python_json;
 mod quantized;
@@ -47,6 +49,7 @@ mod text_reader;
 mod text_stream;
 mod tied_head;
 mod tokenizer_files;
+mod unused;
 pub(crate) mod weights;
 
 pub(crate) use batch::ordered_batches;
@@ -55,17 +58,19 @@ pub(crate) use carried::Carried;
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
-    NormKind, PerLayerInputs, QkNorm, QueryKeyValue, QueryScaling,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
+    KeysAndValues, LayerConfig, Mixer, Norm, NormKind, PerLayerInputs, QkNorm, QueryKeyValue,
+    QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
+pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;
 pub use inputs::Inputs;
-pub(crate) use linear_layers::{LinearLayer, LinearRole};
 pub use model_config::ModelConfig;
 pub use names::Family;
+pub(crate) use parameters::{LinearLayer, LinearRole};
 pub use parameters::{ParameterSpec, Parameters};
 pub use rope_scaling::RopeScaling;
 pub use rotary::Rotary;
@@ -77,7 +82,7 @@ pub use crate::quantization::{WeightChoice, WeightType};
 
 /// See [`crate::internals`].
 pub(crate) mod internals {
+    pub use super::cache::DecoderCache;
     pub use super::decoder::Decoder;
     pub use super::inputs::Weights;
-    pub use super::kv_cache::KeyValueCache;
 }

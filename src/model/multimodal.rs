@@ -3,24 +3,38 @@
 use serde_json::{Map, Value, json};
 
 /// A model of text and other media whose text model is supported.
-struct Multimodal {
-    /// Its name in `architectures`, and its `model_type`.
-    names: [&'static str; 2],
-    /// `model_type` and `architectures` of its text models; the first is the default.
+struct Wrapper {
+    /// Name in `architectures`.
+    architecture: &'static str,
+    /// Name in `model_type`.
+    model_type: &'static str,
+    /// Its text models, in `model_type` and `architectures`; the first is the default.
     text_models: &'static [(&'static str, &'static str)],
+    /// Whether the head shares the embedding's weights by default.
+    tied: bool,
 }
 
-const MODELS: [Multimodal; 2] = [
-    Multimodal {
-        names: ["Mistral3ForConditionalGeneration", "mistral3"],
+const WRAPPERS: [Wrapper; 3] = [
+    Wrapper {
+        architecture: "Mistral3ForConditionalGeneration",
+        model_type: "mistral3",
         text_models: &[
             ("mistral", "MistralForCausalLM"),
             ("ministral3", "Ministral3ForCausalLM"),
         ],
+        tied: true,
     },
-    Multimodal {
-        names: ["Gemma4ForConditionalGeneration", "gemma4"],
+    Wrapper {
+        architecture: "Qwen3_5ForConditionalGeneration",
+        model_type: "qwen3_5",
+        text_models: &[("qwen3_5_text", "Qwen3_5ForCausalLM")],
+        tied: false,
+    },
+    Wrapper {
+        architecture: "Gemma4ForConditionalGeneration",
+        model_type: "gemma4",
         text_models: &[("gemma4_text", "Gemma4ForCausalLM")],
+        tied: true,
     },
 ];
 
@@ -38,7 +52,8 @@ const OUTSIDE: [&str; 6] = [
 const TIE: &str = "tie_word_embeddings";
 
 /// What the names of tensors begin with that only images, videos or sounds need, after an optional `model.`.
-const OF_MEDIA: [&str; 5] = [
+const OF_MEDIA: [&str; 6] = [
+    "visual.",
     "vision_tower.",
     "multi_modal_projector.",
     "audio_tower.",
@@ -51,13 +66,11 @@ const OF_MEDIA: [&str; 5] = [
 pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value>> {
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     let architecture = json.get("architectures").and_then(|list| list.get(0));
-    let model = MODELS.iter().find(|model| {
-        let [of_architectures, model_type] = model.names;
-        match architecture.and_then(Value::as_str) {
-            Some(architecture) => architecture == of_architectures,
-            None => text("model_type") == Some(model_type),
-        }
-    })?;
+    let mut wrappers = WRAPPERS.iter();
+    let wrapper = match architecture.and_then(Value::as_str) {
+        Some(name) => wrappers.find(|wrapper| wrapper.architecture == name),
+        None => wrappers.find(|wrapper| text("model_type") == Some(wrapper.model_type)),
+    }?;
     let mut config = json.get("text_config")?.as_object()?.clone();
     for name in OUTSIDE {
         if let Some(value) = json.get(name).filter(|_| !config.contains_key(name)) {
@@ -66,12 +79,12 @@ pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value
     }
     // As in transformers, the field of the whole model counts, and not that of its text model. A head of its
     // own in the weights is used all the same.
-    let tied = json.get(TIE).cloned().unwrap_or(Value::Bool(true));
+    let tied = json.get(TIE).cloned().unwrap_or(Value::Bool(wrapper.tied));
     config.insert(TIE.to_string(), tied);
     let kind = config.get("model_type").and_then(Value::as_str);
-    let kind = kind.unwrap_or(model.text_models[0].0).to_string();
-    let known = model.text_models.iter().find(|(known, _)| *known == kind);
-    if let Some((_, architecture)) = known {
+    let kind = kind.unwrap_or(wrapper.text_models[0].0).to_string();
+    let mut known = wrapper.text_models.iter();
+    if let Some((_, architecture)) = known.find(|(known, _)| *known == kind) {
         config.insert("architectures".to_string(), json!([architecture]));
     }
     config.insert("model_type".to_string(), kind.into());

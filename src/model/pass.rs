@@ -1,14 +1,21 @@
 //! The forward pass of a batch through a decoder.
 
+mod attention;
+mod gated_delta;
+mod layer_inputs;
+mod short_conv;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::cache::DecoderCache;
 use super::carried::Carried;
 use super::config::{Block, DecoderConfig, NormKind};
 use super::inputs::{Inputs, Weights};
-use super::kv_cache::KeyValueCache;
 use super::linear::{linear, look_up};
 use super::ops::{activate, gate, layer_norm};
-use super::parameters::{FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex};
+use super::parameter_index::{
+    FeedForwardIndex, LayerIndex, LinearIndex, MixerIndex, NormIndex, ParameterIndex,
+};
 use super::positions::{packed_position_ids, query_factors};
 use super::rotary::{Rotary, RotaryTables};
 use crate::kernels::attention::SegmentStarts;
@@ -17,20 +24,20 @@ use crate::kernels::{Impl, is_cpu};
 
 /// A forward pass: [`Self::embed`], [`Self::layer`] for each layer, [`Self::finish`].
 pub(crate) struct Pass<'a> {
-    pub(super) config: &'a DecoderConfig,
-    pub(super) index: &'a ParameterIndex,
+    config: &'a DecoderConfig,
+    index: &'a ParameterIndex,
     weights: &'a Weights<'a>,
-    pub(super) implementation: Impl,
+    implementation: Impl,
     on_cpu: bool,
-    pub(super) batch: usize,
-    pub(super) length: usize,
+    batch: usize,
+    length: usize,
     /// Position id of the first token.
     first: usize,
-    pub(super) segment_starts: Option<SegmentStarts>,
+    segment_starts: Option<SegmentStarts>,
     /// Tables of each distinct rotary embedding.
-    pub(super) rotaries: Vec<(Rotary, RotaryTables)>,
+    rotaries: Vec<(Rotary, RotaryTables)>,
     /// Factors of the queries, unless all are 1.
-    pub(super) query_factors: Option<TensorData>,
+    query_factors: Option<TensorData>,
 }
 
 impl<'a> Pass<'a> {
@@ -75,7 +82,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Returns the input of the first layer.
+    /// Returns the input of the first layer, and carries what later ones take besides.
     pub(crate) fn embed(&self, tokens: Tensor<2, Int>, carried: &mut Carried) -> Tensor<2> {
         let [batch, length] = tokens.dims();
         let width = self.config.hidden_size;
@@ -120,7 +127,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns the rows of an embedding of tokens; that of the padding token gets no gradient.
-    pub(super) fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
+    fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
         let rows = self.look_up(index, tokens.clone());
         let is_trained = !self.weights.parameters[index].is_frozen_head();
         let Some(padding) = self.config.padding_token.filter(|_| is_trained) else {
@@ -136,7 +143,7 @@ impl<'a> Pass<'a> {
         self.weights.parameters[index].float()
     }
 
-    pub(super) fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
+    fn linear(&self, x: Tensor<2>, layer: LinearIndex) -> Tensor<2> {
         let change = self.weights.change(layer.weight);
         let bias = layer.bias.map(|bias| self.parameter(bias));
         let mut weight = self.weights.parameters[layer.weight].clone();
@@ -147,7 +154,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Normalizes x \[rows, width\].
-    pub(super) fn norm(&self, x: Tensor<2>, index: NormIndex) -> Tensor<2> {
+    fn norm(&self, x: Tensor<2>, index: NormIndex) -> Tensor<2> {
         let epsilon = self.config.norm.epsilon;
         let weight = self.parameter(index.weight);
         match self.config.norm.kind {
@@ -172,24 +179,30 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Applies a layer to hidden states. With a KV cache, attention includes the cached positions, and this
-    /// pass is added to the cache.
+    /// Applies a layer to hidden states. With a cache, the layer continues the positions in it, and this pass is
+    /// added to the cache.
     pub(crate) fn layer(
         &self,
         number: usize,
         x: Tensor<2>,
         carried: &mut Carried,
-        cache: Option<&mut KeyValueCache>,
+        cache: Option<&mut DecoderCache>,
     ) -> Tensor<2> {
         let index = &self.index.layers[number];
+        let cache = cache.map(|cache| cache.layer(number));
         let residual_scale = self.config.residual_scale;
-        let input = self.optional_norm(x.clone(), index.attention_norm);
-        let attended = self.attention(number, input.clone(), carried, cache);
-        let attended = self.linear(attended, index.attention_output);
+        let input = self.optional_norm(x.clone(), index.mixer_norm);
+        let mixed = match &index.mixer {
+            MixerIndex::Attention(index) => {
+                self.attention(number, index, input.clone(), carried, cache)
+            }
+            MixerIndex::ShortConv(index) => self.short_conv(*index, input.clone(), cache),
+            MixerIndex::GatedDelta(index) => self.gated_delta(index, input.clone(), cache),
+        };
         let x = match self.config.block {
             Block::Sequential | Block::Sandwiched | Block::PostNorm => {
-                let attended = self.optional_norm(attended, index.attention_output_norm);
-                let x = x + scaled(attended, residual_scale);
+                let mixed = self.optional_norm(mixed, index.mixer_output_norm);
+                let x = x + scaled(mixed, residual_scale);
                 let input = self.optional_norm(x.clone(), index.feed_forward_norm);
                 let output = self.feed_forward(index, input);
                 let output = self.optional_norm(output, index.feed_forward_output_norm);
@@ -201,14 +214,20 @@ impl<'a> Pass<'a> {
                     None => input,
                 };
                 let output = self.feed_forward(index, input);
-                x + scaled(attended, residual_scale) + scaled(output, residual_scale)
+                x + scaled(mixed, residual_scale) + scaled(output, residual_scale)
             }
         };
-        let x = self.add_layer_input(number, x, carried);
+        let x = self.add_layer_input(number, index, x, carried);
         match index.scale {
             Some(scale) => x * self.parameter(scale),
             None => x,
         }
+    }
+
+    /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
+    /// buffer.
+    fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
+        if self.on_cpu { part } else { part * 1.0 }
     }
 
     fn feed_forward(&self, index: &LayerIndex, input: Tensor<2>) -> Tensor<2> {
@@ -232,12 +251,6 @@ impl<'a> Pass<'a> {
             }
         };
         self.linear(inner, index.down)
-    }
-
-    /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
-    /// buffer.
-    pub(super) fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
-        if self.on_cpu { part } else { part * 1.0 }
     }
 }
 

@@ -4,6 +4,7 @@ use burn::tensor::{Gradients, Tensor};
 
 use crate::device;
 use crate::kernels::distillation::Predictions;
+use crate::kernels::profile::{self, Phase};
 use crate::model::{Batch, Carried, CausalLm, Parameters};
 
 /// A loss and its gradient.
@@ -46,11 +47,20 @@ impl Backward<'_> {
         }
     }
 
+    /// Computes the loss \[1\], and while it is computed, the gradients of the predictions.
+    fn loss(&self, predictions: Predictions) -> Tensor<1> {
+        let _phase = profile::phase(Phase::Loss);
+        (self.loss)(predictions)
+    }
+
     fn in_one_sweep(&self) -> LossAndGradients {
+        let phase = profile::phase(Phase::Forward);
         let (student, values) = self.model.tracked();
         let inputs = self.batch.inputs(&self.model.tensor_device());
         let predictions = student.predictions_with_dropout(inputs, self.dropout_seed);
-        let loss = (self.loss)(predictions);
+        drop(phase);
+        let loss = self.loss(predictions);
+        let _phase = profile::phase(Phase::Backward);
         let mut sums = Sums::new(values);
         sums.take(&mut loss.backward());
         LossAndGradients {
@@ -63,6 +73,7 @@ impl Backward<'_> {
     /// layer's activations exist only while its own gradient is computed, for which they are computed a
     /// second time.
     fn layer_by_layer(&self) -> LossAndGradients {
+        let phase = profile::phase(Phase::Forward);
         let decoder = self.model.decoder();
         let inputs = self.batch.inputs(&self.model.tensor_device());
         let weights = self.model.weights(self.dropout_seed);
@@ -81,17 +92,17 @@ impl Backward<'_> {
         let mut sums = Sums::new(values);
         let leaf = |x: Tensor<2>| x.autodiff().require_grad();
         let last = |before: &mut Vec<Tensor<2>>| {
-            leaf(
-                before
-                    .pop()
-                    .expect("there is a state before and after each layer"),
-            )
+            let x = before.pop();
+            leaf(x.expect("there is a state before and after each layer"))
         };
         let end = last(&mut before);
-        let loss = (self.loss)(Predictions {
+        let predictions = Predictions {
             hidden: pass.finish(end.clone()),
             head: decoder.head(&weights),
-        });
+        };
+        drop(phase);
+        let loss = self.loss(predictions);
+        let _phase = profile::phase(Phase::Backward);
         let mut upstream = Upstream {
             hidden: sums.take_with(&mut loss.backward(), &end),
             carried: Carried::default(),

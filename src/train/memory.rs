@@ -1,5 +1,7 @@
 //! Estimates the memory of a training before it starts.
 
+mod activations;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -10,12 +12,9 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::ops::Activation;
-use crate::model::{
-    Block, CausalLm, DecoderConfig, FeedForwardKind, KeysAndValues, LayerConfig, NormKind,
-    ParameterSpec,
-};
+use crate::model::{AttentionConfig, CausalLm, LayerConfig, ParameterSpec};
 use crate::text::Sample;
+use activations::kept_by_layer;
 
 /// A component of the memory estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,8 +28,8 @@ pub struct MemoryPart {
 
 /// The estimated peak device memory of a training, per component.
 ///
-/// The peak is at the start of the backward pass, which holds all activations, or at the optimizer step,
-/// which holds all gradients, whichever is larger. The estimate counts the tensors of the decoder's
+/// The peak is at the start of the backward pass, which holds all activations, at the optimizer step, which
+/// holds all gradients, or in an evaluation, whichever is larger. The estimate counts the tensors of the decoder's
 /// formulas, without the overhead of the memory pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
@@ -119,8 +118,9 @@ impl MemoryEstimate {
     fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
         let device = model.tensor_device();
-        let composed =
-            |layer: &LayerConfig| attention::available(&device, layer.head_size) == Impl::Composed;
+        let composed = |attention: &AttentionConfig| {
+            attention::available(&device, attention.head_size) == Impl::Composed
+        };
         let adapts = settings.adapter.is_some() || model.adapter().is_some();
         let has_teacher = settings.objective.needs_teacher();
         let [hidden, vocabulary] = [config.hidden_size, config.vocab_size].map(|size| size as u64);
@@ -142,27 +142,30 @@ impl MemoryEstimate {
         };
         let head = vocabulary * hidden * FLOAT;
 
-        let of_layer = |layer: &LayerConfig| kept_by_layer(composed(layer), config, layer, load);
+        let tokens = [load.batch, load.length];
+        let of_layer = |layer: &LayerConfig| {
+            let composed = layer.mixer.attention().is_some_and(composed);
+            kept_by_layer(composed, config, layer, tokens) * FLOAT
+        };
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
         let kept = if settings.gradient_checkpointing {
             layers.len() as u64 * state + largest_layer
         } else {
-            layers.clone().sum()
+            layers.sum()
         };
         // The inputs of all layers: projected, normalized and of each layer.
-        let layer_inputs = config.per_layer_inputs.map_or(0, |inputs| inputs.size) as u64;
-        let layer_inputs = 3 * layers.len() as u64 * layer_inputs * FLOAT;
+        let layer_inputs = config.per_layer_inputs.map_or(0, |inputs| inputs.size);
+        let layer_inputs = 3 * (config.layers.len() * layer_inputs) as u64 * FLOAT;
         // The end of the decoder and the gradients of the loss.
         let activations = kept + 4 * state + rows * layer_inputs;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
-        let max = |size: fn(&LayerConfig) -> usize| {
-            config.layers.iter().map(size).max().unwrap_or(0) as u64
-        };
-        let inner = max(|layer| layer.intermediate_size);
-        let composed = config.layers.iter().filter(|layer| composed(layer));
-        let heads = composed.map(|layer| layer.heads).max().unwrap_or(0) as u64;
+        let inner = config.layers.iter().map(|layer| layer.intermediate_size);
+        let inner = inner.max().unwrap_or(0) as u64;
+        let composed = config.attentions().filter(|attention| composed(attention));
+        let heads = composed.map(|attention| attention.heads);
+        let heads = heads.max().unwrap_or(0) as u64;
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
         let evaluation = evaluated_rows * ((4 * hidden + 2 * inner) * FLOAT + layer_inputs)
             + 2 * scores(load.evaluated_batch, load.evaluated_length);
@@ -175,10 +178,12 @@ impl MemoryEstimate {
         let tiles = tile * tiles.into_iter().filter(|&is_held| is_held).count() as u64;
 
         let of_head = if adapts { 0 } else { head };
-        // Gradients, activations and tiles of logits, at the peak of the two phases.
+        // Gradients, activations and tiles of logits, at the peak of the phases.
         let backward = [of_head, activations.max(evaluation), tiles];
         let optimizer = [trained, 0, 0];
-        let peak = [backward, optimizer]
+        // A trained model is evaluated beside the untouched one.
+        let evaluating = [0, evaluation, 2 * tile];
+        let peak = [backward, optimizer, evaluating]
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);
@@ -322,73 +327,4 @@ impl MemoryEstimate {
             format!("{excess}: use smaller batches, shorter samples or a smaller model")
         })
     }
-}
-
-/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass; `composed` says that its
-/// attention has no kernel.
-fn kept_by_layer(composed: bool, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
-    let [hidden, size, heads, num_kv_heads, inner] = [
-        config.hidden_size,
-        layer.head_size,
-        layer.heads,
-        layer.num_kv_heads,
-        layer.intermediate_size,
-    ]
-    .map(|size| size as u64);
-    let (queries, keys) = (heads * size, num_kv_heads * size);
-    // How many projections there are to keys and values.
-    let projections = match layer.keys_and_values {
-        KeysAndValues::Projected => 2,
-        KeysAndValues::Keys => 1,
-        KeysAndValues::OfLayer(_) => 0,
-    };
-    // Those that are not projected are kept once, by the layer that they are from.
-    let pair = if projections > 0 { 2 * keys } else { 0 };
-    let norms = match config.block {
-        Block::Parallel => 1,
-        Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
-        Block::Sandwiched => 4,
-    };
-    // A norm keeps its input, and the next layers keep its output; a composed norm also keeps its
-    // intermediate results.
-    let norm = match config.norm.kind {
-        NormKind::Layer => 4,
-        NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
-    };
-    // Queries, keys and values before their norms.
-    let unnormalised = match (config.qk_norm, config.value_norm) {
-        (Some(_), true) => queries + projections * keys,
-        (Some(_), false) => queries + keys,
-        (None, _) => 0,
-    };
-    // The activation's input, intermediate results and output, and the other factor of the gate.
-    let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
-        (FeedForwardKind::Plain, _) => 4,
-        (_, Activation::Silu) => 3,
-        (_, _) => 6,
-    };
-    let whole_gate = match config.feed_forward.kind {
-        FeedForwardKind::FusedGated => 2 * inner,
-        _ => 0,
-    };
-    // As a feed-forward block, with the input of its norm.
-    let layer_input = config.per_layer_inputs.map_or(0, |inputs| {
-        feed_forward * inputs.size as u64 + (1 + norm) * hidden
-    });
-    let row = norms * norm * hidden
-        + unnormalised
-        + queries
-        + pair
-        + queries
-        + feed_forward * inner
-        + whole_gate
-        + layer_input;
-    // The attention weights and the mask, and with a soft cap the scores' hyperbolic tangents.
-    let matrices = match (composed, config.attention_soft_cap) {
-        (false, _) => 0,
-        (true, None) => 2,
-        (true, Some(_)) => 3,
-    };
-    let scores = matrices * load.batch * heads * load.length * load.length;
-    (load.rows() * row + scores) * FLOAT
 }

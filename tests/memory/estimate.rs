@@ -1,5 +1,5 @@
-//! The memory estimate compared with measured memory: training steps of random models on the CPU, one of
-//! SmolLM2-135M's shape and one with the parts of Gemma 4, with a counting allocator.
+//! The memory estimate compared with measured memory: training steps of random models on the CPU, with a counting
+//! allocator.
 #![allow(clippy::unwrap_used)]
 
 use crate::counting;
@@ -22,6 +22,52 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
+
+/// SmolLM2-135M's shape.
+fn llama() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
+        "tie_word_embeddings": true, "torch_dtype": "bfloat16",
+    })
+}
+
+/// A model with inputs per layer, shared keys and values, heads of two sizes and a soft cap.
+fn gemma4() -> Value {
+    json!({
+        "architectures": ["Gemma4ForCausalLM"], "model_type": "gemma4_text",
+        "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12,
+        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64, "global_head_dim": 128,
+        "num_kv_shared_layers": 6, "hidden_size_per_layer_input": 128, "vocab_size": 16384,
+        "vocab_size_per_layer_input": 16384, "final_logit_softcapping": 30.0,
+        "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+    })
+}
+
+/// A model that is mostly short convolutions, and small feed-forward blocks.
+fn lfm2() -> Value {
+    json!({
+        "architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "hidden_size": 512,
+        "block_auto_adjust_ff_dim": false, "intermediate_size": 512, "num_hidden_layers": 16,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 4096,
+        "max_position_embeddings": 8192, "norm_eps": 1e-5, "conv_L_cache": 3,
+        "full_attn_idxs": [3, 7], "torch_dtype": "bfloat16",
+    })
+}
+
+/// A model that is mostly gated delta rules, and small feed-forward blocks.
+fn qwen3_5() -> Value {
+    json!({
+        "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text", "hidden_size": 512,
+        "intermediate_size": 512, "num_hidden_layers": 8, "full_attention_interval": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 128, "vocab_size": 4096,
+        "linear_num_key_heads": 4, "linear_num_value_heads": 8, "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64, "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": true,
+    })
+}
 
 /// Writes a model folder with random bfloat16 weights.
 fn write_model(folder: &Path, config: &Value) {
@@ -64,31 +110,26 @@ fn write_model(folder: &Path, config: &Value) {
 
 #[test]
 fn the_estimate_is_within_15_percent_for_a_135m_model() {
-    let config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-        "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
-        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
-        "tie_word_embeddings": true, "torch_dtype": "bfloat16",
-    });
-    check_estimate(&config, 134_515_008);
+    check(&llama(), 134_515_008);
 }
 
-/// With inputs per layer, shared keys and values, heads of two sizes and a soft cap.
 #[test]
 fn the_estimate_is_within_15_percent_for_gemma_4() {
-    let config = json!({
-        "architectures": ["Gemma4ForCausalLM"], "model_type": "gemma4_text",
-        "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12,
-        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64, "global_head_dim": 128,
-        "num_kv_shared_layers": 6, "hidden_size_per_layer_input": 128, "vocab_size": 16384,
-        "vocab_size_per_layer_input": 16384, "final_logit_softcapping": 30.0,
-        "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
-    });
-    check_estimate(&config, 50_504_000);
+    check(&gemma4(), 50_504_000);
 }
 
-fn check_estimate(config: &Value, parameters: usize) {
+#[test]
+fn the_estimate_is_within_15_percent_for_short_convolutions() {
+    check(&lfm2(), 30_709_504);
+}
+
+#[test]
+fn the_estimate_is_within_15_percent_for_gated_delta_rules() {
+    check(&qwen3_5(), 0);
+}
+
+/// Compares estimates with measured memory, for a model with that many parameters.
+fn check(config: &Value, parameters: usize) {
     let _turn = crate::turn();
     let folder = tempfile::tempdir().unwrap();
     write_model(folder.path(), config);

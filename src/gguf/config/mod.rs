@@ -4,6 +4,7 @@ mod cousins;
 mod families;
 mod gemma;
 mod gemma4;
+mod hybrids;
 
 use std::collections::HashMap;
 
@@ -128,6 +129,8 @@ impl<'a> Description<'a> {
             "ernie4_5" => self.ernie4_5()?,
             "hunyuan-dense" => self.hunyuan()?,
             "gptneox" => self.gpt_neox()?,
+            "lfm2" => self.lfm2()?,
+            "qwen35" => self.qwen3_5()?,
             _ => self.llama()?,
         };
         // Those of Gemma 4 are part of its fields.

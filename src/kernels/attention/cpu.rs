@@ -14,7 +14,8 @@ use super::rows::{
 use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask, Scores};
 use crate::kernels::flex_tensor;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply, written};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply, written};
+use crate::kernels::profile::{self, Operation};
 
 /// Queries per block: few enough that little is computed for keys after a query's own position.
 const QUERIES: usize = 64;
@@ -30,6 +31,7 @@ impl AttentionBackend for Flex {
         mask: AttentionMask,
     ) -> FlexTensor {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.forward_work());
         let [query, key, value] = [query, key, value].map(|tensor| tensor.to_contiguous());
         let heads = Heads {
             query: query.storage(),
@@ -50,6 +52,7 @@ impl AttentionBackend for Flex {
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.backward_work());
         let [query, key, value, upstream] =
             [query, key, value, upstream].map(|tensor| tensor.to_contiguous());
         let heads = Heads {
@@ -179,8 +182,7 @@ impl Heads<'_> {
             multiply(
                 [block.count, size, block.width()],
                 out.from(self.query_at(block)),
-                false,
-                1.0,
+                Update::REPLACE,
                 Matrix::rows(weights, 0, block.width()),
                 self.keys(self.value, block),
                 Threads::One,
@@ -244,7 +246,14 @@ impl Heads<'_> {
             self.weights(block, weights, Some(slopes));
             let scores = Out::new(grad_scores.as_mut_ptr(), width);
             let (all, one) = ([count, width, size], Threads::One);
-            multiply(all, scores, false, 1.0, upstream, value.transpose(), one);
+            multiply(
+                all,
+                scores,
+                Update::REPLACE,
+                upstream,
+                value.transpose(),
+                one,
+            );
         }
         for i in 0..count {
             let seen = self.seen(block, i);
@@ -269,8 +278,7 @@ impl Heads<'_> {
             multiply(
                 to_queries,
                 grad_query.from(query_at),
-                false,
-                1.0,
+                Update::REPLACE,
                 grad_scores,
                 key,
                 one,
@@ -279,8 +287,7 @@ impl Heads<'_> {
             multiply(
                 to_keys,
                 grad_key,
-                true,
-                1.0,
+                Update::ADD,
                 grad_scores.transpose(),
                 query,
                 one,
@@ -288,8 +295,7 @@ impl Heads<'_> {
             multiply(
                 to_keys,
                 grad_value,
-                true,
-                1.0,
+                Update::ADD,
                 weights.transpose(),
                 upstream,
                 one,
@@ -328,8 +334,7 @@ impl Heads<'_> {
             multiply(
                 [block.count, width, self.shape.size],
                 Out::new(weights.as_mut_ptr(), width),
-                false,
-                1.0,
+                Update::REPLACE,
                 Matrix::rows(self.query, self.query_at(block), self.query_row()),
                 self.keys(self.key, block).transpose(),
                 Threads::One,

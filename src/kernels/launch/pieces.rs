@@ -12,3 +12,5 @@ pub(crate) const LANES_OF_ROW: Wgsl = wgsl!("shared/lanes_of_row");
 pub(crate) const SOFT_CAP: Wgsl = wgsl!("shared/soft_cap");
 /// The softmax of a row, in one pass.
 pub(crate) const ONLINE_SOFTMAX: Wgsl = wgsl!("shared/online_softmax");
+/// The logistic function.
+pub(crate) const SIGMOID: Wgsl = wgsl!("shared/sigmoid");

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::tensors::{changed, head_size, packed};
+use super::tensors::{changed, head_sizes, packed};
 use super::{Provenance, architecture, file_type};
 use crate::error::{Error, Result};
 use crate::gguf::names::{Change, Parameter};
+use crate::gguf::value_heads::HeadSizes;
 use crate::gguf::write::{GgufWriter, MetadataList, Put, TensorEntry};
 use crate::model::CausalLm;
 use crate::model::adapter::LowRankLayer;
@@ -15,7 +16,6 @@ use crate::quantization::WeightType;
 struct Planned<'a> {
     layer: LowRankLayer<'a>,
     change: Change,
-    head_size: usize,
     /// Factor of B.
     factor: f32,
     /// A and B, or two of each, of half the outputs.
@@ -67,8 +67,7 @@ impl CausalLm {
                     layer.weight
                 ))
             })?;
-            let head_size = head_size(&self.config().decoder, &parameter);
-            Ok(planned(layer, &parameter, head_size, alpha, kind))
+            Ok(planned(layer, &parameter, alpha, kind))
         });
         let plan: Vec<Planned<'_>> = plan.collect::<Result<_>>()?;
 
@@ -83,7 +82,9 @@ impl CausalLm {
         let entries: Vec<TensorEntry> = entries.collect();
         let mut writer = GgufWriter::begin(&list, &entries, put)?;
         for planned in &plan {
-            planned.write(&mut writer).await?;
+            planned
+                .write(head_sizes(&self.config().decoder), &mut writer)
+                .await?;
         }
         Ok(())
     }
@@ -92,7 +93,6 @@ impl CausalLm {
 fn planned<'a>(
     layer: LowRankLayer<'a>,
     parameter: &Parameter,
-    head_size: usize,
     alpha: f64,
     kind: WeightType,
 ) -> Planned<'a> {
@@ -114,7 +114,6 @@ fn planned<'a>(
     });
     Planned {
         change,
-        head_size,
         // llama.cpp's factor is α / rank.
         factor: (layer.scale * rank as f64 / alpha) as f32,
         entries: entries.collect(),
@@ -123,16 +122,20 @@ fn planned<'a>(
 }
 
 impl Planned<'_> {
-    async fn write(&self, writer: &mut GgufWriter<'_>) -> Result<()> {
+    async fn write(&self, heads: HeadSizes, writer: &mut GgufWriter<'_>) -> Result<()> {
         let a = crate::device::read(self.layer.a.clone()).await?;
         let b = crate::device::read(self.layer.b.clone()).await?;
         let b: Vec<f32> = b.into_iter().map(|value| value * self.factor).collect();
         // The matrices of an adapter are never transposed.
         let b = match self.change {
-            Change::HeadRows | Change::HeadParts => {
-                changed(b, self.layer.b.dims(), self.change, self.head_size)
+            Change::HeadRows | Change::HeadParts | Change::ValueRows | Change::ValueHeads => {
+                changed(b, self.layer.b.dims(), self.change, heads)
             }
             _ => b,
+        };
+        let a = match self.change {
+            Change::ValueColumns => changed(a, self.layer.a.dims(), self.change, heads),
+            _ => a,
         };
         let rows = b.chunks_exact(b.len() / self.entries.len());
         for ([of_a, of_b], b) in self.entries.iter().zip(rows) {

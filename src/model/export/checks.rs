@@ -1,10 +1,13 @@
 //! Checks that llama.cpp computes what a model does.
 
 use super::Notes;
+use super::metadata::attention_interval;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind, KeysAndValues, QkNorm};
+use crate::model::config::{
+    DecoderConfig, FeedForwardKind, KeysAndValues, LayerConfig, Mixer, QkNorm,
+};
 use crate::model::ops::Activation;
 
 /// Gemma 2 has global attention in each second layer, Gemma 3 in each sixth.
@@ -32,7 +35,7 @@ pub(super) fn check(
             architecture.gguf
         ),
     })?;
-    let windows = decoder.layers.iter().map(|layer| layer.window);
+    let windows = decoder.attentions().map(|attention| attention.window);
     let window = windows.min().unwrap_or(usize::MAX);
     if !matches!(architecture.gguf, "gemma2" | "gemma3" | "gemma4" | "olmo2")
         && window < decoder.max_length
@@ -60,7 +63,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let norm = match name {
-        "qwen3" | "gemma3" | "gemma4" | "openelm" => Some(QkNorm::Heads),
+        "qwen3" | "gemma3" | "gemma4" | "openelm" | "lfm2" | "qwen35" => Some(QkNorm::Heads),
         "hunyuan-dense" => Some(QkNorm::RotatedHeads),
         "olmo2" => Some(QkNorm::Whole),
         _ => None,
@@ -73,6 +76,24 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     let allows_biases = matches!(name, "llama" | "gpt2" | "phi2" | "granite" | "gptneox");
     if (biases.attention_output || biases.feed_forward) && !allows_biases {
         return Err("biases of linear layers".to_string());
+    }
+    let is_biased = |layer: &LayerConfig| match &layer.mixer {
+        Mixer::ShortConv(conv) => conv.biases,
+        Mixer::Attention(_) | Mixer::GatedDelta(_) => false,
+    };
+    if decoder.layers.iter().any(is_biased) {
+        return Err("biases of short convolutions".to_string());
+    }
+    if name == "qwen35" && attention_interval(&decoder.layers).is_none() {
+        return Err("layers with attention at irregular intervals".to_string());
+    }
+    if let Some(delta) = decoder.gated_delta()
+        && delta.key_size != delta.value_size
+    {
+        return Err(format!(
+            "gated delta rules with keys of size {} and values of size {}",
+            delta.key_size, delta.value_size
+        ));
     }
     if name == "gptneox" && !biases.attention {
         return Err("attention without biases".to_string());
@@ -89,13 +110,10 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     if matches!(name, "openelm" | "gemma2") && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
     }
-    let width = |layer: &crate::model::LayerConfig| layer.heads * layer.head_size;
-    if matches!(name, "gpt2" | "phi2")
-        && decoder
-            .layers
-            .iter()
-            .any(|layer| width(layer) != decoder.hidden_size)
-    {
+    let widths = decoder
+        .attentions()
+        .map(|attention| attention.heads * attention.head_size);
+    if matches!(name, "gpt2" | "phi2") && widths.clone().any(|width| width != decoder.hidden_size) {
         return Err("attention heads that are not as wide as the hidden states".to_string());
     }
     let gemma = ["gemma2", "gemma3"].iter().position(|gemma| *gemma == name);
@@ -111,28 +129,35 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         ));
     }
     let has_windows = decoder
-        .layers
-        .iter()
-        .any(|layer| layer.window != usize::MAX);
+        .attentions()
+        .any(|attention| attention.window != usize::MAX);
     if name == "gemma4" && !has_windows {
         return Err("only global layers".to_string());
     }
+    let projects = |layer: &LayerConfig| {
+        let attention = layer.mixer.attention();
+        attention.is_some_and(|attention| attention.keys_and_values.has_keys())
+    };
+    let last = decoder.layers.iter().rposition(projects);
     for (number, layer) in decoder.layers.iter().enumerate() {
+        let Some(attention) = layer.mixer.attention() else {
+            continue;
+        };
         let scaled_size = match is_27b {
-            true => decoder.hidden_size as f32 / layer.heads as f32,
-            false => layer.head_size as f32,
+            true => decoder.hidden_size as f32 / attention.heads as f32,
+            false => attention.head_size as f32,
         };
         let expected = match name {
             "gemma4" => 1.0,
             _ => 1.0 / scaled_size.sqrt(),
         };
-        if name != "granite" && !is_close(layer.attention_scale, expected) {
+        if name != "granite" && !is_close(attention.scale, expected) {
             return Err(format!(
                 "attention scaled by {} instead of {expected}",
-                layer.attention_scale
+                attention.scale
             ));
         }
-        let is_global = layer.window == usize::MAX;
+        let is_global = attention.window == usize::MAX;
         let pattern = gemma.map_or(OTHER_PATTERN, |gemma| GEMMA_PATTERNS[gemma]);
         let is_last = (number + 1).is_multiple_of(pattern);
         // Gemma 2 always has windows.
@@ -143,17 +168,13 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
                 "layer {number} with other attention than global in one layer of {pattern} and local in the others"
             ));
         }
-        if name == "smollm3" && layer.rotary.is_none() != is_last {
+        if name == "smollm3" && attention.rotary.is_none() != is_last {
             return Err(format!(
                 "layer {number} with other rotary embeddings than in all but each fourth layer"
             ));
         }
-        if let KeysAndValues::OfLayer(of) = layer.keys_and_values {
+        if let KeysAndValues::OfLayer(of) = attention.keys_and_values {
             // llama.cpp takes those of the last layer with its own, or of the one before if it is local.
-            let last = decoder
-                .layers
-                .iter()
-                .rposition(|layer| layer.keys_and_values.has_keys());
             let expected = last.and_then(|last| last.checked_sub(usize::from(!is_global)));
             if expected != Some(of) {
                 return Err(format!(
@@ -161,9 +182,9 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
                 ));
             }
         }
-        let rotated = layer.rotary.as_ref().map(|rotary| rotary.size);
-        let is_whole = rotated.is_none_or(|size| size == layer.head_size);
-        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox") && !is_whole {
+        let rotated = attention.rotary.as_ref().map(|rotary| rotary.size);
+        let is_whole = rotated.is_none_or(|size| size == attention.head_size);
+        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox" | "qwen35") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }
     }

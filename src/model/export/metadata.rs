@@ -5,7 +5,10 @@ use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
-use crate::model::config::{Block, DecoderConfig, KeysAndValues, LayerConfig, NormKind};
+use crate::model::config::{
+    AttentionConfig, Block, DecoderConfig, GatedDeltaConfig, KeysAndValues, LayerConfig, Mixer,
+    NormKind,
+};
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
 ///
@@ -34,11 +37,28 @@ pub(super) fn add(
         }
     };
     per_layer("feed_forward_length", &|layer| layer.intermediate_size);
-    per_layer("attention.head_count", &|layer| layer.heads);
-    per_layer("attention.head_count_kv", &|layer| layer.num_kv_heads);
+    // Layers without attention have no key and value heads, by which llama.cpp knows them.
+    let heads = decoder
+        .attentions()
+        .next()
+        .map_or(1, |attention| attention.heads);
+    per_layer("attention.head_count", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(heads, |attention| attention.heads)
+    });
+    // It knows those of Qwen3.5 by their interval.
+    let without_attention = match (name, decoder.attentions().next()) {
+        ("qwen35", attention) => attention.map_or(1, |attention| attention.num_kv_heads),
+        _ => 0,
+    };
+    per_layer("attention.head_count_kv", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(without_attention, |attention| attention.num_kv_heads)
+    });
     // Layers with full attention may have another size than those with windows.
-    let global = layers.iter().find(|layer| layer.window == usize::MAX);
-    let head_size = global.unwrap_or(&layers[0]).head_size as u32;
+    let mut attentions = decoder.attentions();
+    let global = attentions.find(|attention| attention.window == usize::MAX);
+    let head_size = global.map_or(decoder.head_size(), |global| global.head_size) as u32;
     for field in ["attention.key_length", "attention.value_length"] {
         list.add(key(field), head_size);
     }
@@ -50,17 +70,44 @@ pub(super) fn add(
 
     match name {
         "granite" => {
-            let scale = layers.first().map_or(1.0, |layer| layer.attention_scale);
+            let scale = decoder
+                .attentions()
+                .next()
+                .map_or(1.0, |attention| attention.scale);
             list.add(key("attention.scale"), scale);
             list.add(key("embedding_scale"), decoder.embedding_scale);
             list.add(key("residual_scale"), decoder.residual_scale);
             // llama.cpp divides by it.
             list.add(key("logit_scale"), 1.0 / decoder.logits_scale);
         }
-        "gemma4" => add_gemma4(decoder, key, list),
         "gptneox" => {
             let is_parallel = decoder.block == Block::ParallelNorms;
             list.add(key("use_parallel_residual"), is_parallel);
+        }
+        "gemma4" => add_gemma4(decoder, key, list),
+        "lfm2" => {
+            let taps = layers.iter().find_map(|layer| match &layer.mixer {
+                Mixer::ShortConv(conv) => Some(conv.taps),
+                Mixer::Attention(_) | Mixer::GatedDelta(_) => None,
+            });
+            // llama.cpp requires it without convolutions too.
+            list.add(key("shortconv.l_cache"), taps.unwrap_or(1) as u32);
+        }
+        "qwen35" => {
+            let interval = attention_interval(layers).unwrap_or(1);
+            list.add(key("full_attention_interval"), interval as u32);
+            let delta = decoder.gated_delta();
+            // llama.cpp requires them without gated delta rules too.
+            let mut size = |field: &str, of: fn(&GatedDeltaConfig) -> usize| {
+                list.add(key(field), delta.map_or(1, of) as u32);
+            };
+            size("ssm.conv_kernel", |delta| delta.taps);
+            size("ssm.state_size", |delta| delta.key_size);
+            size("ssm.group_count", |delta| delta.key_heads);
+            size("ssm.time_step_rank", |delta| delta.heads);
+            size("ssm.inner_size", |delta| delta.widths()[1]);
+            // The parts of a position are equal in texts.
+            list.add(key("rope.dimension_sections"), vec![11_u32, 11, 10, 0]);
         }
         _ => {}
     }
@@ -74,14 +121,20 @@ pub(super) fn add(
     }
 
     // Layers with full attention may have another embedding than those with windows, and some layers have none.
-    let rotated = || layers.iter().filter(|layer| layer.rotary.is_some());
-    let full = rotated().find(|layer| layer.window == usize::MAX);
-    let layer = full.or_else(|| rotated().next());
-    let Some(rotary) = layer.and_then(|layer| layer.rotary.as_ref()) else {
+    let rotated = || {
+        decoder
+            .attentions()
+            .filter(|attention| attention.rotary.is_some())
+    };
+    let full = rotated().find(|attention| attention.window == usize::MAX);
+    let attention = full.or_else(|| rotated().next());
+    let Some(rotary) = attention.and_then(|attention| attention.rotary.as_ref()) else {
         return Ok(None);
     };
-    let local = layers.iter().find(|layer| layer.window != usize::MAX);
-    if let Some(LayerConfig {
+    let local = decoder
+        .attentions()
+        .find(|attention| attention.window != usize::MAX);
+    if let Some(AttentionConfig {
         window,
         rotary: Some(of_local),
         ..
@@ -107,15 +160,21 @@ pub(super) fn add(
     })
 }
 
+/// Returns the n of which each nth layer has attention and no other, if there is one.
+pub(super) fn attention_interval(layers: &[LayerConfig]) -> Option<usize> {
+    let attends = |layer: &LayerConfig| layer.mixer.attention().is_some();
+    let interval = layers.iter().position(attends).unwrap_or(layers.len()) + 1;
+    let mut numbered = layers.iter().zip(1_usize..);
+    let is_regular =
+        numbered.all(|(layer, number)| attends(layer) == number.is_multiple_of(interval));
+    is_regular.then_some(interval)
+}
+
 /// Adds what only Gemma 4 has.
 fn add_gemma4(decoder: &DecoderConfig, key: impl Fn(&str) -> String, list: &mut MetadataList) {
-    let layers = decoder.layers.iter();
-    let windows: Vec<bool> = layers
-        .clone()
-        .map(|layer| layer.window != usize::MAX)
-        .collect();
-    let local = layers.clone().find(|layer| layer.window != usize::MAX);
-    let head_size = local.unwrap_or(&decoder.layers[0]).head_size as u32;
+    let is_local = |attention: &&AttentionConfig| attention.window != usize::MAX;
+    let local = decoder.attentions().find(is_local);
+    let head_size = local.map_or(decoder.head_size(), |local| local.head_size) as u32;
     for field in [
         "attention.key_length_swa",
         "attention.value_length_swa",
@@ -123,13 +182,13 @@ fn add_gemma4(decoder: &DecoderConfig, key: impl Fn(&str) -> String, list: &mut 
     ] {
         list.add(key(field), head_size);
     }
+    let windows = decoder.attentions().map(|attention| is_local(&attention));
+    let windows: Vec<bool> = windows.collect();
     list.add(key("attention.sliding_window_pattern"), windows);
-    let is_shared =
-        |layer: &&LayerConfig| matches!(layer.keys_and_values, KeysAndValues::OfLayer(_));
-    list.add(
-        key("attention.shared_kv_layers"),
-        layers.filter(is_shared).count() as u32,
-    );
+    let shared = decoder
+        .attentions()
+        .filter(|attention| matches!(attention.keys_and_values, KeysAndValues::OfLayer(_)));
+    list.add(key("attention.shared_kv_layers"), shared.count() as u32);
     let size = decoder.per_layer_inputs.map_or(0, |inputs| inputs.size);
     list.add(key("embedding_length_per_layer_input"), size as u32);
 }

@@ -77,8 +77,8 @@ pub(super) fn with_pattern(
             "query_pre_attn_scalar is {scale}: expected more than 0"
         )));
     }
-    for layer in &mut config.layers {
-        layer.attention_scale = 1.0 / scale.sqrt();
+    for attention in config.attentions_mut() {
+        attention.scale = 1.0 / scale.sqrt();
     }
     Ok((config, sliding))
 }

@@ -40,10 +40,10 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .unwrap_or(DEFAULT_LENGTH);
     config.qk_norm = Some(QkNorm::Heads);
     config.logits_soft_cap = fields.optional("final_logit_softcapping")?;
-    let [global, local] = rotaries(fields, config.layers[0].head_size, config.max_length)?;
-    for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
+    let [global, local] = rotaries(fields, config.head_size(), config.max_length)?;
+    for (attention, sliding) in config.attentions_mut().zip(sliding) {
         let rotary = if sliding { &local } else { &global };
-        layer.rotary = Some(rotary.clone());
+        attention.rotary = Some(rotary.clone());
     }
     Ok(config)
 }

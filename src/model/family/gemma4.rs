@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::description::Description;
 use super::{gemma2, rope, windows};
 use crate::error::Result;
-use crate::model::config::{DecoderConfig, KeysAndValues, LayerConfig, PerLayerInputs, QkNorm};
+use crate::model::config::{AttentionConfig, DecoderConfig, KeysAndValues, PerLayerInputs, QkNorm};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 use crate::model::rope_scaling::RopeScaling;
@@ -66,19 +66,19 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     // As in transformers, the last layer is global whatever its type.
     sliding[layers - 1] = false;
     let kv_heads = fields.optional_size("num_key_value_heads")?;
-    for layer in &mut config.layers {
-        layer.num_kv_heads = kv_heads.unwrap_or(DEFAULT_KV_HEADS);
-        layer.attention_scale = 1.0;
+    for attention in config.attentions_mut() {
+        attention.num_kv_heads = kv_heads.unwrap_or(DEFAULT_KV_HEADS);
+        attention.scale = 1.0;
     }
     let window = fields.or("sliding_window", DEFAULT_WINDOW)?;
     windows::set(&mut config.layers, &sliding, window);
-    set_sizes(fields, &mut config.layers, &sliding)?;
-    set_keys_and_values(fields, &mut config.layers, &sliding)?;
+    set_sizes(fields, &mut config, &sliding)?;
+    set_keys_and_values(fields, &mut config, &sliding)?;
     let rotaries = rope::of_layer_types(fields, [0; 2], DEFAULT_THETAS, config.max_length)?;
     let rotaries = rotaries.unwrap_or_else(default_rotaries);
-    for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
-        layer.rotary = Some(Rotary {
-            size: layer.head_size,
+    for (attention, sliding) in config.attentions_mut().zip(sliding) {
+        attention.rotary = Some(Rotary {
+            size: attention.head_size,
             ..rotaries[usize::from(sliding)].clone()
         });
     }
@@ -122,20 +122,21 @@ fn per_layer_inputs(fields: &Fields<'_>, vocab_size: usize) -> Result<Option<Per
 
 /// Sets the sizes that differ between layers: by layer, as transformers writes them, or by type, as the models
 /// on the Hub have them.
-fn set_sizes(fields: &Fields<'_>, layers: &mut [LayerConfig], sliding: &[bool]) -> Result<()> {
+fn set_sizes(fields: &Fields<'_>, config: &mut DecoderConfig, sliding: &[bool]) -> Result<()> {
+    let mut attentions: Vec<&mut AttentionConfig> = config.attentions_mut().collect();
     if let Some(by_layer) = fields.object("per_layer_config")? {
         for name in by_layer.names() {
             let number: Option<usize> = name.parse().ok();
-            let layer = number.and_then(|number| layers.get_mut(number));
-            let (Some(layer), Some(sizes)) = (layer, by_layer.object(name)?) else {
+            let attention = number.and_then(|number| attentions.get_mut(number));
+            let (Some(attention), Some(sizes)) = (attention, by_layer.object(name)?) else {
                 return Err(fields.fault(format!(
                     "per_layer_config has {name}: expected the number of a layer with its fields"
                 )));
             };
             for field in sizes.names() {
                 match field {
-                    "head_dim" => layer.head_size = sizes.size(field)?,
-                    "num_key_value_heads" => layer.num_kv_heads = sizes.size(field)?,
+                    "head_dim" => attention.head_size = sizes.size(field)?,
+                    "num_key_value_heads" => attention.num_kv_heads = sizes.size(field)?,
                     other => sizes.refuse(other)?,
                 }
             }
@@ -147,10 +148,10 @@ fn set_sizes(fields: &Fields<'_>, layers: &mut [LayerConfig], sliding: &[bool]) 
         true => fields.optional_size("num_global_key_value_heads")?,
         false => None,
     };
-    let pairs = layers.iter_mut().zip(sliding);
-    for (layer, _) in pairs.filter(|(_, sliding)| !**sliding) {
-        layer.head_size = head_size.unwrap_or(DEFAULT_GLOBAL_HEAD_SIZE);
-        layer.num_kv_heads = kv_heads.unwrap_or(layer.num_kv_heads);
+    let pairs = attentions.into_iter().zip(sliding);
+    for (attention, _) in pairs.filter(|(_, sliding)| !**sliding) {
+        attention.head_size = head_size.unwrap_or(DEFAULT_GLOBAL_HEAD_SIZE);
+        attention.num_kv_heads = kv_heads.unwrap_or(attention.num_kv_heads);
     }
     Ok(())
 }
@@ -159,26 +160,28 @@ fn set_sizes(fields: &Fields<'_>, layers: &mut [LayerConfig], sliding: &[bool]) 
 /// has its own.
 fn set_keys_and_values(
     fields: &Fields<'_>,
-    layers: &mut [LayerConfig],
+    config: &mut DecoderConfig,
     sliding: &[bool],
 ) -> Result<()> {
     let shared: usize = fields.or("num_kv_shared_layers", 0)?;
-    let first = layers.len().saturating_sub(shared);
+    let first = config.layers.len().saturating_sub(shared);
     let keys_are_values = fields.or("attention_k_eq_v", false)?;
-    let is_wide = fields.or("use_double_wide_mlp", false)?;
-    for (number, layer) in layers.iter_mut().enumerate() {
+    for (number, attention) in config.attentions_mut().enumerate() {
         if number >= first {
             let mut earlier = sliding[..first].iter();
             let of = earlier.rposition(|kind| *kind == sliding[number]);
-            layer.keys_and_values = KeysAndValues::OfLayer(of.ok_or_else(|| {
+            attention.keys_and_values = KeysAndValues::OfLayer(of.ok_or_else(|| {
                 fields.fault(format!(
                     "num_kv_shared_layers is {shared}: layer {number} has no layer of its type to share with"
                 ))
             })?);
-            layer.intermediate_size *= if is_wide { 2 } else { 1 };
         } else if keys_are_values && !sliding[number] {
-            layer.keys_and_values = KeysAndValues::Keys;
+            attention.keys_and_values = KeysAndValues::Keys;
         }
+    }
+    if fields.or("use_double_wide_mlp", false)? {
+        let last = config.layers.iter_mut().skip(first);
+        last.for_each(|layer| layer.intermediate_size *= 2);
     }
     Ok(())
 }

@@ -50,19 +50,19 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .optional_size("max_position_embeddings")?
         .unwrap_or(defaults.max_length);
     let thetas = [DEFAULT_THETA; 2];
-    let head_size = config.layers[0].head_size;
-    let by_type = rope::of_layer_types(fields, [head_size; 2], thetas, max_length)?;
+    let by_type = rope::of_layer_types(fields, [config.head_size(); 2], thetas, max_length)?;
     if let Some([full, _]) = &by_type {
         config.max_length = full.scaling.extended(max_length);
     }
-    for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
+    let head_size = config.head_size();
+    for (attention, sliding) in config.attentions_mut().zip(sliding) {
         match &by_type {
             Some([full, local]) => {
                 let rotary = if sliding { local } else { full };
-                layer.rotary = Some(rotary.clone());
+                attention.rotary = Some(rotary.clone());
             }
             // As in transformers, flat fields are those of full attention.
-            None if sliding => layer.rotary = Some(plain(layer.head_size)),
+            None if sliding => attention.rotary = Some(plain(head_size)),
             None => {}
         }
     }

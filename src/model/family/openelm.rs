@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues, LayerConfig, Norm,
-    NormKind, QkNorm, QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues,
+    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -70,14 +70,16 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     };
     let layers = heads.into_iter().zip(num_kv_heads).zip(widths);
     let layers = layers.map(|((heads, num_kv_heads), intermediate_size)| LayerConfig {
-        heads,
-        num_kv_heads,
-        head_size,
-        keys_and_values: KeysAndValues::Projected,
+        mixer: Mixer::Attention(AttentionConfig {
+            heads,
+            num_kv_heads,
+            head_size,
+            keys_and_values: KeysAndValues::Projected,
+            window: usize::MAX,
+            rotary: Some(rotary.clone()),
+            scale: 1.0 / (head_size as f32).sqrt(),
+        }),
         intermediate_size,
-        window: usize::MAX,
-        rotary: Some(rotary.clone()),
-        attention_scale: 1.0 / (head_size as f32).sqrt(),
     });
     let gated = fields.or("ffn_with_glu", true)?;
     let normalized: bool = fields.or("normalize_qk_projections", true)?;
@@ -108,9 +110,9 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         learned_positions: false,
         embedding_scale: 1.0,
         residual_scale: 1.0,
-        logits_scale: 1.0,
         per_layer_inputs: None,
         layer_scales: false,
+        logits_scale: 1.0,
         logits_soft_cap: None,
         attention_soft_cap: None,
         biases: Biases::default(),
