@@ -6,6 +6,7 @@
 mod adapter;
 mod comparison;
 mod conversation;
+mod doctor;
 mod gguf;
 mod model;
 mod page;
@@ -77,6 +78,8 @@ pub const TARGETS: [Target; 15] = [
     Target::new("teacher_states", training::teacher_states)
         .generated(training::states_seeds)
         .mutations(1000),
+    Target::new("expected_logits", doctor::expected_logits)
+        .generated(doctor::expected_logits_seeds),
     Target::new("recipe", comparison::recipe),
     Target::new("results", comparison::results)
         .generated(comparison::results_seeds)

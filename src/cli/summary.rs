@@ -87,7 +87,7 @@ fn divergence(found: Option<f64>) -> String {
 }
 
 /// Formats a perplexity or a difference of two; those of a diverged model have hundreds of digits.
-fn perplexity(value: f64) -> String {
+pub(super) fn perplexity(value: f64) -> String {
     match value.abs() {
         large if large.is_finite() && large >= 1e5 => format!("{value:.1e}"),
         _ => format!("{value:.2}"),

@@ -4,11 +4,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::cells::{Cell, Plan};
 use super::plots;
-use super::results::Record;
+use super::record::Record;
 use super::statistics::{
     BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, format_number, summarize, title,
     verdict,
 };
+use crate::eval::plot;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -95,8 +96,8 @@ fn legend(plan: &Plan) -> Markup {
     html! {
         ul.legend { @for (number, method) in plan.methods.iter().enumerate() {
             li {
-                span.swatch.broken[plots::is_broken(number)]
-                    style={ "border-color:" (plots::colour(number)) } {}
+                span.swatch.broken[plot::is_broken(number)]
+                    style={ "border-color:" (plot::colour(number)) } {}
                 (method.name) " " small { "over " (method.strength.name()) }
             }
         } }

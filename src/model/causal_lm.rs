@@ -6,6 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 
 use super::decoder::Decoder;
+use super::file_bytes::FileBytes;
 use super::inputs::{Inputs, Weights};
 use super::model_config::ModelConfig;
 use super::parameters::{ParameterSpec, Parameters};
@@ -88,6 +89,11 @@ impl CausalLm {
                 .collect(),
             ..self.clone()
         }
+    }
+
+    /// Returns whether the weights are those of the model's files.
+    pub(crate) fn is_as_loaded(&self) -> bool {
+        self.is_as_loaded
     }
 
     /// Returns the configuration.
@@ -176,12 +182,14 @@ impl CausalLm {
         &self.reader.files().config
     }
 
-    /// Returns everything that the values of the weights depend on: the original files, and the type that they
-    /// were converted to.
-    pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let files = self.reader.files().weights.iter();
-        let converted = self.converted.map(|kind| kind.name().as_bytes());
-        files.map(|(_, bytes)| &**bytes).chain(converted)
+    /// Returns the original files of weights.
+    pub(crate) fn weight_files(&self) -> impl Iterator<Item = &FileBytes> {
+        self.reader.files().weights.iter().map(|(_, bytes)| bytes)
+    }
+
+    /// Returns the type that the stored weights were converted to, if they were.
+    pub(crate) fn converted(&self) -> Option<WeightType> {
+        self.converted
     }
 
     /// Returns the device that the model was loaded onto.

@@ -1,6 +1,5 @@
 //! Loads models.
 
-use std::cell::Cell;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +8,12 @@ use super::causal_lm::CausalLm;
 use super::decoder::Decoder;
 use super::files::ModelFiles;
 use super::gguf_files;
-use super::multimodal;
 use super::text_reader::TextReader;
 use super::tied_head::TiedHead;
+use super::unused::UnusedTensors;
 use super::weights::{self, Naming};
 use crate::device::Device;
-use crate::error::{Error, Result, counted};
+use crate::error::{Error, Result};
 use crate::kernels::packed::Weight;
 use crate::quantization::WeightType;
 
@@ -74,14 +73,8 @@ impl CausalLm {
             reader.config.untie();
         }
         let decoder = Decoder::new(reader.config().decoder.clone());
-        let of_images = Cell::new(0);
-        let parameters = parameters(&reader, &decoder, weights, &of_images, device)?;
-        if of_images.get() > 0 {
-            reader.notes.push(format!(
-                "a model of text and images: {} for images ignored, and only the text model is saved",
-                counted(of_images.get(), "tensor")
-            ));
-        }
+        let (parameters, notes) = parameters(&reader, &decoder, weights, device)?;
+        reader.notes.extend(notes);
         let files = reader.files();
         for note in reader.notes() {
             log::warn!("{}: {note}", files.folder.display());
@@ -101,11 +94,6 @@ impl CausalLm {
         })
     }
 
-    /// Returns whether the weights are those of the model's files, so that [`Self::reloaded`] gives them again.
-    pub(crate) fn is_reloadable(&self) -> bool {
-        self.is_as_loaded
-    }
-
     /// Returns a model that is as its files have it with its weights read again, for a model whose values were
     /// dropped.
     ///
@@ -114,8 +102,9 @@ impl CausalLm {
     /// As [`Self::load`].
     pub(crate) fn reloaded(&self) -> Result<Self> {
         let (reader, decoder) = (&self.reader, &self.decoder);
+        let (parameters, _) = parameters(reader, decoder, self.converted, &self.device)?;
         Ok(Self {
-            parameters: parameters(reader, decoder, self.converted, &Cell::new(0), &self.device)?,
+            parameters,
             ..self.clone()
         })
     }
@@ -130,17 +119,17 @@ fn tied_head(reader: &TextReader) -> Result<TiedHead> {
     TiedHead::find(&reader.files().weights(), &reader.config().decoder)
 }
 
-/// Reads the parameters of a decoder onto a device, and counts the tensors for images, which are ignored.
+/// Reads the parameters of a decoder onto a device. Returns also notes on tensors that are ignored.
 fn parameters(
     reader: &TextReader,
     decoder: &Decoder,
     weights: Option<WeightType>,
-    of_images: &Cell<usize>,
     device: &Device,
-) -> Result<Vec<Weight>> {
+) -> Result<(Vec<Weight>, Vec<String>)> {
     let (files, config, specs) = (reader.files(), decoder.config(), decoder.parameters());
     if let Some(gguf) = &files.gguf {
-        return gguf_files::weights(files, gguf, specs, weights, device.tensors());
+        let weights = gguf_files::weights(files, gguf, specs, weights, device.tensors())?;
+        return Ok((weights, Vec::new()));
     }
     let names = config.family.tensors;
     let [embedding, head] = [names.embedding, names.head].map(|name| format!("{name}.weight"));
@@ -149,26 +138,20 @@ fn parameters(
         true => names.in_files(&head),
         false => Vec::new(),
     };
+    let unused = UnusedTensors::new(names, tied_heads);
     let in_files = files.weights();
     let naming = Naming {
         family: Some(names),
         renamed: has_head_alone.then_some((&*embedding, &*head)),
-        may_ignore: &|name| {
-            let is_of_images = multimodal::is_of_images(name);
-            of_images.update(|count: usize| count + usize::from(is_of_images));
-            is_of_images
-                || tied_heads.iter().any(|head| head == name)
-                || names.ignored.iter().any(|ending| name.ends_with(ending))
-        },
+        may_ignore: &|name| unused.accept(name),
     };
     let path = files.weights_path();
     let tensors = weights::find_tensors(&in_files, &path, specs, &naming)?;
-    let tensors = specs.iter().zip(tensors);
-    tensors
-        .map(|(spec, tensor)| {
-            let weight = tensor.weight(spec, weights, device.tensors());
-            files.release_weights();
-            weight
-        })
-        .collect()
+    let tensors = specs.iter().zip(tensors).map(|(spec, tensor)| {
+        let weight = tensor.weight(spec, weights, device.tensors());
+        files.release_weights();
+        weight
+    });
+    let tensors = tensors.collect::<Result<_>>()?;
+    Ok((tensors, unused.notes()))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::eval::Perplexities;
+use crate::eval::{FrontPoint, FrontProgress, Perplexities};
 
 /// When an evaluation takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,4 +71,32 @@ pub enum Event {
         /// Estimated seconds until the last step.
         seconds_left: f64,
     },
+    /// A batch of the front over the strengths of the training was evaluated.
+    EvaluatingFront {
+        /// Strength of the evaluated model.
+        weight: f64,
+        /// Batches evaluated.
+        done: usize,
+        /// Estimated total number of batches.
+        total: usize,
+    },
+    /// A point of the front is complete.
+    FrontPoint {
+        /// The point.
+        #[serde(flatten)]
+        point: FrontPoint,
+    },
+}
+
+impl From<FrontProgress> for Event {
+    fn from(progress: FrontProgress) -> Self {
+        match progress.point {
+            Some(point) => Self::FrontPoint { point },
+            None => Self::EvaluatingFront {
+                weight: progress.weight,
+                done: progress.done,
+                total: progress.total,
+            },
+        }
+    }
 }

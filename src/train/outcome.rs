@@ -30,8 +30,8 @@ pub struct Outcome {
     pub metrics: Metrics,
     /// KL(untouched ‖ trained) on the held-out domain set, in nats per token: how far training moved the model's
     /// predictions on the domain, which goes with what is forgotten elsewhere (arXiv:2509.04259). The untouched
-    /// model is the one before this training. `None` where its weights were not in memory any more and are not
-    /// those of its files.
+    /// model is the one before this training. `None` where its weights were freed and could not be read
+    /// again, and for a model at another strength than the trained one's.
     pub kl_divergence: Option<f64>,
     /// Steps taken.
     pub steps: usize,
@@ -42,6 +42,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome with other perplexities of the trained model, as at another strength.
+    #[must_use]
+    pub fn with_after(self, after: Perplexities) -> Self {
+        Self {
+            after,
+            metrics: Metrics::new(self.before, after),
+            kl_divergence: None,
+            ..self
+        }
+    }
+
     /// Returns the two evaluations that it compares.
     pub fn evaluations(&self) -> [Evaluated; 2] {
         let after = self.kl_divergence;

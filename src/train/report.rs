@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::device::{Device, GpuAdapter};
+use crate::eval::Front;
 use crate::kernels::distillation::Method;
 use crate::text::Samples;
 use crate::train::{Evaluated, Outcome, Run, TrainSettings};
@@ -163,6 +164,11 @@ pub struct MethodReport {
     /// The search for a training within a bound on degeneralization, if one was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<Value>,
+    /// Strength of the written model, from 0, untouched, to 1, trained.
+    pub weight: f64,
+    /// Gain against forgetting over the strengths of the training, if they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
 }
 
 impl MethodReport {
@@ -177,6 +183,8 @@ impl MethodReport {
             evaluations: run.evaluations().to_vec(),
             continuations: Vec::new(),
             search: None,
+            weight: 1.0,
+            front: run.front(),
         }
     }
 }

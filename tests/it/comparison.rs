@@ -176,7 +176,7 @@ fn the_included_recipes_are_valid() {
         assert!(plan.cells.len() > 50, "{}", path.display());
         count += 1;
     }
-    assert_eq!(count, 2);
+    assert_eq!(count, 3);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `minift compare`: compares methods over their strengths, as described by a recipe.
 
+mod part;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -33,8 +34,12 @@ struct Comparison<'a> {
     model_name: String,
     device: Device,
     texts: Vec<Texts>,
+    /// The name of each training of the plan.
+    ids: Vec<String>,
     /// The identity of each training of the plan.
     identities: Vec<Identity>,
+    /// The numbers of the trainings that this process runs.
+    part: Vec<usize>,
     /// Perplexities of the base model per domain, once known.
     before: Vec<Option<Perplexities>>,
     /// The choice of continuations per domain, if the recipe asks for it.
@@ -69,7 +74,13 @@ pub(super) async fn run(
         None => (Recipe::embedded()?, PathBuf::from("recipes/embedded.toml")),
     };
     let plan = Plan::new(&recipe, recipe.methods(&path)?)?;
-    let results = Results::open(&arguments.out)?;
+    let ids = plan.ids();
+    if arguments.part.list {
+        part::list(&plan, &ids, output);
+        return Ok(Ended::Success);
+    }
+    let part = part::select(&plan, &ids, &arguments.part)?;
+    let mut results = Results::open(&arguments.out)?;
     let device = setup::device(device, output).await?;
     let model = ModelArguments {
         model: match &recipe.model {
@@ -106,8 +117,19 @@ pub(super) async fn run(
         let data = cell.data(&texts[cell.domain])?;
         Ok(Identity::new(cell, fingerprint(&data), recipe.choices))
     });
+    let identities = identities.collect::<Result<Vec<_>>>()?;
+    let shares = arguments.part.cell.is_some() || arguments.part.shard.is_some();
+    if shares {
+        results.begin_shared()?;
+    } else if arguments.part.collect {
+        results.collect(&identities)?;
+    } else {
+        results.begin(&identities)?;
+    }
     let mut comparison = Comparison {
-        identities: identities.collect::<Result<_>>()?,
+        ids,
+        identities,
+        part,
         out: &arguments.out,
         before: vec![None; texts.len()],
         choices: choices.transpose()?,
@@ -120,8 +142,17 @@ pub(super) async fn run(
         device,
         texts,
     };
+    if arguments.part.collect {
+        comparison.tell_missing(output);
+        comparison.conclude(output)?;
+        return Ok(Ended::Success);
+    }
     let ended = comparison.run(output, cancel).await?;
-    comparison.conclude(output)?;
+    match shares {
+        // Other processes may be writing.
+        true => comparison.tell_share(output),
+        false => comparison.conclude(output)?,
+    }
     Ok(ended)
 }
 
@@ -129,13 +160,17 @@ impl Comparison<'_> {
     /// Runs every training without a result.
     async fn run(&mut self, output: &Output, cancel: &Cancel) -> Result<Ended> {
         let cells = self.plan.cells.clone();
-        let is_open =
-            |&(number, _): &(usize, &Cell)| self.results.find(&self.identities[number]).is_none();
-        let open: Vec<(usize, &Cell)> = cells.iter().enumerate().filter(is_open).collect();
-        let done = cells.len() - open.len();
+        let is_open = |number: &usize| self.results.find(&self.identities[*number]).is_none();
+        let part = self.part.iter().copied();
+        let open: Vec<(usize, &Cell)> = part
+            .filter(is_open)
+            .map(|number| (number, &cells[number]))
+            .collect();
+        let all = self.part.len();
+        let done = all - open.len();
         output.text(format!(
             "\n{}{}",
-            counted(cells.len(), "training"),
+            counted(all, "training"),
             match done {
                 0 => String::new(),
                 done => format!(", {done} already complete"),
@@ -144,11 +179,10 @@ impl Comparison<'_> {
         if self.results.unread() > 0 {
             let lines = self.results.unread();
             output.text(format!(
-                "Note     {} of results.jsonl cannot be read and will be kept",
+                "Note     {} of the results cannot be read and will be kept",
                 counted(lines, "line")
             ));
         }
-        self.results.begin()?;
         let began = Instant::now();
         let mut cost_left: f64 = open.iter().map(|(_, cell)| cell.cost()).sum();
         let mut cost_done = 0.0;
@@ -163,13 +197,16 @@ impl Comparison<'_> {
             cost_done += cell.cost();
             cost_left -= cell.cost();
             let left = began.elapsed().as_secs_f64() * cost_left / cost_done;
-            let counter = (done + place + 1, cells.len());
+            let counter = (done + place + 1, all);
             match trained {
                 Trained::Finished(record) => {
                     output.text(line(counter, &record, left));
                     output.object(&json!({ "event": "cell", "number": number, "result": record }));
-                    self.results.add(*record)?;
-                    self.write_reports()?;
+                    self.results.add(&self.ids[number], *record)?;
+                    match self.checkpoints(number, cell)? {
+                        Some(checkpoints) => checkpoints.remove()?,
+                        None => self.write_reports()?,
+                    }
                 }
                 Trained::Diverged => {
                     diverged += 1;
@@ -216,8 +253,21 @@ impl Comparison<'_> {
         if let Some(before) = self.before[cell.domain] {
             run.set_before(before);
         }
+        let checkpoints = self.checkpoints(number, cell)?;
+        if let Some(checkpoints) = &checkpoints
+            && !checkpoints.files()?.is_empty()
+            && let Err(error) = checkpoints.restore(&mut run)
+        {
+            // Of other settings or data, or damaged.
+            output.text(format!(
+                "Note     {} starts over: {}",
+                self.ids[number],
+                error.report()
+            ));
+            checkpoints.remove()?;
+        }
         let show = |event: &_| output.glimpse(&title, event);
-        let ending = drive(&mut run, None, cancel, show).await;
+        let ending = drive(&mut run, checkpoints.as_ref(), cancel, show).await;
         output.clear();
         let outcome = match ending {
             Ok(Ending::Finished(outcome)) => outcome,
@@ -251,6 +301,7 @@ impl Comparison<'_> {
             tokens_per_second: outcome.tokens_per_second,
             trainable_parameters: trained.trainable_count(),
             evaluations: run.evaluations().to_vec(),
+            front: run.front(),
             identity: self.identities[number].clone(),
         })))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::cells::{Cell, Plan};
 use super::recipe::Method;
-use super::results::Record;
+use super::record::Record;
 pub use verdict::verdict;
 
 /// A mean and its standard deviation over seeds.

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::recipe::Recipe;
-use super::super::results::Identity;
+use super::super::record::Identity;
 use super::*;
 use crate::eval::{Metrics, Perplexities};
 
@@ -45,6 +45,7 @@ fn record(cell: &Cell, plan: &Plan, [domain, general]: [f64; 2]) -> Record {
         tokens_per_second: 1.0,
         trainable_parameters: 1,
         evaluations: Vec::new(),
+        front: None,
         identity: Identity::new(cell, String::new(), None),
     }
 }

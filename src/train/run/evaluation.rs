@@ -2,28 +2,11 @@
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Metrics, Perplexities};
+use crate::eval::{Metrics, PairEvaluation};
 use crate::model::CausalLm;
-use crate::text::Sample;
+use crate::train::data::RunData;
 use crate::train::event::{Event, Moment};
 use crate::train::outcome::{Evaluated, Outcome};
-
-/// An evaluation in progress.
-#[derive(Debug)]
-pub(super) struct Evaluating {
-    evaluation: Evaluation,
-    /// The untouched model, while a trained one is evaluated on the domain set.
-    untouched: Option<CausalLm>,
-    /// The results on the domain set, once they are known.
-    domain: Option<OnDomain>,
-}
-
-/// The results on the domain set.
-#[derive(Clone, Copy, Debug)]
-struct OnDomain {
-    perplexity: f64,
-    kl_divergence: Option<f64>,
-}
 
 impl Run {
     /// Returns the outcome of a finished run.
@@ -70,90 +53,57 @@ impl Run {
             _ if step == self.steps => (Moment::After, self.trained_model()),
             _ => (Moment::During, self.trained_model()),
         };
-        // It stays in the run, so that dropping the future loses nothing.
+        let RunData {
+            domain, general, ..
+        } = &*self.data;
         let untouched = match (&self.evaluation, moment) {
             (Some(_), _) | (None, Moment::Before) => None,
-            (None, Moment::During | Moment::After) => self.untouched(),
-        };
-        let Evaluating {
-            evaluation,
-            untouched,
-            domain,
-        } = match &mut self.evaluation {
-            Some(evaluating) => evaluating,
-            none => none.insert(Evaluating {
-                evaluation: Evaluation::new(&self.data.domain, batch_size)?,
-                untouched,
-                domain: None,
-            }),
-        };
-        let domain = *domain;
-        let samples = match domain {
-            None => &self.data.domain,
-            Some(_) => &self.data.general,
-        };
-        let advanced = evaluation.advance_beside(&model, untouched.as_ref(), samples);
-        let result = advanced.await?;
-        let (progress, kl_divergence) = (evaluation.progress(), evaluation.kl_divergence());
-        self.model.device().check()?;
-
-        let [of_domain, of_general] = [&self.data.domain, &self.data.general]
-            .map(|samples: &Vec<Sample>| samples.len().div_ceil(batch_size));
-        let done = progress.0 + domain.map_or(0, |_| of_domain);
-        let total = of_domain + of_general;
-        match (result, domain) {
-            (None, _) => {}
-            (Some(found), None) => {
-                self.evaluation = Some(Evaluating {
-                    evaluation: Evaluation::new(&self.data.general, batch_size)?,
-                    untouched: None,
-                    domain: Some(OnDomain {
-                        perplexity: found.perplexity,
-                        kl_divergence,
-                    }),
-                });
-            }
-            (Some(found), Some(domain)) => {
-                self.evaluation = None;
-                let perplexities = Perplexities {
-                    domain: domain.perplexity,
-                    general: found.perplexity,
+            // Weights that were freed are read again, so that the memory is that of the first epoch at most.
+            (None, Moment::During | Moment::After) => {
+                let warn = |error: &Error| {
+                    let reason = error.report();
+                    log::warn!("the divergence from the untouched model is not measured: {reason}");
                 };
-                let kl_divergence = domain.kl_divergence;
-                self.progress.evaluations.push(Evaluated {
-                    step,
-                    perplexities,
-                    kl_divergence,
-                });
-                return Ok(Event::Evaluated {
-                    moment,
-                    step,
-                    perplexities,
-                    kl_divergence,
-                });
+                self.untouched().inspect_err(warn).ok()
             }
-        }
-        Ok(Event::Evaluating {
+        };
+        // It stays in the run, so that dropping the future loses nothing.
+        let evaluation = match &mut self.evaluation {
+            Some(evaluation) => evaluation,
+            none => {
+                none.insert(PairEvaluation::new(domain, general, batch_size)?.beside(untouched))
+            }
+        };
+        let found = evaluation.advance(&model, domain, general).await?;
+        let (done, total) = evaluation.progress();
+        let kl_divergence = evaluation.kl_divergence();
+        self.model.device().check()?;
+        let Some(perplexities) = found else {
+            return Ok(Event::Evaluating {
+                moment,
+                done,
+                total,
+            });
+        };
+        self.evaluation = None;
+        self.progress.evaluations.push(Evaluated {
+            step,
+            perplexities,
+            kl_divergence,
+        });
+        Ok(Event::Evaluated {
             moment,
-            done,
-            total,
+            step,
+            perplexities,
+            kl_divergence,
         })
     }
 
-    /// Returns the untouched model. Weights that were freed during training are read from its files again, so
-    /// that the memory is never more than that of the first epoch; `None` where they are not those of its files.
-    fn untouched(&self) -> Option<CausalLm> {
-        if !self.released {
-            return Some(self.model.clone());
+    /// Returns the untouched model; reads its weights again if the run has freed them.
+    pub(super) fn untouched(&self) -> Result<CausalLm> {
+        match self.is_released {
+            true => self.model.reloaded(),
+            false => Ok(self.model.clone()),
         }
-        if !self.model.is_reloadable() {
-            return None;
-        }
-        let reloaded = self.model.reloaded();
-        let warn = |error: &Error| {
-            let reason = error.report();
-            log::warn!("the divergence from the untouched model is not measured: {reason}");
-        };
-        reloaded.inspect_err(warn).ok()
     }
 }
