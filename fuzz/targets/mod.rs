@@ -10,6 +10,7 @@ mod doctor;
 mod gguf;
 mod model;
 mod page;
+mod questions;
 mod records;
 mod small_model;
 mod tokenizer;
@@ -72,6 +73,7 @@ pub const TARGETS: [Target; 15] = [
     Target::new("adapter", adapter::folder).generated(adapter::seeds),
     // Archives and Parquet files of any size may expand to 256 MiB.
     Target::new("records", records::file).memory(768),
+    Target::new("questions", questions::file).memory(768),
     Target::new("checkpoint", training::checkpoint).generated(training::checkpoint_seeds),
     Target::new("teacher_states", training::teacher_states)
         .generated(training::states_seeds)

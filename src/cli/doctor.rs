@@ -12,6 +12,7 @@ use super::{models, setup};
 use crate::device::{Device, DeviceChoice};
 use crate::doctor::{ExpectedLogits, LogitsCheck, check_logits, examine, logits_tolerance};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::uses_amx;
 use crate::model::FileBytes;
 
 pub(super) async fn run(
@@ -54,6 +55,8 @@ async fn device(
             limits.max_invocations,
             limits.workgroup_bytes
         ));
+    } else if uses_amx() {
+        output.text("matmul   by AMX");
     }
     output.text(format!(
         "\n{:<58} {:>10} {:>10}",

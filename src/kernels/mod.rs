@@ -8,6 +8,7 @@
 
 pub(crate) mod adamw;
 pub mod attention;
+pub mod delta_rule;
 pub mod distillation;
 pub(crate) mod gemm;
 mod gradients;
@@ -19,6 +20,7 @@ pub mod packed;
 pub(crate) mod profile;
 pub mod rms_norm;
 pub mod rotary;
+pub mod short_conv;
 pub mod silu_gate;
 pub(crate) mod vector;
 
@@ -41,12 +43,14 @@ pub(crate) fn kernels() -> Vec<Specialized> {
     [
         adamw::kernels(),
         attention::kernels(),
+        delta_rule::kernels(),
         distillation::kernels(),
         half::kernels(),
         matmul::kernels(),
         packed::kernels(),
         rms_norm::kernels(),
         rotary::kernels(),
+        short_conv::kernels(),
         silu_gate::kernels(),
     ]
     .concat()

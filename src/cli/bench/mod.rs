@@ -19,6 +19,7 @@ use super::Ended;
 use super::output::{Output, thousands};
 use crate::device::{Device, DeviceChoice};
 use crate::error::Result;
+use crate::kernels::gemm::uses_amx;
 use launches::KernelStats;
 use loss::{Impl, LossStats};
 use measure::Measurement;
@@ -55,12 +56,16 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     let device = Device::open(choice).await?;
     output.text(format!("device   {}: {}", device.name(), device.reason()));
+    let uses_amx = device.adapter().is_none() && uses_amx();
     if let Some(adapter) = device.adapter() {
         output.text(format!("driver   {}", adapter.driver));
+    } else if uses_amx {
+        output.text("matmul   by AMX");
     }
     output.object(&serde_json::json!({
         "measured": "device",
         "device": device.name(),
+        "uses_amx": uses_amx,
         "adapter": device.adapter(),
         "version": env!("CARGO_PKG_VERSION"),
     }));

@@ -5,7 +5,7 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
 use super::LowRankBackend;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
 use crate::kernels::profile::{self, Product};
 use crate::quantization::WeightType;
 
@@ -34,8 +34,10 @@ impl LowRankBackend for Flex {
             multiply(
                 [m, n, k],
                 to,
-                true,
-                scale,
+                Update {
+                    adds: true,
+                    factor: scale,
+                },
                 Matrix::of(&a),
                 Matrix::of(&b),
                 Threads::All,
