@@ -219,8 +219,8 @@ macro_rules! short_runs {
 }
 
 short_runs! {
-    model_config weights weights_index gguf tokenizer tokenizer_files chat_template adapter records checkpoint teacher_states
-    expected_logits recipe results page
+    model_config weights weights_index gguf tokenizer tokenizer_files chat_template adapter records questions checkpoint
+    teacher_states expected_logits recipe results page
 }
 
 /// Regenerates the generated seeds, for changes of the formats.
