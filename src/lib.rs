@@ -122,9 +122,9 @@ pub use kernels::distillation::{
 #[doc(hidden)]
 pub mod internals {
     pub use crate::kernels::{
-        Impl, attention, distillation, launch, low_rank, matmul, packed, rms_norm, rotary, shaders,
-        silu_gate,
+        Impl, attention, delta_rule, distillation, launch, low_rank, matmul, packed, rms_norm,
+        rotary, shaders, short_conv, silu_gate,
     };
-    pub use crate::model::internals::{Decoder, KeyValueCache, Weights};
+    pub use crate::model::internals::{Decoder, DecoderCache, Weights};
     pub use crate::quantization::WeightType;
 }

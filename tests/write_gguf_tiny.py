@@ -40,6 +40,8 @@ PATTERNS = {
     + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "qwen2": CONTRACTIONS
     + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen35": CONTRACTIONS
+    + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
 
 
@@ -56,7 +58,7 @@ def words(pre):
 def byte_level(writer, pre, specials, bos, eos, add_bos):
     """Adds a byte-level BPE tokenizer, and returns the size of its vocabulary and ids of the texts."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=pre == "llama-bpe"))
-    tokenizer.normalizer = normalizers.NFC() if pre == "qwen2" else None
+    tokenizer.normalizer = normalizers.NFC() if pre.startswith("qwen") else None
     tokenizer.pre_tokenizer = words(pre)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=384, initial_alphabet=alphabet, special_tokens=specials, show_progress=False)
@@ -130,6 +132,35 @@ def unpermute(weights, heads):
     return weights.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
 
 
+def tiled(values, config, first, size, axis=0):
+    """The value heads of Qwen3.5 in the order of llama.cpp: the first of every key head, then the second."""
+    keys, group = config.linear_num_key_heads, config.linear_num_value_heads // config.linear_num_key_heads
+    order = np.arange(keys * group * size).reshape(keys, group, size).swapaxes(0, 1).reshape(-1)
+    return np.take(values, np.concatenate([np.arange(first), first + order]), axis)
+
+
+def of_qwen35(name, config):
+    """The name in GGUF, if gguf-py has none, and how values are stored and read back."""
+    keys, values = config.linear_num_key_heads * config.linear_key_head_dim, config.linear_value_head_dim
+    first, size, axis = {
+        "in_proj_qkv.weight": (2 * keys, values, 0), "in_proj_z.weight": (0, values, 0), "out_proj.weight": (0, values, 1),
+        "conv1d.weight": (2 * keys, values, 0),
+    }.get(name.split("linear_attn.")[-1], (0, 1, 0))
+    if "linear_attn." not in name or name.endswith("linear_attn.norm.weight"):
+        return None, lambda v: v, lambda v: v
+    def back(stored):  # noqa: E306
+        moved = tiled(np.arange(stored.shape[axis]), config, first, size)
+        return np.take(stored, np.argsort(moved), axis)
+    mapped = {"A_log": "ssm_a", "dt_bias": "ssm_dt.bias"}.get(name.rsplit(".", 1)[1])
+    layer = name.split(".")[2]
+    there = lambda v: tiled(v, config, first, size, axis)  # noqa: E731
+    if name.endswith("A_log"):
+        return f"blk.{layer}.{mapped}", (lambda v: there(-np.exp(v))), (lambda v: np.log(-back(v)))
+    if name.endswith("conv1d.weight"):
+        return None, (lambda v: there(v.squeeze(1))), (lambda v: back(v)[:, None])
+    return mapped and f"blk.{layer}.{mapped}", there, back
+
+
 def fill(model):
     """Random weights, those of norms around their neutral value."""
     torch.manual_seed(5)
@@ -155,6 +186,7 @@ def tensors(writer, model, arch, config, types):
             continue
         seen.add(parameter.data_ptr())
         there = back = lambda values: values  # noqa: E731
+        mapped = None
         if arch == gguf.MODEL_ARCH.LLAMA and ".q_proj." in name:
             there, back = (lambda v: permute(v, heads)), (lambda v: unpermute(v, heads))
         elif arch == gguf.MODEL_ARCH.LLAMA and ".k_proj." in name:
@@ -163,12 +195,18 @@ def tensors(writer, model, arch, config, types):
             there, back = (lambda v: v + 1), (lambda v: v - 1)
         elif arch == gguf.MODEL_ARCH.GPT2 and parameter.dim() == 2 and ".h." in name:
             there = back = np.transpose
+        elif arch == gguf.MODEL_ARCH.QWEN35 and name.endswith("norm.weight") and "linear_attn" not in name:
+            there, back = (lambda v: v + 1), (lambda v: v - 1)
+        elif arch == gguf.MODEL_ARCH.QWEN35:
+            mapped, there, back = of_qwen35(name, config)
+        elif "conv.conv" in name:
+            there, back = (lambda v: v.squeeze(1)), (lambda v: v[:, None])
         values = np.ascontiguousarray(there(parameter.detach().numpy().astype(np.float32)))
-        kind = T.F32 if values.ndim == 1 or "wpe" in name else next(kinds)
+        kind = T.F32 if values.ndim == 1 or "wpe" in name or "conv" in name else next(kinds)
         stored = gguf.quants.quantize(values, kind)
         stem, ending = name.rsplit(".", 1)
-        mapped = names.get_name(stem, try_suffixes=(".weight", ".bias"))
-        writer.add_tensor(f"{mapped}.{ending}", stored, raw_dtype=kind)
+        mapped = mapped or f"{names.get_name(stem, try_suffixes=('.weight', '.bias'))}.{ending}"
+        writer.add_tensor(mapped, stored, raw_dtype=kind)
         values = back(gguf.quants.dequantize(stored, kind).astype(np.float32).reshape(values.shape))
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(values)))
@@ -280,6 +318,33 @@ def describe_phi(writer, config):
     writer.add_rope_dimension_count(int(0.5 * config.hidden_size) // config.num_attention_heads)
 
 
+def describe_lfm2(writer, config):
+    common(writer, config)
+    width = 2 * config.intermediate_size // 3
+    writer.add_feed_forward_length(-(-width // config.block_multiple_of) * config.block_multiple_of)
+    kinds = config.layer_types
+    writer.add_head_count_kv([config.num_key_value_heads if kind == "full_attention" else 0 for kind in kinds])
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_shortconv_l_cache(config.conv_L_cache)
+
+
+def describe_qwen35(writer, config):
+    gated(writer, config)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(int(config.head_dim * config.rope_parameters["partial_rotary_factor"]))
+    writer.add_rope_dimension_sections([11, 11, 10, 0])
+    writer.add_full_attention_interval(3)
+    writer.add_ssm_conv_kernel(config.linear_conv_kernel_dim)
+    writer.add_ssm_state_size(config.linear_key_head_dim)
+    writer.add_ssm_group_count(config.linear_num_key_heads)
+    writer.add_ssm_time_step_rank(config.linear_num_value_heads)
+    writer.add_ssm_inner_size(config.linear_value_head_dim * config.linear_num_value_heads)
+
+
 A = gguf.MODEL_ARCH
 ids = {
     "llama": write(
@@ -331,5 +396,21 @@ ids = {
         lambda v: transformers.PhiConfig(
             **{**LLAMA, "num_key_value_heads": 4, "intermediate_size": 128}, vocab_size=v, partial_rotary_factor=0.5, tie_word_embeddings=False),
         describe_phi),
+    "lfm2": write(
+        "lfm2", A.LFM2, [T.Q8_0, T.F16, T.Q4_0],
+        lambda w: byte_level(w, "llama-bpe", LLAMA3_TOKENS, "<|begin_of_text|>", "<|end_of_text|>", True),
+        lambda v: transformers.Lfm2Config(
+            **{**LLAMA, "intermediate_size": 80, "num_hidden_layers": 3}, vocab_size=v, block_multiple_of=32,
+            layer_types=["conv", "full_attention", "conv"]),
+        describe_lfm2),
+    "qwen35": write(
+        "qwen35", A.QWEN35, [T.Q8_0, T.F16, T.Q4_0],
+        lambda w: byte_level(w, "qwen35", CHAT_TOKENS, None, "<|im_end|>", False),
+        lambda v: transformers.Qwen3_5TextConfig(
+            **{**LLAMA, "num_hidden_layers": 3}, vocab_size=v, head_dim=16, linear_num_key_heads=2,
+            linear_num_value_heads=4, linear_key_head_dim=16, linear_value_head_dim=16, tie_word_embeddings=True,
+            layer_types=["linear_attention", "linear_attention", "full_attention"],
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6, "partial_rotary_factor": 0.5}),
+        describe_qwen35),
 }
 (OUT / "tokens.json").write_text(json.dumps({"texts": TEXTS, "ids": ids}, ensure_ascii=False, indent=0) + "\n")

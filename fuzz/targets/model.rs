@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Int, Tensor, TensorData};
 use minift::internals::Decoder;
-use minift::model::{CausalLm, FileBytes, ModelConfig, ModelFiles};
+use minift::model::{CausalLm, FileBytes, Mixer, ModelConfig, ModelFiles};
 use pollster::block_on;
 use safetensors::Dtype;
 use serde_json::Value;
@@ -29,8 +29,16 @@ pub fn config(data: &[u8]) -> bool {
     let again = ModelConfig::parse(&written, path).expect("serialized output can be read");
     assert_eq!(again.decoder, *decoder, "round trip");
     for layer in &decoder.layers {
-        assert!(layer.attention_scale.is_finite());
-        assert!(layer.heads >= layer.num_kv_heads && layer.window >= 1);
+        match &layer.mixer {
+            Mixer::Attention(attention) => {
+                assert!(attention.scale.is_finite());
+                assert!(attention.heads >= attention.num_kv_heads && attention.window >= 1);
+            }
+            Mixer::ShortConv(conv) => assert!(conv.taps >= 1),
+            Mixer::GatedDelta(delta) => {
+                assert!(delta.heads >= delta.key_heads && delta.taps >= 1);
+            }
+        }
     }
     let specs = Decoder::new(decoder.clone());
     let specs = specs.parameters();

@@ -3,7 +3,7 @@
 //   dL/dgate = u up s (1 + gate (1 - s))
 //   dL/dup   = u gate s
 //
-// Pieces: shared/elements, silu_gate/sigmoid.
+// Pieces: shared/elements, shared/sigmoid.
 
 struct Parameters {
     elements: u32,

@@ -1,6 +1,6 @@
 // out = silu(gate) * up, the gated linear unit of Llama (Shazeer, arXiv:2002.05202).
 //
-// Pieces: shared/elements, silu_gate/sigmoid.
+// Pieces: shared/elements, shared/sigmoid.
 
 struct Parameters {
     elements: u32,

@@ -11,6 +11,15 @@ const fn changed(gguf: &'static str, hugging_face: &'static str, change: Change)
         gguf,
         hugging_face,
         change,
+        is_full: false,
+    }
+}
+
+/// A tensor whose names have neither `.weight` nor `.bias` added.
+const fn full(gguf: &'static str, hugging_face: &'static str, change: Change) -> Name {
+    Name {
+        is_full: true,
+        ..changed(gguf, hugging_face, change)
     }
 }
 
@@ -49,7 +58,7 @@ const QWEN_LAYER: &[Name] = &[
 ];
 
 /// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 14] = [
+pub(crate) const ARCHITECTURES: [Architecture; 16] = [
     Architecture {
         gguf: "llama",
         hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
@@ -267,6 +276,67 @@ pub(crate) const ARCHITECTURES: [Architecture; 14] = [
             same("ffn_down", "mlp.dense_4h_to_h"),
         ],
     },
+    Architecture {
+        gguf: "lfm2",
+        hugging_face: &["Lfm2ForCausalLM"],
+        model_type: "lfm2",
+        layer: "model.layers.",
+        outside: &[
+            same("token_embd", "model.embed_tokens"),
+            // In spite of their names, the norm of the last hidden states.
+            same("token_embd_norm", "model.embedding_norm"),
+            same("output", "lm_head"),
+        ],
+        in_layer: &[
+            same("attn_norm", "operator_norm"),
+            same("attn_q", "self_attn.q_proj"),
+            same("attn_k", "self_attn.k_proj"),
+            same("attn_v", "self_attn.v_proj"),
+            same("attn_q_norm", "self_attn.q_layernorm"),
+            same("attn_k_norm", "self_attn.k_layernorm"),
+            same("attn_output", "self_attn.out_proj"),
+            changed("shortconv.conv", "conv.conv", Change::Squeezed),
+            same("shortconv.in_proj", "conv.in_proj"),
+            same("shortconv.out_proj", "conv.out_proj"),
+            same("ffn_norm", "ffn_norm"),
+            same("ffn_gate", "feed_forward.w1"),
+            same("ffn_up", "feed_forward.w3"),
+            same("ffn_down", "feed_forward.w2"),
+        ],
+    },
+    Architecture {
+        gguf: "qwen35",
+        hugging_face: &["Qwen3_5ForCausalLM"],
+        model_type: "qwen3_5_text",
+        layer: "model.layers.",
+        outside: &[
+            same("token_embd", "model.embed_tokens"),
+            changed("output_norm", "model.norm", Change::PlusOne),
+            same("output", "lm_head"),
+        ],
+        in_layer: &[
+            changed("attn_norm", "input_layernorm", Change::PlusOne),
+            same("attn_q", "self_attn.q_proj"),
+            same("attn_k", "self_attn.k_proj"),
+            same("attn_v", "self_attn.v_proj"),
+            changed("attn_q_norm", "self_attn.q_norm", Change::PlusOne),
+            changed("attn_k_norm", "self_attn.k_norm", Change::PlusOne),
+            same("attn_output", "self_attn.o_proj"),
+            changed("attn_qkv", "linear_attn.in_proj_qkv", Change::ValueRows),
+            changed("attn_gate", "linear_attn.in_proj_z", Change::ValueRows),
+            changed("ssm_beta", "linear_attn.in_proj_b", Change::ValueHeads),
+            changed("ssm_alpha", "linear_attn.in_proj_a", Change::ValueHeads),
+            changed("ssm_conv1d", "linear_attn.conv1d", Change::SqueezedValueRows),
+            full("ssm_a", "linear_attn.A_log", Change::ValueRates),
+            full("ssm_dt.bias", "linear_attn.dt_bias", Change::ValueHeads),
+            same("ssm_norm", "linear_attn.norm"),
+            changed("ssm_out", "linear_attn.out_proj", Change::ValueColumns),
+            changed("post_attention_norm", "post_attention_layernorm", Change::PlusOne),
+            same("ffn_gate", "mlp.gate_proj"),
+            same("ffn_up", "mlp.up_proj"),
+            same("ffn_down", "mlp.down_proj"),
+        ],
+    },
 ];
 
 impl Architecture {
@@ -295,7 +365,8 @@ mod tests {
                 (architecture.in_layer, Some(12)),
             ];
             for (list, layer) in lists {
-                for (name, is_bias) in list.iter().flat_map(|name| [(name, false), (name, true)]) {
+                let kinds = list.iter().flat_map(|name| [(name, false), (name, true)]);
+                for (name, is_bias) in kinds.filter(|(name, is_bias)| !(name.is_full && *is_bias)) {
                     let parameter = Parameter {
                         name,
                         layer,

@@ -24,7 +24,7 @@ const READ: [&str; 15] = [
 ];
 
 /// Keys that are read for some architectures only.
-const READ_OF: [(&str, &[&str]); 3] = [
+const READ_OF: [(&str, &[&str]); 5] = [
     (
         "granite",
         &[
@@ -37,6 +37,20 @@ const READ_OF: [(&str, &[&str]); 3] = [
     // llama.cpp has its own pattern, that of all models.
     ("olmo2", &["attention.sliding_window_pattern"]),
     ("gptneox", &["use_parallel_residual"]),
+    ("lfm2", &["shortconv.l_cache"]),
+    (
+        "qwen35",
+        &[
+            "full_attention_interval",
+            "ssm.conv_kernel",
+            "ssm.group_count",
+            "ssm.inner_size",
+            "ssm.state_size",
+            "ssm.time_step_rank",
+            // The parts of a position are equal in texts.
+            "rope.dimension_sections",
+        ],
+    ),
 ];
 
 /// Keys that do not change what a model computes.

@@ -15,6 +15,7 @@ pub(crate) mod split;
 pub(crate) mod tokenizer;
 #[allow(dead_code)] // the writer uses all of it
 pub(crate) mod value;
+pub(crate) mod value_heads;
 mod weights;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))] // only the program exports
 pub(crate) mod write;
@@ -72,7 +73,7 @@ impl GgufModel {
         let factors = rope_factors(&parsed, files);
         let tensors = parsed.iter().flat_map(|gguf| &gguf.tensors);
         let description = Description::read(metadata, tensors, factors)?;
-        let (architecture, head_size) = (description.architecture, description.head_size);
+        let (architecture, heads) = (description.architecture, description.head_sizes()?);
         let config = Value::Object(description.config()?);
         let tokenizer = tokenizer::files(metadata, architecture)?;
         let infos = parsed.iter().map(|gguf| gguf.tensors.clone()).collect();
@@ -81,7 +82,7 @@ impl GgufModel {
             tokenizer: tokenizer.tokenizer,
             tokenizer_config: tokenizer.tokenizer_config,
             generation_config: tokenizer.generation_config,
-            weights: GgufWeights::new(infos, architecture, head_size, path)?,
+            weights: GgufWeights::new(infos, architecture, heads, path)?,
         })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Name {
     pub hugging_face: &'static str,
     /// How the values differ.
     pub change: Change,
+    /// Whether the names are in full, without `.weight` or `.bias`.
+    pub is_full: bool,
 }
 
 /// How the values of a tensor in a GGUF file differ from those in a Hugging Face folder.
@@ -40,6 +42,18 @@ pub(crate) enum Change {
     HeadRows,
     /// Weights of norms are stored plus 1; biases are equal.
     PlusOne,
+    /// Weights of depthwise convolutions are stored as \[channels, taps\] instead of \[channels, 1, taps\].
+    Squeezed,
+    /// The last rows are those of value heads, in another order.
+    ValueRows,
+    /// As [`Self::ValueRows`], and weights are stored as with [`Self::Squeezed`].
+    SqueezedValueRows,
+    /// Each row is that of a value head, in another order.
+    ValueHeads,
+    /// As [`Self::ValueHeads`], and values are stored as their negated exponentials.
+    ValueRates,
+    /// The columns are those of value heads, in another order.
+    ValueColumns,
     /// Weights are stored as \[out, in\] instead of \[in, out\]; biases are equal.
     Transposed,
     /// The GGUF file has the upper half of the rows as this tensor, and the lower half as the one named here.
@@ -86,21 +100,26 @@ impl Architecture {
         prefix: &str,
         of: impl Fn(&Name) -> &'static str,
     ) -> Option<Parameter> {
-        let (stem, is_bias) = match full.strip_suffix(".weight") {
-            Some(stem) => (stem, false),
-            None => (full.strip_suffix(".bias")?, true),
-        };
-        let (list, layer, stem) = match stem.strip_prefix(prefix) {
+        let (list, layer, full) = match full.strip_prefix(prefix) {
             Some(rest) => {
-                let (number, stem) = rest.split_once('.')?;
+                let (number, rest) = rest.split_once('.')?;
                 let layer: usize = number.parse().ok()?;
                 // Other spellings of the number, such as 01, are other names.
-                (layer.to_string() == number).then_some((self.in_layer, Some(layer), stem))?
+                (layer.to_string() == number).then_some((self.in_layer, Some(layer), rest))?
             }
-            None => (self.outside, None, stem),
+            None => (self.outside, None, full),
+        };
+        let named = |stem: &str, is_full: bool| {
+            list.iter()
+                .find(|name| name.is_full == is_full && of(name) == stem)
+        };
+        let (name, is_bias) = match (named(full, true), full.strip_suffix(".weight")) {
+            (Some(name), _) => (name, false),
+            (None, Some(stem)) => (named(stem, false)?, false),
+            (None, None) => (named(full.strip_suffix(".bias")?, false)?, true),
         };
         Some(Parameter {
-            name: list.iter().find(|name| of(name) == stem)?,
+            name,
             layer,
             is_bias,
         })
@@ -125,10 +144,14 @@ impl Parameter {
     }
 
     fn full_name(&self, prefix: &str, name: &str) -> String {
-        let kind = if self.is_bias { "bias" } else { "weight" };
+        let kind = match (self.name.is_full, self.is_bias) {
+            (true, _) => "",
+            (false, true) => ".bias",
+            (false, false) => ".weight",
+        };
         match self.layer {
-            Some(layer) => format!("{prefix}{layer}.{name}.{kind}"),
-            None => format!("{name}.{kind}"),
+            Some(layer) => format!("{prefix}{layer}.{name}{kind}"),
+            None => format!("{name}{kind}"),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::container::TensorInfo;
 use super::names::{
     Architecture, Change, FUSED, Parameter, ROPE_FACTORS, interleaved_row, row_of_part,
 };
+use super::value_heads::HeadSizes;
 use crate::error::{self, Error};
 use crate::quantization::WeightType;
 
@@ -15,8 +16,7 @@ use crate::quantization::WeightType;
 #[derive(Debug)]
 pub(crate) struct GgufWeights {
     architecture: &'static Architecture,
-    /// Rows per attention head.
-    head_size: usize,
+    heads: HeadSizes,
     tensors: HashMap<String, Place>,
     /// The file, or the first of a split one, for messages.
     path: PathBuf,
@@ -56,7 +56,7 @@ impl GgufWeights {
     pub(super) fn new(
         files: Vec<Vec<TensorInfo>>,
         architecture: &'static Architecture,
-        head_size: usize,
+        heads: HeadSizes,
         path: &Path,
     ) -> error::Result<Self> {
         let mut tensors = HashMap::new();
@@ -77,7 +77,7 @@ impl GgufWeights {
         }
         let weights = Self {
             architecture,
-            head_size,
+            heads,
             tensors,
             path: path.to_path_buf(),
         };
@@ -191,8 +191,16 @@ impl GgufWeights {
         Ok(Some(match parameter.name.change {
             Change::PlusOne if !parameter.is_bias => tensor.minus_one(),
             Change::Transposed if !parameter.is_bias => tensor.transposed()?,
-            Change::HeadRows => tensor.with_head_rows(self.head_size)?,
-            Change::HeadParts => tensor.with_head_parts(self.head_size)?,
+            Change::Squeezed => tensor.unsqueezed()?,
+            Change::HeadRows => tensor.with_head_rows(self.heads.attention)?,
+            Change::HeadParts => tensor.with_head_parts(self.heads.attention)?,
+            Change::ValueRows => tensor.with_value_rows(self.heads.values)?,
+            Change::SqueezedValueRows => tensor.with_value_rows(self.heads.values)?.unsqueezed()?,
+            Change::ValueHeads => tensor.with_value_rows(self.heads.values.of_one_row())?,
+            Change::ValueRates => tensor
+                .with_value_rows(self.heads.values.of_one_row())?
+                .log_of_negated(),
+            Change::ValueColumns => tensor.with_value_columns(self.heads.values)?,
             Change::Upper { lower } => {
                 let lower = parameter.gguf_sibling(lower);
                 let Some(second) = self.stored(files, &lower) else {
@@ -227,7 +235,7 @@ impl<'a> StoredTensor<'a> {
         values
     }
 
-    fn of_values(values: &[f32], shape: Vec<usize>) -> Self {
+    pub(super) fn of_values(values: &[f32], shape: Vec<usize>) -> Self {
         let mut bytes = Vec::new();
         WeightType::Float32.pack(values, &mut bytes);
         Self {
@@ -281,6 +289,15 @@ impl<'a> StoredTensor<'a> {
         Ok(Self::of_values(&transposed.collect::<Vec<_>>(), shape))
     }
 
+    /// Returns a matrix \[channels, taps\] as the weights of a depthwise convolution.
+    fn unsqueezed(mut self) -> Result<Self, String> {
+        if self.shape.len() != 2 {
+            return Err(format!("shape {:?}: expected two dimensions", self.shape));
+        }
+        self.shape.insert(1, 1);
+        Ok(self)
+    }
+
     /// Undoes the alternation of rows within heads.
     fn with_head_rows(self, head_size: usize) -> Result<Self, String> {
         let rows = self.shape[0];
@@ -304,7 +321,7 @@ impl<'a> StoredTensor<'a> {
     }
 
     /// Returns the tensor with rows from other places.
-    fn with_rows_from(self, place: impl Fn(usize) -> usize) -> Self {
+    pub(super) fn with_rows_from(self, place: impl Fn(usize) -> usize) -> Self {
         let tensor = self.by_rows();
         let (rows, size) = (tensor.shape[0], tensor.row_bytes());
         let mut bytes = Vec::with_capacity(tensor.bytes.len());

@@ -8,6 +8,7 @@
 
 pub(crate) mod adamw;
 pub mod attention;
+pub mod delta_rule;
 pub mod distillation;
 pub(crate) mod gemm;
 mod gradients;
@@ -16,8 +17,10 @@ pub mod launch;
 pub mod low_rank;
 pub mod matmul;
 pub mod packed;
+pub(crate) mod profile;
 pub mod rms_norm;
 pub mod rotary;
+pub mod short_conv;
 pub mod silu_gate;
 pub(crate) mod vector;
 
@@ -40,12 +43,14 @@ pub(crate) fn kernels() -> Vec<Specialized> {
     [
         adamw::kernels(),
         attention::kernels(),
+        delta_rule::kernels(),
         distillation::kernels(),
         half::kernels(),
         matmul::kernels(),
         packed::kernels(),
         rms_norm::kernels(),
         rotary::kernels(),
+        short_conv::kernels(),
         silu_gate::kernels(),
     ]
     .concat()

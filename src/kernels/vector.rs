@@ -35,6 +35,19 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < LOWEST { 0.0 } else { value }
 }
 
+/// Returns 1 / (1 + e^-x), the logistic function, which does not overflow for any x; mirrors
+/// `shaders/shared/sigmoid.wgsl`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    let small = exp(-x.abs());
+    let of_magnitude = 1.0 / (1.0 + small);
+    if x >= 0.0 {
+        of_magnitude
+    } else {
+        small * of_magnitude
+    }
+}
+
 /// Reduces the lanes as a tree. Not inlined: together with the loop that fills the lanes, LLVM vectorizes
 /// pairs of them instead of whole registers (three times slower).
 #[inline(never)]

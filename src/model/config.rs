@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::fields::MAX_SIZE;
+pub use super::mixer::{AttentionConfig, GatedDeltaConfig, Mixer, ShortConvConfig};
 use super::names::Family;
 use super::ops::Activation;
 use super::rope_scaling::RopeScaling;
@@ -59,18 +60,10 @@ pub struct DecoderConfig {
 /// The part of the architecture that can differ between layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerConfig {
-    /// Number of attention heads.
-    pub heads: usize,
-    /// Number of key and value heads; divides `heads`.
-    pub num_kv_heads: usize,
+    /// The block that mixes the positions of a text.
+    pub mixer: Mixer,
     /// Inner width of the feed-forward block.
     pub intermediate_size: usize,
-    /// Size of the attention window, the query's own position included; `usize::MAX` for no window.
-    pub window: usize,
-    /// Rotary embedding, if the layer has one.
-    pub rotary: Option<Rotary>,
-    /// Factor of the products of queries and keys.
-    pub attention_scale: f32,
 }
 
 /// Normalization of hidden states.
@@ -130,6 +123,9 @@ impl Block {
 pub enum QueryKeyValue {
     /// One layer each.
     Separate,
+    /// One layer each, of which that of the queries also computes gates of the attention's output: query and gate of
+    /// the first head, then those of the second.
+    Gated,
     /// One layer: the queries of all heads, then the keys, then the values.
     Fused,
     /// One layer: query, key and value of the first head, then those of the second.
@@ -191,15 +187,37 @@ pub struct Biases {
 }
 
 impl DecoderConfig {
+    /// Returns the attention blocks of the layers that have one.
+    pub(crate) fn attentions(&self) -> impl Iterator<Item = &AttentionConfig> + Clone {
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.mixer.attention())
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn attentions_mut(&mut self) -> impl Iterator<Item = &mut AttentionConfig> {
+        let layers = self.layers.iter_mut();
+        layers.filter_map(|layer| layer.mixer.attention_mut())
+    }
+
+    /// Returns the gated delta rule of the layers that have one.
+    pub(super) fn gated_delta(&self) -> Option<&GatedDeltaConfig> {
+        self.layers.iter().find_map(|layer| match &layer.mixer {
+            Mixer::GatedDelta(delta) => Some(delta),
+            Mixer::Attention(_) | Mixer::ShortConv(_) => None,
+        })
+    }
+
     /// Returns the rotary embeddings of the layers that have one.
     pub(super) fn rotaries(&self) -> impl Iterator<Item = &Rotary> {
-        self.layers.iter().filter_map(|layer| layer.rotary.as_ref())
+        self.attentions()
+            .filter_map(|attention| attention.rotary.as_ref())
     }
 
     /// Returns the same, to be changed.
     pub(super) fn rotaries_mut(&mut self) -> impl Iterator<Item = &mut Rotary> {
-        let layers = self.layers.iter_mut();
-        layers.filter_map(|layer| layer.rotary.as_mut())
+        self.attentions_mut()
+            .filter_map(|attention| attention.rotary.as_mut())
     }
 
     /// Returns a number that is the same for sequences whose lengths give the same rotary frequencies: one
@@ -231,30 +249,36 @@ impl DecoderConfig {
             return fault("the size of attention heads is 0: expected at least 1".to_string());
         }
         for (number, layer) in self.layers.iter().enumerate() {
-            if !layer.heads.is_multiple_of(layer.num_kv_heads) {
+            if let Mixer::GatedDelta(delta) = &layer.mixer {
+                delta.check(number).or_else(fault)?;
+            }
+            let Some(attention) = layer.mixer.attention() else {
+                continue;
+            };
+            if !attention.heads.is_multiple_of(attention.num_kv_heads) {
                 return fault(format!(
                     "layer {number} has {} attention heads: expected a multiple of its {} key and value \
                      heads",
-                    layer.heads, layer.num_kv_heads
+                    attention.heads, attention.num_kv_heads
                 ));
             }
-            let width = layer.heads.saturating_mul(self.head_size);
+            let width = attention.heads.saturating_mul(self.head_size);
             if width > MAX_SIZE {
                 return fault(format!(
                     "layer {number} has {} attention heads of size {}: expected a product of at most {MAX_SIZE}",
-                    layer.heads, self.head_size
+                    attention.heads, self.head_size
                 ));
             }
-            if layer.window == 0 {
+            if attention.window == 0 {
                 return fault("sliding_window is 0: expected at least 1, or null".to_string());
             }
-            if !layer.attention_scale.is_finite() {
-                let scale = layer.attention_scale;
+            if !attention.scale.is_finite() {
+                let scale = attention.scale;
                 return fault(format!(
                     "the attention scale is {scale}: expected a finite number"
                 ));
             }
-            if let Some(rotary) = &layer.rotary {
+            if let Some(rotary) = &attention.rotary {
                 rotary.check(self.head_size).or_else(fault)?;
             }
         }

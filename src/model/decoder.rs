@@ -3,11 +3,12 @@
 
 use burn::tensor::{Int, Tensor};
 
+use super::cache::DecoderCache;
 use super::config::DecoderConfig;
 use super::inputs::{Inputs, Weights};
-use super::kv_cache::KeyValueCache;
 use super::linear::{merged, merged_bias};
-use super::parameters::{LinearLayer, ParameterIndex, ParameterSpec};
+use super::parameter_index::ParameterIndex;
+use super::parameters::{LinearLayer, ParameterSpec};
 use super::pass::Pass;
 use crate::kernels::packed::Weight;
 
@@ -70,12 +71,12 @@ impl Decoder {
         self.forward(weights, inputs.into(), None)
     }
 
-    /// Returns the last hidden states of tokens that follow those in the KV cache, and adds them to it.
+    /// Returns the last hidden states of tokens that follow those in the cache, and adds them to it.
     pub fn continue_hidden_states(
         &self,
         weights: &Weights<'_>,
         tokens: Tensor<2, Int>,
-        cache: &mut KeyValueCache,
+        cache: &mut DecoderCache,
     ) -> Tensor<2> {
         self.forward(weights, tokens.into(), Some(cache))
     }
@@ -94,7 +95,7 @@ impl Decoder {
         &self,
         weights: &Weights<'_>,
         mut inputs: Inputs,
-        mut cache: Option<&mut KeyValueCache>,
+        mut cache: Option<&mut DecoderCache>,
     ) -> Tensor<2> {
         let [batch, added] = inputs.tokens.dims();
         if self.config.switches_frequencies()
@@ -104,7 +105,9 @@ impl Decoder {
             inputs.tokens = cache.tokens_to_compute(inputs.tokens, variant);
         }
         let [_, computed] = inputs.tokens.dims();
-        let first = cache.as_ref().map_or(0, |cache| cache.length());
+        let first = cache
+            .as_deref_mut()
+            .map_or(0, |cache| cache.begin(computed));
         let pass = self.pass(weights, &inputs, first);
         let mut x = pass.embed(inputs.tokens);
         for number in 0..self.config.layers.len() {

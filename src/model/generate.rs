@@ -7,9 +7,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 
+use super::cache::DecoderCache;
 use super::causal_lm::CausalLm;
 use super::inputs::Weights;
-use super::kv_cache::KeyValueCache;
 use super::text_stream::TextStream;
 use crate::device;
 use crate::error::{Error, Result, counted};
@@ -81,19 +81,26 @@ impl CausalLm {
         sampling: &Sampling,
         mut on_text: impl FnMut(&str),
     ) -> Result<String> {
-        let prompt = self.tokenizer().encode(prompt)?;
         let on_text = |piece: &str| {
             on_text(piece);
             ControlFlow::Continue(())
         };
-        self.continue_tokens(
-            &mut Context::default(),
-            &prompt,
-            max_new_tokens,
-            sampling,
-            on_text,
-        )
-        .await
+        self.generate_while(prompt, max_new_tokens, sampling, on_text)
+            .await
+    }
+
+    /// Continues a prompt as [`Self::generate`]. `on_text` may end the text.
+    pub(crate) async fn generate_while(
+        &self,
+        prompt: &str,
+        max_new_tokens: usize,
+        sampling: &Sampling,
+        on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
+        let prompt = self.tokenizer().encode(prompt)?;
+        let mut context = Context::default();
+        self.continue_tokens(&mut context, &prompt, max_new_tokens, sampling, on_text)
+            .await
     }
 
     /// Continues the tokens of a prompt as [`Self::generate`]. What `context` has of them is not computed
@@ -142,11 +149,11 @@ impl CausalLm {
     }
 }
 
-/// Tokens and their cached keys and values.
+/// Tokens and what the decoder caches of them.
 #[derive(Debug, Default)]
 pub(super) struct Context {
     tokens: Vec<u32>,
-    cache: KeyValueCache,
+    cache: DecoderCache,
 }
 
 impl Context {
@@ -156,22 +163,22 @@ impl Context {
         let known = self.tokens.iter().zip(prompt);
         let known = known.take_while(|(known, given)| known == given).count();
         let kept = known.min(prompt.len() - 1).min(self.cache.length());
+        let kept = self.cache.truncate(kept);
         self.tokens.truncate(kept);
-        self.cache.truncate(kept);
         &prompt[kept..]
     }
 }
 
 impl CausalLm {
     /// Returns the logits \[texts, vocab_size\] of the next token of each text. `tokens` are those that
-    /// follow the KV cache, equally many of each text.
+    /// follow the cache, equally many of each text.
     pub(crate) async fn next_logits(
         &self,
         weights: &Weights<'_>,
         head: &Weight,
         tokens: Vec<i32>,
         texts: usize,
-        cache: &mut KeyValueCache,
+        cache: &mut DecoderCache,
     ) -> Result<Vec<f32>> {
         let decoder = self.decoder();
         let length = tokens.len() / texts;

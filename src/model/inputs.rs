@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor};
 
 use super::linear::{LinearChange, merged};
-use super::parameters::LinearIndex;
+use super::parameter_index::LinearIndex;
 use crate::kernels::attention::SegmentStarts;
 use crate::kernels::packed::Weight;
 

@@ -3,10 +3,12 @@
 mod adapted;
 pub mod adapter;
 mod batch;
+mod cache;
 mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
+mod dial;
 #[cfg(feature = "cli")]
 pub(crate) mod export;
 mod family;
@@ -17,14 +19,17 @@ pub(crate) mod files;
 mod generate;
 mod gguf_files;
 mod inputs;
-mod kv_cache;
+mod likelihood;
 pub(crate) mod linear;
+mod load;
+mod mixer;
 mod model_config;
 mod multimodal;
 mod names;
 pub(crate) mod ops;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod other_formats;
+mod parameter_index;
 mod parameters;
 mod pass;
 mod positions;
@@ -43,6 +48,7 @@ mod text_reader;
 mod text_stream;
 mod tied_head;
 mod tokenizer_files;
+mod unused;
 pub(crate) mod weights;
 
 pub(crate) use batch::ordered_batches;
@@ -50,10 +56,11 @@ pub use batch::{Batch, epoch_batches};
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QkNorm, QueryKeyValue, QueryScaling,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
+    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
+pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;
@@ -72,7 +79,7 @@ pub use crate::quantization::{WeightChoice, WeightType};
 
 /// See [`crate::internals`].
 pub(crate) mod internals {
+    pub use super::cache::DecoderCache;
     pub use super::decoder::Decoder;
     pub use super::inputs::Weights;
-    pub use super::kv_cache::KeyValueCache;
 }

@@ -46,7 +46,7 @@ impl ModelConfig {
     pub(super) fn untie(&mut self) {
         self.decoder.tie_word_embeddings = false;
         let field = self.decoder.family.tensors.tie;
-        self.json.insert(field.to_string(), false.into());
+        set_tie(&mut self.json, field, false);
     }
 
     /// Returns the configuration with another vocabulary size, and with tied embeddings or without; `path` is
@@ -115,11 +115,18 @@ fn set_type(fields: &mut Map<String, Value>, kind: SaveType) {
 
 /// Sets vocabulary size and tied embeddings among the fields of a `config.json`.
 fn set_embeddings(fields: &mut Map<String, Value>, vocab_size: usize, tied: bool) {
-    /// The field of OpenELM.
-    const SHARED: &str = "share_input_output_layers";
     fields.insert("vocab_size".to_string(), vocab_size.into());
-    fields.insert("tie_word_embeddings".to_string(), tied.into());
-    if fields.contains_key(SHARED) {
-        fields.insert(SHARED.to_string(), tied.into());
+    set_tie(fields, "tie_word_embeddings", tied);
+}
+
+/// Sets whether the head shares the embedding's weights, in a field and in those of single families.
+fn set_tie(fields: &mut Map<String, Value>, field: &str, tied: bool) {
+    /// Those of OpenELM and of early LFM2 files.
+    const OTHERS: [&str; 2] = ["share_input_output_layers", "tie_embedding"];
+    fields.insert(field.to_string(), tied.into());
+    for other in OTHERS {
+        if fields.contains_key(other) {
+            fields.insert(other.to_string(), tied.into());
+        }
     }
 }

@@ -2,14 +2,34 @@
 
 use serde_json::{Map, Value, json};
 
-/// Models of text and images whose text model is supported, in `architectures` and `model_type`.
-const ARCHITECTURE: &str = "Mistral3ForConditionalGeneration";
-const MODEL_TYPE: &str = "mistral3";
+/// A model of text and images whose text model is supported.
+struct Wrapper {
+    /// Name in `architectures`.
+    architecture: &'static str,
+    /// Name in `model_type`.
+    model_type: &'static str,
+    /// Its text models, in `model_type` and `architectures`; the first is the default.
+    text_models: &'static [(&'static str, &'static str)],
+    /// Whether the head shares the embedding's weights by default.
+    tied: bool,
+}
 
-/// Their text models, in `model_type` and `architectures`; the first is the default.
-const TEXT_MODELS: [(&str, &str); 2] = [
-    ("mistral", "MistralForCausalLM"),
-    ("ministral3", "Ministral3ForCausalLM"),
+const WRAPPERS: [Wrapper; 2] = [
+    Wrapper {
+        architecture: "Mistral3ForConditionalGeneration",
+        model_type: "mistral3",
+        text_models: &[
+            ("mistral", "MistralForCausalLM"),
+            ("ministral3", "Ministral3ForCausalLM"),
+        ],
+        tied: true,
+    },
+    Wrapper {
+        architecture: "Qwen3_5ForConditionalGeneration",
+        model_type: "qwen3_5",
+        text_models: &[("qwen3_5_text", "Qwen3_5ForCausalLM")],
+        tied: false,
+    },
 ];
 
 /// Fields of the text model that may stand outside `text_config`.
@@ -26,7 +46,9 @@ const OUTSIDE: [&str; 6] = [
 const TIE: &str = "tie_word_embeddings";
 
 /// Prefixes of the names of tensors that only images need.
-const OF_IMAGES: [&str; 4] = [
+const OF_IMAGES: [&str; 6] = [
+    "visual.",
+    "model.visual.",
     "vision_tower.",
     "multi_modal_projector.",
     "model.vision_tower.",
@@ -37,13 +59,11 @@ const OF_IMAGES: [&str; 4] = [
 pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value>> {
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     let architecture = json.get("architectures").and_then(|list| list.get(0));
-    let is_known = match architecture.and_then(Value::as_str) {
-        Some(architecture) => architecture == ARCHITECTURE,
-        None => text("model_type") == Some(MODEL_TYPE),
-    };
-    if !is_known {
-        return None;
-    }
+    let mut wrappers = WRAPPERS.iter();
+    let wrapper = match architecture.and_then(Value::as_str) {
+        Some(name) => wrappers.find(|wrapper| wrapper.architecture == name),
+        None => wrappers.find(|wrapper| text("model_type") == Some(wrapper.model_type)),
+    }?;
     let mut config = json.get("text_config")?.as_object()?.clone();
     for name in OUTSIDE {
         if let Some(value) = json.get(name).filter(|_| !config.contains_key(name)) {
@@ -52,11 +72,12 @@ pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value
     }
     // As in transformers, the field of the whole model counts, and not that of its text model. A head of its
     // own in the weights is used all the same.
-    let tied = json.get(TIE).cloned().unwrap_or(Value::Bool(true));
+    let tied = json.get(TIE).cloned().unwrap_or(Value::Bool(wrapper.tied));
     config.insert(TIE.to_string(), tied);
     let kind = config.get("model_type").and_then(Value::as_str);
-    let kind = kind.unwrap_or(TEXT_MODELS[0].0).to_string();
-    if let Some((_, architecture)) = TEXT_MODELS.iter().find(|(known, _)| *known == kind) {
+    let kind = kind.unwrap_or(wrapper.text_models[0].0).to_string();
+    let mut known = wrapper.text_models.iter();
+    if let Some((_, architecture)) = known.find(|(known, _)| *known == kind) {
         config.insert("architectures".to_string(), json!([architecture]));
     }
     config.insert("model_type".to_string(), kind.into());

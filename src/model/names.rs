@@ -48,6 +48,10 @@ pub(super) struct ParameterNames {
     pub query_norm: &'static str,
     pub key_norm: &'static str,
     pub attention_output: &'static str,
+    pub short_conv: &'static str,
+    pub short_conv_input: &'static str,
+    pub short_conv_output: &'static str,
+    pub gated_delta: GatedDeltaNames,
     pub attention_output_norm: &'static str,
     pub feed_forward_norm: &'static str,
     pub gate: &'static str,
@@ -63,6 +67,39 @@ pub(super) struct ParameterNames {
     pub tie: &'static str,
     /// Suffixes of tensors in the files that are not parameters.
     pub ignored: &'static [&'static str],
+    /// Prefix of tensors that only the prediction of further tokens needs.
+    pub further_tokens: &'static str,
+}
+
+/// Tensor names of linear attention with the gated delta rule.
+#[derive(Debug)]
+pub(super) struct GatedDeltaNames {
+    pub query_key_value: &'static str,
+    pub gate: &'static str,
+    pub beta: &'static str,
+    pub decay: &'static str,
+    pub convolution: &'static str,
+    /// Logarithm of the factor of the decays, in full.
+    pub log_rate: &'static str,
+    /// Bias of the decays, in full.
+    pub decay_bias: &'static str,
+    pub norm: &'static str,
+    pub output: &'static str,
+}
+
+impl GatedDeltaNames {
+    /// Empty names.
+    const NONE: Self = Self {
+        query_key_value: "",
+        gate: "",
+        beta: "",
+        decay: "",
+        convolution: "",
+        log_rate: "",
+        decay_bias: "",
+        norm: "",
+        output: "",
+    };
 }
 
 impl ParameterNames {
@@ -80,6 +117,10 @@ impl ParameterNames {
         query_norm: "",
         key_norm: "",
         attention_output: "",
+        short_conv: "",
+        short_conv_input: "",
+        short_conv_output: "",
+        gated_delta: GatedDeltaNames::NONE,
         attention_output_norm: "",
         feed_forward_norm: "",
         gate: "",
@@ -92,6 +133,7 @@ impl ParameterNames {
         saved_head: "",
         tie: "tie_word_embeddings",
         ignored: &[],
+        further_tokens: "",
     };
 }
 
@@ -104,6 +146,13 @@ impl ParameterNames {
             }
             _ => name.to_string(),
         }
+    }
+
+    /// Returns the number of the layer that a parameter or module belongs to, counted from 0; `None` outside all
+    /// layers.
+    pub(super) fn layer_of(&self, name: &str) -> Option<usize> {
+        let rest = name.strip_prefix(self.layer)?.strip_prefix('.')?;
+        rest.split('.').next()?.parse().ok()
     }
 
     /// Returns the names that files may have for a parameter: that in saved files, its own, that without the

@@ -1,7 +1,7 @@
 //! The decoder's operations without a kernel.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid, silu};
+use burn::tensor::activation::{log_sigmoid, relu, sigmoid, silu};
 
 use crate::kernels::Impl;
 use crate::kernels::silu_gate::silu_gate;
@@ -66,6 +66,11 @@ pub(crate) fn activate(activation: Activation, x: Tensor<2>) -> Tensor<2> {
         }
         Activation::Relu => relu(x),
     }
+}
+
+/// Returns `ln(1 + e^x)`, which does not overflow.
+pub(crate) fn softplus(x: Tensor<2>) -> Tensor<2> {
+    log_sigmoid(x.neg()).neg()
 }
 
 /// Returns `activation(gate) · up`, a gated linear unit (Shazeer, arXiv:2002.05202).

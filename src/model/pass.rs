@@ -1,20 +1,23 @@
 //! The forward pass of a batch through a decoder.
 
+mod attention;
+mod gated_delta;
+mod short_conv;
+
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::config::{Block, DecoderConfig, LayerConfig, NormKind, QkNorm};
+use super::cache::DecoderCache;
+use super::config::{Block, DecoderConfig, NormKind};
 use super::inputs::{Inputs, Weights};
-use super::kv_cache::KeyValueCache;
 use super::linear::{linear, look_up};
 use super::ops::{activate, gate, layer_norm};
-use super::parameters::{
-    AttentionIndex, FeedForwardIndex, LayerIndex, LinearIndex, NormIndex, ParameterIndex,
+use super::parameter_index::{
+    FeedForwardIndex, LayerIndex, LinearIndex, MixerIndex, NormIndex, ParameterIndex,
 };
 use super::positions::{packed_position_ids, query_factors};
-use super::rotary::{Rotary, RotaryTables, neighbours_apart};
-use crate::kernels::attention::{AttentionMask, SegmentStarts, causal_attention};
+use super::rotary::{Rotary, RotaryTables};
+use crate::kernels::attention::SegmentStarts;
 use crate::kernels::rms_norm::rms_norm;
-use crate::kernels::rotary::rotate;
 use crate::kernels::{Impl, is_cpu};
 
 /// A forward pass: [`Self::embed`], [`Self::layer`] for each layer, [`Self::finish`].
@@ -163,24 +166,27 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Applies a layer to hidden states. With a KV cache, attention includes the cached positions, and this
-    /// pass is added to the cache.
+    /// Applies a layer to hidden states. With a cache, the layer continues the positions in it, and this pass is
+    /// added to the cache.
     pub(crate) fn layer(
         &self,
         number: usize,
         x: Tensor<2>,
-        cache: Option<&mut KeyValueCache>,
+        cache: Option<&mut DecoderCache>,
     ) -> Tensor<2> {
-        let (index, layer) = (&self.index.layers[number], &self.config.layers[number]);
-        let cache = cache.map(|cache| (cache, number));
+        let index = &self.index.layers[number];
+        let cache = cache.map(|cache| cache.layer(number));
         let residual_scale = self.config.residual_scale;
-        let input = self.optional_norm(x.clone(), index.attention_norm);
-        let attended = self.attention(index, layer, input.clone(), cache);
-        let attended = self.linear(attended, index.attention_output);
+        let input = self.optional_norm(x.clone(), index.mixer_norm);
+        let mixed = match &index.mixer {
+            MixerIndex::Attention(index) => self.attention(index, input.clone(), cache),
+            MixerIndex::ShortConv(index) => self.short_conv(*index, input.clone(), cache),
+            MixerIndex::GatedDelta(index) => self.gated_delta(index, input.clone(), cache),
+        };
         match self.config.block {
             Block::Sequential | Block::Sandwiched | Block::PostNorm => {
-                let attended = self.optional_norm(attended, index.attention_output_norm);
-                let x = x + scaled(attended, residual_scale);
+                let mixed = self.optional_norm(mixed, index.mixer_output_norm);
+                let x = x + scaled(mixed, residual_scale);
                 let input = self.optional_norm(x.clone(), index.feed_forward_norm);
                 let output = self.feed_forward(index, input);
                 let output = self.optional_norm(output, index.feed_forward_output_norm);
@@ -192,9 +198,15 @@ impl<'a> Pass<'a> {
                     None => input,
                 };
                 let output = self.feed_forward(index, input);
-                x + scaled(attended, residual_scale) + scaled(output, residual_scale)
+                x + scaled(mixed, residual_scale) + scaled(output, residual_scale)
             }
         }
+    }
+
+    /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
+    /// buffer.
+    fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
+        if self.on_cpu { part } else { part * 1.0 }
     }
 
     fn feed_forward(&self, index: &LayerIndex, input: Tensor<2>) -> Tensor<2> {
@@ -218,127 +230,6 @@ impl<'a> Pass<'a> {
             }
         };
         self.linear(inner, index.down)
-    }
-
-    fn attention(
-        &self,
-        index: &LayerIndex,
-        layer: &LayerConfig,
-        input: Tensor<2>,
-        cache: Option<(&mut KeyValueCache, usize)>,
-    ) -> Tensor<2> {
-        let size = self.config.head_size;
-        let [query, key, value] = self.projections(index, layer, input);
-        let rotated = |x, norm| match self.config.qk_norm {
-            Some(QkNorm::RotatedHeads) => self.qk_norm(self.rotate(layer, x), norm),
-            _ => self.rotate(layer, self.qk_norm(x, norm)),
-        };
-        let mut query = rotated(query, index.query_norm);
-        let mut key = rotated(key, index.key_norm);
-        let mut value = value;
-        if let Some(factors) = &self.query_factors {
-            let factors = Tensor::<4>::from_data(factors.clone(), &query.device());
-            query = query * factors;
-        }
-        if let Some((cache, number)) = cache {
-            (key, value) = cache.append(number, key, value);
-        }
-        let mask = AttentionMask {
-            window: layer.window,
-            segment_starts: self.segment_starts.clone(),
-        };
-        causal_attention(
-            self.implementation,
-            query,
-            key,
-            value,
-            layer.attention_scale,
-            mask,
-        )
-        .reshape([self.batch * self.length, layer.heads * size])
-    }
-
-    /// Returns queries, keys and values, each \[batch, length, heads, size\].
-    fn projections(
-        &self,
-        index: &LayerIndex,
-        layer: &LayerConfig,
-        input: Tensor<2>,
-    ) -> [Tensor<4>; 3] {
-        let size = self.config.head_size;
-        let heads = [layer.heads, layer.num_kv_heads, layer.num_kv_heads];
-        let shape = |heads| [self.batch, self.length, heads, size];
-        match index.attention {
-            AttentionIndex::Separate { query, key, value } => {
-                let parts = [(query, heads[0]), (key, heads[1]), (value, heads[2])];
-                parts.map(|(part, heads)| self.linear(input.clone(), part).reshape(shape(heads)))
-            }
-            AttentionIndex::Fused(fused) => {
-                let whole = self.linear(input, fused);
-                let mut first = 0;
-                heads.map(|heads| {
-                    let part = whole.clone().narrow(1, first, heads * size);
-                    first += heads * size;
-                    self.apart(part).reshape(shape(heads))
-                })
-            }
-            AttentionIndex::FusedByHead(fused) => {
-                let whole = self.linear(input, fused);
-                let whole: Tensor<4> =
-                    whole.reshape([self.batch, self.length, layer.heads, 3 * size]);
-                [0, 1, 2].map(|part| self.apart(whole.clone().narrow(3, part * size, size)))
-            }
-        }
-    }
-
-    /// Returns a part of a tensor, copied on GPUs: WebGPU does not allow a kernel two writable views of a
-    /// buffer.
-    fn apart<const D: usize>(&self, part: Tensor<D>) -> Tensor<D> {
-        if self.on_cpu { part } else { part * 1.0 }
-    }
-
-    fn qk_norm(&self, x: Tensor<4>, index: Option<NormIndex>) -> Tensor<4> {
-        let Some(index) = index else { return x };
-        let shape @ [batch, length, heads, size] = x.dims();
-        let rows = match self.config.qk_norm {
-            Some(QkNorm::Whole) => [batch * length, heads * size],
-            _ => [batch * length * heads, size],
-        };
-        self.norm(x.reshape(rows), index).reshape(shape)
-    }
-
-    /// Applies the layer's rotary embedding, if it has one.
-    fn rotate(&self, layer: &LayerConfig, x: Tensor<4>) -> Tensor<4> {
-        let Some((rotary, tables)) = layer
-            .rotary
-            .as_ref()
-            .and_then(|rotary| self.rotaries.iter().find(|(known, _)| known == rotary))
-        else {
-            return x;
-        };
-        let rotated = |x| {
-            // In this order queries and keys have the same products.
-            let x = if rotary.interleaved {
-                neighbours_apart(x)
-            } else {
-                x
-            };
-            let shape = x.dims();
-            let x = match self.segment_starts {
-                // Their tables have a row per token.
-                Some(_) => x.reshape([1, shape[0] * shape[1], shape[2], shape[3]]),
-                None => x,
-            };
-            let (cosine, sine) = (tables.cosine.clone(), tables.sine.clone());
-            rotate(self.implementation, x, cosine, sine).reshape(shape)
-        };
-        let size = self.config.head_size;
-        if rotary.size == size {
-            return rotated(x);
-        }
-        let low = rotated(x.clone().narrow(3, 0, rotary.size));
-        let rest = x.narrow(3, rotary.size, size - rotary.size);
-        Tensor::cat(vec![low, rest], 3)
     }
 }
 

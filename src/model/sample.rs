@@ -3,9 +3,9 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::cache::DecoderCache;
 use super::causal_lm::CausalLm;
 use super::generate::{Sampling, choose};
-use super::kv_cache::KeyValueCache;
 use crate::error::{Error, Result};
 use crate::text::Sample;
 
@@ -82,7 +82,7 @@ impl CausalLm {
         let config = self.decoder().config();
         let weights = self.weights(None);
         let head = self.decoder().head(&weights);
-        let mut cache = KeyValueCache::default();
+        let mut cache = DecoderCache::default();
         let mut texts = vec![prompt.to_vec(); count];
         let mut ended = vec![false; count];
         let mut next: Vec<i32> = texts.concat().into_iter().map(|id| id as i32).collect();

@@ -1,5 +1,7 @@
 //! Estimates the memory of a training before it starts.
 
+mod activations;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -10,11 +12,9 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::ops::Activation;
-use crate::model::{
-    Block, CausalLm, DecoderConfig, FeedForwardKind, LayerConfig, NormKind, ParameterSpec,
-};
+use crate::model::{CausalLm, LayerConfig, ParameterSpec};
 use crate::text::Sample;
+use activations::kept_by_layer;
 
 /// A component of the memory estimate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,8 +28,8 @@ pub struct MemoryPart {
 
 /// The estimated peak device memory of a training, per component.
 ///
-/// The peak is at the start of the backward pass, which holds all activations, or at the optimizer step,
-/// which holds all gradients, whichever is larger. The estimate counts the tensors of the decoder's
+/// The peak is at the start of the backward pass, which holds all activations, at the optimizer step, which
+/// holds all gradients, or in an evaluation, whichever is larger. The estimate counts the tensors of the decoder's
 /// formulas, without the overhead of the memory pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
@@ -139,7 +139,9 @@ impl MemoryEstimate {
         };
         let head = vocabulary * hidden * FLOAT;
 
-        let of_layer = |layer: &LayerConfig| kept_by_layer(attention, config, layer, load);
+        let tokens = [load.batch, load.length];
+        let of_layer =
+            |layer: &LayerConfig| kept_by_layer(attention, config, layer, tokens) * FLOAT;
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
@@ -151,11 +153,10 @@ impl MemoryEstimate {
         // The end of the decoder and the gradients of the loss.
         let activations = kept + 4 * state;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
-        let max = |size: fn(&LayerConfig) -> usize| {
-            config.layers.iter().map(size).max().unwrap_or(0) as u64
-        };
-        let inner = max(|layer| layer.intermediate_size);
-        let heads = max(|layer| layer.heads);
+        let inner = config.layers.iter().map(|layer| layer.intermediate_size);
+        let inner = inner.max().unwrap_or(0) as u64;
+        let heads = config.attentions().map(|attention| attention.heads);
+        let heads = heads.max().unwrap_or(0) as u64;
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
         let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
             + match attention {
@@ -169,10 +170,12 @@ impl MemoryEstimate {
         let tiles = tile * if has_teacher { 2 } else { 1 };
 
         let of_head = if adapts { 0 } else { head };
-        // Gradients, activations and tiles of logits, at the peak of the two phases.
+        // Gradients, activations and tiles of logits, at the peak of the phases.
         let backward = [of_head, activations.max(evaluation), tiles];
         let optimizer = [trained, 0, 0];
-        let peak = [backward, optimizer]
+        // A trained model is evaluated beside the untouched one.
+        let evaluating = [0, evaluation, 2 * tile];
+        let peak = [backward, optimizer, evaluating]
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);
@@ -319,56 +322,4 @@ impl MemoryEstimate {
             format!("{excess}: use smaller batches, shorter samples or a smaller model")
         })
     }
-}
-
-/// Returns the bytes that a layer of [`crate::model`] keeps for its backward pass.
-fn kept_by_layer(attention: Impl, config: &DecoderConfig, layer: &LayerConfig, load: Load) -> u64 {
-    let [hidden, size, heads, num_kv_heads, inner] = [
-        config.hidden_size,
-        config.head_size,
-        layer.heads,
-        layer.num_kv_heads,
-        layer.intermediate_size,
-    ]
-    .map(|size| size as u64);
-    let (queries, keys) = (heads * size, num_kv_heads * size);
-    let norms = match config.block {
-        Block::Parallel => 1,
-        Block::Sequential | Block::ParallelNorms | Block::PostNorm => 2,
-        Block::Sandwiched => 4,
-    };
-    // A norm keeps its input, and the next layers keep its output; a composed norm also keeps its
-    // intermediate results.
-    let norm = match config.norm.kind {
-        NormKind::Layer => 4,
-        NormKind::RootMeanSquare | NormKind::RootMeanSquareFromOne => 2,
-    };
-    // Queries and keys before QK-norm.
-    let unnormalised = match config.qk_norm {
-        Some(_) => queries + keys,
-        None => 0,
-    };
-    // The activation's input, intermediate results and output, and the other factor of the gate.
-    let feed_forward = match (config.feed_forward.kind, config.feed_forward.activation) {
-        (FeedForwardKind::Plain, _) => 4,
-        (_, Activation::Silu) => 3,
-        (_, _) => 6,
-    };
-    let whole_gate = match config.feed_forward.kind {
-        FeedForwardKind::FusedGated => 2 * inner,
-        _ => 0,
-    };
-    let row = norms * norm * hidden
-        + unnormalised
-        + queries
-        + 2 * keys
-        + queries
-        + feed_forward * inner
-        + whole_gate;
-    let scores = match attention {
-        Impl::Fused => 0,
-        // The attention weights and the mask.
-        Impl::Composed => 2 * load.batch * heads * load.length * load.length,
-    };
-    (load.rows() * row + scores) * FLOAT
 }

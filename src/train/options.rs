@@ -7,6 +7,7 @@ use super::strength::Strength;
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
 use crate::kernels::distillation::TargetOptions;
+use crate::model::DialProfile;
 use crate::model::adapter::{AdapterOptions, AdapterSettings};
 
 /// Training options. Absent ones have their defaults. [`TrainOptions::settings`] converts them to
@@ -133,6 +134,10 @@ pub struct TrainOptions {
         )
     )]
     pub gradient_clip: Option<f64>,
+    /// Whether the front over the strengths of the training is measured, and how they are spread over the layers.
+    /// `minift train` has flags of its own.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub dial: Option<DialProfile>,
 }
 
 impl TrainOptions {
@@ -161,6 +166,7 @@ impl TrainOptions {
             schedule: self.schedule.or(base.schedule),
             weight_decay: self.weight_decay.or(base.weight_decay),
             gradient_clip: self.gradient_clip.or(base.gradient_clip),
+            dial: self.dial.or(base.dial),
         }
     }
 
@@ -202,6 +208,7 @@ impl TrainOptions {
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
             gradient_clip: self.gradient_clip.unwrap_or(defaults.gradient_clip),
             teacher_states: self.teacher_states.unwrap_or(defaults.teacher_states),
+            dial: self.dial,
             ..defaults
         };
         settings.validate()?;

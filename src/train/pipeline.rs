@@ -8,6 +8,7 @@ use super::step::{State, Step};
 use crate::device::{self, readback::Readback};
 use crate::error::Result;
 use crate::kernels::adamw::StepStats;
+use crate::kernels::profile::{self, Phase};
 use crate::model::Batch;
 
 /// A [`Step`] with look-ahead. Dropping a future of [`Pipeline::step`] loses nothing: the next call
@@ -126,7 +127,9 @@ impl Pipeline {
         };
         let readback = Readback::begin(in_flight.stats.clone());
         let ahead = self.look_ahead(next).await;
+        let phase = profile::phase(Phase::Readback);
         let stats = StepStats::from_values(&readback.await?);
+        drop(phase);
         self.in_flight = None;
         if stats.clip_factor.is_finite() {
             self.ahead = ahead;

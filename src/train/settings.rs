@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
 use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective};
-use crate::model::CausalLm;
 use crate::model::adapter::{Adapter, AdapterSettings};
+use crate::model::{CausalLm, DialProfile};
 
 /// Max value of counts: larger ones are mistakes, and products of smaller ones do not overflow.
 const MAX_COUNT: usize = 1_000_000;
@@ -97,6 +97,10 @@ pub struct TrainSettings {
     /// Precision of the cached teacher hidden states.
     #[serde(default)]
     pub teacher_states: KeptStates,
+    /// Whether the front of gain against forgetting over the strengths of the training is measured after it, and
+    /// how strengths are spread over the layers; `None` for no front.
+    #[serde(default)]
+    pub dial: Option<DialProfile>,
 }
 
 /// Writes 3 rather than 3.0, as earlier versions do.
@@ -140,6 +144,7 @@ impl Default for TrainSettings {
             teacher_cache_bytes: 1 << 30,
             teacher_host_bytes: default_host_bytes(),
             teacher_states: KeptStates::Float32,
+            dial: None,
         }
     }
 }

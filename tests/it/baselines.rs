@@ -398,7 +398,7 @@ fn consolidation_comes_after_the_first_evaluation_and_before_the_first_step() {
     );
 }
 
-/// `--max-degeneralization` searches on the validation set and reports the general set.
+/// `--search trainings` searches on the validation set and reports the general set.
 #[test]
 fn train_finds_the_strongest_tau_within_a_bound() {
     let folder = tempfile::tempdir().unwrap();
@@ -417,6 +417,9 @@ fn train_finds_the_strongest_tau_within_a_bound() {
             .args([
                 "--max-degeneralization",
                 bound,
+                "--search",
+                "trainings",
+                "--no-dial",
                 "--out",
                 out,
                 "--device",

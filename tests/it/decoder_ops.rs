@@ -12,7 +12,7 @@ use minift::internals::rms_norm::rms_norm;
 use minift::internals::rotary::rotate;
 use minift::internals::silu_gate::silu_gate;
 
-fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+pub(crate) fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
     let length = shape.iter().product::<usize>();
     let values: Vec<f32> = (0..length)
         .map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
@@ -21,7 +21,7 @@ fn tensor<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Te
 }
 
 /// Returns the function's value, and the gradients of its weighted sum with respect to every input.
-fn evaluate<const D: usize>(
+pub(crate) fn evaluate<const D: usize>(
     inputs: &[Tensor<D>],
     f: impl Fn(&[Tensor<D>]) -> Tensor<D>,
 ) -> Vec<Vec<f32>> {
@@ -46,7 +46,7 @@ fn evaluate<const D: usize>(
     results
 }
 
-fn compare(name: &str, expected: &[Vec<f32>], found: &[Vec<f32>]) {
+pub(crate) fn compare(name: &str, expected: &[Vec<f32>], found: &[Vec<f32>]) {
     assert_eq!(expected.len(), found.len());
     for (number, (expected, found)) in expected.iter().zip(found).enumerate() {
         assert_eq!(expected.len(), found.len());
@@ -62,7 +62,7 @@ fn compare(name: &str, expected: &[Vec<f32>], found: &[Vec<f32>]) {
 }
 
 /// Compares fused and composed on both devices with composed on the CPU.
-fn check<const D: usize>(
+pub(crate) fn check<const D: usize>(
     name: &str,
     shapes: &[[usize; D]],
     f: impl Fn(Impl, &Device, &[Tensor<D>]) -> Tensor<D>,

@@ -14,7 +14,7 @@ use common::{
 };
 use minift::Objective;
 use minift::device::Device;
-use minift::internals::{KeyValueCache, Weights};
+use minift::internals::{DecoderCache, Weights};
 use minift::model::Batch;
 use minift::model::CausalLm;
 use minift::model::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
@@ -27,7 +27,7 @@ use pollster::block_on;
 fn models() -> Vec<PathBuf> {
     let more = std::env::var_os("MINIFT_TEST_MODELS").map(PathBuf::from);
     let own = folders(&data("tiny"));
-    assert!(own.len() >= 38, "models are missing: {own:?}");
+    assert!(own.len() >= 41, "models are missing: {own:?}");
     own.into_iter()
         .chain(more.iter().flat_map(|folder| folders(folder)))
         .collect()
@@ -283,7 +283,7 @@ fn a_kv_cache_does_not_change_hidden_states() {
                 changes: Vec::new(),
             };
             let decoder = model.decoder();
-            let mut cache = KeyValueCache::default();
+            let mut cache = DecoderCache::default();
             for (start, end) in [(0, 20), (20, 21), (21, 37), (37, length)] {
                 // Some rotary embeddings depend on the length so far.
                 let whole = decoder.hidden_states(&weights, tokens(0..end));

@@ -20,13 +20,15 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-const MODELS: [&str; 8] = [
+const MODELS: [&str; 10] = [
     "gemma3",
     "gpt2",
+    "lfm2",
     "llama",
     "phi2",
     "qwen2",
     "qwen3",
+    "qwen35",
     "sentencepiece",
     "smollm",
 ];

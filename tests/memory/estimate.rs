@@ -1,5 +1,5 @@
-//! The memory estimate compared with measured memory: training steps of a random model of SmolLM2-135M's
-//! shape on the CPU, with a counting allocator.
+//! The memory estimate compared with measured memory: training steps of random models on the CPU, with a counting
+//! allocator.
 #![allow(clippy::unwrap_used)]
 
 use crate::counting;
@@ -21,17 +21,44 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Writes a model folder with random bfloat16 weights.
-fn write_model(folder: &Path) {
-    let config = json!({
+/// SmolLM2-135M's shape.
+fn llama() -> Value {
+    json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
         "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
         "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
         "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100000.0,
         "tie_word_embeddings": true, "torch_dtype": "bfloat16",
-    });
+    })
+}
+
+/// A model that is mostly short convolutions, and small feed-forward blocks.
+fn lfm2() -> Value {
+    json!({
+        "architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "hidden_size": 512,
+        "block_auto_adjust_ff_dim": false, "intermediate_size": 512, "num_hidden_layers": 16,
+        "num_attention_heads": 8, "num_key_value_heads": 2, "vocab_size": 4096,
+        "max_position_embeddings": 8192, "norm_eps": 1e-5, "conv_L_cache": 3,
+        "full_attn_idxs": [3, 7], "torch_dtype": "bfloat16",
+    })
+}
+
+/// A model that is mostly gated delta rules, and small feed-forward blocks.
+fn qwen3_5() -> Value {
+    json!({
+        "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text", "hidden_size": 512,
+        "intermediate_size": 512, "num_hidden_layers": 8, "full_attention_interval": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 128, "vocab_size": 4096,
+        "linear_num_key_heads": 4, "linear_num_value_heads": 8, "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64, "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": true,
+    })
+}
+
+/// Writes a model folder with random bfloat16 weights.
+fn write_model(folder: &Path, config: &Value) {
     let config = config.to_string();
     fs::write(folder.join("config.json"), &config).unwrap();
     let tokenizer = "assets/minift-tales-360k/tokenizer.json";
@@ -71,9 +98,24 @@ fn write_model(folder: &Path) {
 
 #[test]
 fn the_estimate_is_within_15_percent_for_a_135m_model() {
+    check(&llama(), 134_515_008);
+}
+
+#[test]
+fn the_estimate_is_within_15_percent_for_short_convolutions() {
+    check(&lfm2(), 30_709_504);
+}
+
+#[test]
+fn the_estimate_is_within_15_percent_for_gated_delta_rules() {
+    check(&qwen3_5(), 0);
+}
+
+/// Compares estimates with measured memory, for a model with that many parameters.
+fn check(config: &Value, parameters: usize) {
     let _turn = crate::turn();
     let folder = tempfile::tempdir().unwrap();
-    write_model(folder.path());
+    write_model(folder.path(), config);
     let text =
         |seed: u32| -> Sample { (0..128).map(|i| 3 + (i * 7919 + seed * 31) % 900).collect() };
     let data = Arc::new(RunData {
@@ -98,7 +140,7 @@ fn the_estimate_is_within_15_percent_for_a_135m_model() {
             .with_epochs(1.0);
         let (estimate, peak) = peak_bytes(|| {
             let model = CausalLm::load(folder.path(), &Device::cpu()).unwrap();
-            assert_eq!(model.parameter_count(), 134_515_008);
+            assert_eq!(model.parameter_count(), parameters);
             let estimate = MemoryEstimate::new(&model, &data, &settings).unwrap();
             let mut run = Run::new(model, data.clone(), settings).unwrap();
             while block_on(run.next()).unwrap().is_some() {}

@@ -9,7 +9,7 @@ use super::timing::middle;
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::internals::KeyValueCache;
+use crate::model::internals::DecoderCache;
 use crate::model::{CausalLm, WeightType};
 use crate::train::{TrainSettings, Trainer};
 
@@ -126,7 +126,7 @@ pub(super) async fn measure(
 async fn decode(model: &CausalLm) -> Result<Duration> {
     let weights = model.weights(None);
     let head = model.decoder().head(&weights);
-    let mut cache = KeyValueCache::default();
+    let mut cache = DecoderCache::default();
     let prompt = vec![1; DECODED];
     model
         .next_logits(&weights, &head, prompt, 1, &mut cache)

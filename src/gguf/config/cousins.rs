@@ -94,7 +94,7 @@ impl Description<'_> {
     }
 
     /// Returns the fields of Llama, and these.
-    fn llama_with(&self, fields: Value) -> Result<Map<String, Value>> {
+    pub(super) fn llama_with(&self, fields: Value) -> Result<Map<String, Value>> {
         let mut all = self.llama()?;
         all.append(&mut object(fields));
         Ok(all)

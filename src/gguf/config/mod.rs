@@ -2,6 +2,7 @@
 
 mod cousins;
 mod families;
+mod hybrids;
 
 use std::collections::HashMap;
 
@@ -125,6 +126,8 @@ impl<'a> Description<'a> {
             "ernie4_5" => self.ernie4_5()?,
             "hunyuan-dense" => self.hunyuan()?,
             "gptneox" => self.gpt_neox()?,
+            "lfm2" => self.lfm2()?,
+            "qwen35" => self.qwen3_5()?,
             _ => self.llama()?,
         };
         let theta = config.get("rope_theta").and_then(Value::as_f64);

@@ -17,6 +17,7 @@
 
 mod autodiff;
 mod backend;
+mod by_row;
 pub mod cpu;
 mod objective;
 mod options;
@@ -31,6 +32,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::ObjectiveBackend;
+pub(crate) use by_row::losses_by_row;
 pub use objective::Objective;
 #[cfg_attr(not(feature = "c"), allow(unused_imports))]
 pub(crate) use options::OPTIONAL_KEYS;

@@ -50,6 +50,11 @@ impl Objective {
         Target::Label.into()
     }
 
+    /// Returns KL(teacher ‖ student) itself: a constant mixture without a share of the label.
+    pub(crate) fn divergence() -> Self {
+        Self::constant_mixture(0.0)
+    }
+
     /// Whether the target depends on the teacher, see [`Target::needs_teacher`].
     pub fn needs_teacher(&self) -> bool {
         self.target.needs_teacher()

@@ -10,3 +10,5 @@ pub(crate) const FINITE: Wgsl = wgsl!("shared/finite");
 pub(crate) const LANES_OF_ROW: Wgsl = wgsl!("shared/lanes_of_row");
 /// The softmax of a row, in one pass.
 pub(crate) const ONLINE_SOFTMAX: Wgsl = wgsl!("shared/online_softmax");
+/// The logistic function.
+pub(crate) const SIGMOID: Wgsl = wgsl!("shared/sigmoid");

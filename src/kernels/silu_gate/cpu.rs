@@ -1,5 +1,4 @@
-//! The gated linear unit on the CPU; mirrors `sigmoid.wgsl`, `forward.wgsl` and `backward.wgsl` of
-//! `shaders/silu_gate/`.
+//! The gated linear unit on the CPU; mirrors `forward.wgsl` and `backward.wgsl` of `shaders/silu_gate/`.
 
 use burn::backend::Flex;
 use burn::backend::TensorMetadata;
@@ -10,10 +9,13 @@ use rayon::prelude::*;
 
 use super::SiluGateBackend;
 use crate::kernels::ELEMENTS_PER_TASK;
-use crate::kernels::vector::exp;
+use crate::kernels::profile::{self, Operation, Work};
+use crate::kernels::vector::sigmoid;
 
 impl SiluGateBackend for Flex {
     fn silu_gate(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        let values = || 3 * gate.shape().num_elements();
+        let _span = profile::operation(Operation::Gate, || Work::moving(values()));
         let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
         let mut out = FlexTensor::empty(gate.shape(), DType::F32);
         silu_gate(gate.storage(), up.storage(), out.storage_mut());
@@ -25,6 +27,8 @@ impl SiluGateBackend for Flex {
         up: FlexTensor,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
+        let values = || 5 * gate.shape().num_elements();
+        let _span = profile::operation(Operation::Gate, || Work::moving(values()));
         let (gate, up, upstream) = (
             gate.to_contiguous(),
             up.to_contiguous(),
@@ -40,18 +44,6 @@ impl SiluGateBackend for Flex {
             grad_up.storage_mut(),
         );
         (grad_gate, grad_up)
-    }
-}
-
-/// The logistic function, which does not overflow for any x.
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    let small = exp(-x.abs());
-    let of_magnitude = 1.0 / (1.0 + small);
-    if x >= 0.0 {
-        of_magnitude
-    } else {
-        small * of_magnitude
     }
 }
 

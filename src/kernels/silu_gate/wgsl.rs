@@ -5,11 +5,10 @@ use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 
 use super::SiluGateBackend;
 use crate::kernels::launch::{
-    ELEMENTS, Kernel, Specialized, Wgsl, empty, launch_elements, reads, shared_struct, wgsl, writes,
+    ELEMENTS, Kernel, SIGMOID, Specialized, empty, launch_elements, reads, shared_struct, wgsl,
+    writes,
 };
 use crate::kernels::wgsl_size;
-
-const SIGMOID: Wgsl = wgsl!("silu_gate/sigmoid");
 
 static FORWARD: Kernel = Kernel {
     file: wgsl!("silu_gate/forward"),

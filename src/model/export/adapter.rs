@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::tensors::{changed, packed};
+use super::tensors::{changed, head_sizes, packed};
 use super::{Provenance, architecture, file_type};
 use crate::error::{Error, Result};
 use crate::gguf::names::{Change, Parameter};
+use crate::gguf::value_heads::HeadSizes;
 use crate::gguf::write::{GgufWriter, MetadataList, Put, TensorEntry};
 use crate::model::CausalLm;
 use crate::model::adapter::LowRankLayer;
@@ -82,7 +83,7 @@ impl CausalLm {
         let mut writer = GgufWriter::begin(&list, &entries, put)?;
         for planned in &plan {
             planned
-                .write(self.config().decoder.head_size, &mut writer)
+                .write(head_sizes(&self.config().decoder), &mut writer)
                 .await?;
         }
         Ok(())
@@ -121,16 +122,20 @@ fn planned<'a>(
 }
 
 impl Planned<'_> {
-    async fn write(&self, head_size: usize, writer: &mut GgufWriter<'_>) -> Result<()> {
+    async fn write(&self, heads: HeadSizes, writer: &mut GgufWriter<'_>) -> Result<()> {
         let a = crate::device::read(self.layer.a.clone()).await?;
         let b = crate::device::read(self.layer.b.clone()).await?;
         let b: Vec<f32> = b.into_iter().map(|value| value * self.factor).collect();
         // The matrices of an adapter are never transposed.
         let b = match self.change {
-            Change::HeadRows | Change::HeadParts => {
-                changed(b, self.layer.b.dims(), self.change, head_size)
+            Change::HeadRows | Change::HeadParts | Change::ValueRows | Change::ValueHeads => {
+                changed(b, self.layer.b.dims(), self.change, heads)
             }
             _ => b,
+        };
+        let a = match self.change {
+            Change::ValueColumns => changed(a, self.layer.a.dims(), self.change, heads),
+            _ => a,
         };
         let rows = b.chunks_exact(b.len() / self.entries.len());
         for ([of_a, of_b], b) in self.entries.iter().zip(rows) {

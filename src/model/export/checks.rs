@@ -1,10 +1,11 @@
 //! Checks that llama.cpp computes what a model does.
 
 use super::Notes;
+use super::metadata::attention_interval;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind, QkNorm};
+use crate::model::config::{DecoderConfig, FeedForwardKind, LayerConfig, Mixer, QkNorm};
 use crate::model::ops::Activation;
 
 /// Gemma 3 has global attention in each sixth layer.
@@ -32,7 +33,7 @@ pub(super) fn check(
             architecture.gguf
         ),
     })?;
-    let windows = decoder.layers.iter().map(|layer| layer.window);
+    let windows = decoder.attentions().map(|attention| attention.window);
     let window = windows.min().unwrap_or(usize::MAX);
     if !matches!(architecture.gguf, "gemma3" | "olmo2") && window < decoder.max_length {
         notes.push(format!(
@@ -58,7 +59,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let norm = match name {
-        "qwen3" | "gemma3" | "openelm" => Some(QkNorm::Heads),
+        "qwen3" | "gemma3" | "openelm" | "lfm2" | "qwen35" => Some(QkNorm::Heads),
         "hunyuan-dense" => Some(QkNorm::RotatedHeads),
         "olmo2" => Some(QkNorm::Whole),
         _ => None,
@@ -72,23 +73,44 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     if (biases.attention_output || biases.feed_forward) && !allows_biases {
         return Err("biases of linear layers".to_string());
     }
+    let is_biased = |layer: &LayerConfig| match &layer.mixer {
+        Mixer::ShortConv(conv) => conv.biases,
+        Mixer::Attention(_) | Mixer::GatedDelta(_) => false,
+    };
+    if decoder.layers.iter().any(is_biased) {
+        return Err("biases of short convolutions".to_string());
+    }
+    if name == "qwen35" && attention_interval(&decoder.layers).is_none() {
+        return Err("layers with attention at irregular intervals".to_string());
+    }
+    if let Some(delta) = decoder.gated_delta()
+        && delta.key_size != delta.value_size
+    {
+        return Err(format!(
+            "gated delta rules with keys of size {} and values of size {}",
+            delta.key_size, delta.value_size
+        ));
+    }
     if name == "gptneox" && !biases.attention {
         return Err("attention without biases".to_string());
     }
     if name == "openelm" && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
     }
-    let width = |layer: &crate::model::LayerConfig| layer.heads * decoder.head_size;
-    if matches!(name, "gpt2" | "phi2")
-        && decoder
-            .layers
-            .iter()
-            .any(|layer| width(layer) != decoder.hidden_size)
-    {
+    let widths = decoder
+        .attentions()
+        .map(|attention| attention.heads * decoder.head_size);
+    if matches!(name, "gpt2" | "phi2") && widths.clone().any(|width| width != decoder.hidden_size) {
         return Err("attention heads that are not as wide as the hidden states".to_string());
     }
     let scaled_size = match (name, decoder.layers.len()) {
-        ("gemma3", GEMMA_27B_LAYERS) => decoder.hidden_size as f32 / decoder.layers[0].heads as f32,
+        ("gemma3", GEMMA_27B_LAYERS) => {
+            let heads = decoder
+                .attentions()
+                .next()
+                .map_or(1, |attention| attention.heads);
+            decoder.hidden_size as f32 / heads as f32
+        }
         _ => decoder.head_size as f32,
     };
     let embedding_scale = match name {
@@ -102,18 +124,20 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         ));
     }
     let has_windows = decoder
-        .layers
-        .iter()
-        .any(|layer| layer.window != usize::MAX);
+        .attentions()
+        .any(|attention| attention.window != usize::MAX);
     for (number, layer) in decoder.layers.iter().enumerate() {
+        let Some(attention) = layer.mixer.attention() else {
+            continue;
+        };
         let expected = 1.0 / scaled_size.sqrt();
-        if name != "granite" && !is_close(layer.attention_scale, expected) {
+        if name != "granite" && !is_close(attention.scale, expected) {
             return Err(format!(
                 "attention scaled by {} instead of {expected}",
-                layer.attention_scale
+                attention.scale
             ));
         }
-        let is_global = layer.window == usize::MAX;
+        let is_global = attention.window == usize::MAX;
         let (pattern, each) = match name {
             "gemma3" => (GEMMA_PATTERN, "sixth"),
             _ => (OTHER_PATTERN, "fourth"),
@@ -124,14 +148,14 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
                 "layer {number} with other attention than global in each {each} layer and local in the others"
             ));
         }
-        if name == "smollm3" && layer.rotary.is_none() != is_last {
+        if name == "smollm3" && attention.rotary.is_none() != is_last {
             return Err(format!(
                 "layer {number} with other rotary embeddings than in all but each fourth layer"
             ));
         }
-        let rotated = layer.rotary.as_ref().map(|rotary| rotary.size);
+        let rotated = attention.rotary.as_ref().map(|rotary| rotary.size);
         let is_whole = rotated.is_none_or(|size| size == decoder.head_size);
-        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox") && !is_whole {
+        if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox" | "qwen35") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }
     }

@@ -5,7 +5,9 @@ use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
-use crate::model::config::{Block, LayerConfig, NormKind};
+use crate::model::config::{
+    AttentionConfig, Block, GatedDeltaConfig, LayerConfig, Mixer, NormKind,
+};
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
 ///
@@ -34,8 +36,24 @@ pub(super) fn add(
         }
     };
     per_layer("feed_forward_length", &|layer| layer.intermediate_size);
-    per_layer("attention.head_count", &|layer| layer.heads);
-    per_layer("attention.head_count_kv", &|layer| layer.num_kv_heads);
+    // Layers without attention have no key and value heads, by which llama.cpp knows them.
+    let heads = decoder
+        .attentions()
+        .next()
+        .map_or(1, |attention| attention.heads);
+    per_layer("attention.head_count", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(heads, |attention| attention.heads)
+    });
+    // It knows those of Qwen3.5 by their interval.
+    let without_attention = match (name, decoder.attentions().next()) {
+        ("qwen35", attention) => attention.map_or(1, |attention| attention.num_kv_heads),
+        _ => 0,
+    };
+    per_layer("attention.head_count_kv", &|layer| {
+        let attention = layer.mixer.attention();
+        attention.map_or(without_attention, |attention| attention.num_kv_heads)
+    });
     for field in ["attention.key_length", "attention.value_length"] {
         list.add(key(field), decoder.head_size as u32);
     }
@@ -47,7 +65,10 @@ pub(super) fn add(
 
     match name {
         "granite" => {
-            let scale = layers.first().map_or(1.0, |layer| layer.attention_scale);
+            let scale = decoder
+                .attentions()
+                .next()
+                .map_or(1.0, |attention| attention.scale);
             list.add(key("attention.scale"), scale);
             list.add(key("embedding_scale"), decoder.embedding_scale);
             list.add(key("residual_scale"), decoder.residual_scale);
@@ -58,18 +79,48 @@ pub(super) fn add(
             let is_parallel = decoder.block == Block::ParallelNorms;
             list.add(key("use_parallel_residual"), is_parallel);
         }
+        "lfm2" => {
+            let taps = layers.iter().find_map(|layer| match &layer.mixer {
+                Mixer::ShortConv(conv) => Some(conv.taps),
+                Mixer::Attention(_) | Mixer::GatedDelta(_) => None,
+            });
+            // llama.cpp requires it without convolutions too.
+            list.add(key("shortconv.l_cache"), taps.unwrap_or(1) as u32);
+        }
+        "qwen35" => {
+            let interval = attention_interval(layers).unwrap_or(1);
+            list.add(key("full_attention_interval"), interval as u32);
+            let delta = decoder.gated_delta();
+            // llama.cpp requires them without gated delta rules too.
+            let mut size = |field: &str, of: fn(&GatedDeltaConfig) -> usize| {
+                list.add(key(field), delta.map_or(1, of) as u32);
+            };
+            size("ssm.conv_kernel", |delta| delta.taps);
+            size("ssm.state_size", |delta| delta.key_size);
+            size("ssm.group_count", |delta| delta.key_heads);
+            size("ssm.time_step_rank", |delta| delta.heads);
+            size("ssm.inner_size", |delta| delta.widths()[1]);
+            // The parts of a position are equal in texts.
+            list.add(key("rope.dimension_sections"), vec![11_u32, 11, 10, 0]);
+        }
         _ => {}
     }
 
     // Layers with full attention may have another embedding than those with windows, and some layers have none.
-    let rotated = || layers.iter().filter(|layer| layer.rotary.is_some());
-    let full = rotated().find(|layer| layer.window == usize::MAX);
-    let layer = full.or_else(|| rotated().next());
-    let Some(rotary) = layer.and_then(|layer| layer.rotary.as_ref()) else {
+    let rotated = || {
+        decoder
+            .attentions()
+            .filter(|attention| attention.rotary.is_some())
+    };
+    let full = rotated().find(|attention| attention.window == usize::MAX);
+    let attention = full.or_else(|| rotated().next());
+    let Some(rotary) = attention.and_then(|attention| attention.rotary.as_ref()) else {
         return Ok(None);
     };
-    let local = layers.iter().find(|layer| layer.window != usize::MAX);
-    if let Some(LayerConfig {
+    let local = decoder
+        .attentions()
+        .find(|attention| attention.window != usize::MAX);
+    if let Some(AttentionConfig {
         window,
         rotary: Some(of_local),
         ..
@@ -90,4 +141,14 @@ pub(super) fn add(
         path: model.reader().files().config_path(),
         message: format!("llama.cpp has no RoPE scaling of type {scaling} for {name}"),
     })
+}
+
+/// Returns the n of which each nth layer has attention and no other, if there is one.
+pub(super) fn attention_interval(layers: &[LayerConfig]) -> Option<usize> {
+    let attends = |layer: &LayerConfig| layer.mixer.attention().is_some();
+    let interval = layers.iter().position(attends).unwrap_or(layers.len()) + 1;
+    let mut numbered = layers.iter().zip(1_usize..);
+    let is_regular =
+        numbered.all(|(layer, number)| attends(layer) == number.is_multiple_of(interval));
+    is_regular.then_some(interval)
 }

@@ -116,6 +116,7 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "ERNIE 4.5" => "ernie4_5",
         "Hunyuan" => "hunyuan-dense",
         "GPT-NeoX" => "gptneox",
+        "LFM2" => "lfm2",
         _ => "",
     };
     Architecture::of_gguf(name).ok_or_else(|| {

@@ -5,8 +5,10 @@ use std::ops::Range;
 use super::Notes;
 use crate::error::{Error, Result};
 use crate::gguf::names::{Architecture, Change, ROPE_FACTORS, interleaved_row, row_of_part};
+use crate::gguf::value_heads::{HeadSizes, ValueHeads};
 use crate::gguf::write::{GgufWriter, TensorEntry};
 use crate::model::CausalLm;
+use crate::model::config::DecoderConfig;
 use crate::quantization::WeightType;
 
 /// One or two tensors of a file with the values of one parameter.
@@ -15,7 +17,7 @@ pub(super) struct Planned {
     /// Shape of the parameter as a matrix.
     shape: [usize; 2],
     change: Change,
-    head_size: usize,
+    heads: HeadSizes,
     /// The tensors, with their rows of the changed parameter.
     pieces: Vec<(TensorEntry, Range<usize>)>,
 }
@@ -26,6 +28,19 @@ enum Source {
     Parameter(usize),
     /// These.
     Values(Vec<f32>),
+}
+
+/// Returns the sizes of a decoder's heads.
+pub(super) fn head_sizes(decoder: &DecoderConfig) -> HeadSizes {
+    let values = decoder.gated_delta().map(|delta| ValueHeads {
+        heads: delta.heads,
+        key_heads: delta.key_heads,
+        size: delta.value_size,
+    });
+    HeadSizes {
+        attention: decoder.head_size,
+        values: values.unwrap_or(ValueHeads::NONE),
+    }
 }
 
 /// Plans the tensors of a model, with `factors` of its rotary frequencies.
@@ -93,7 +108,7 @@ pub(super) fn plan(
             source: Source::Parameter(index),
             shape,
             change,
-            head_size: decoder.head_size,
+            heads: head_sizes(decoder),
             pieces: pieces.collect(),
         });
     }
@@ -106,7 +121,7 @@ pub(super) fn plan(
         plan.push(Planned {
             shape: [factors.len(), 1],
             change: Change::None,
-            head_size: decoder.head_size,
+            heads: head_sizes(decoder),
             pieces: vec![(entry, 0..factors.len())],
             source: Source::Values(factors),
         });
@@ -130,8 +145,8 @@ impl Types {
         let [_, columns] = *shape else {
             return WeightType::Float32;
         };
-        // llama.cpp adds these in float32.
-        if name.starts_with("position_embd") {
+        // llama.cpp adds position embeddings and convolves in float32.
+        if name.starts_with("position_embd") || name.ends_with("conv.weight") || name.ends_with("conv1d.weight") {
             return WeightType::Float32;
         }
         let is_head =
@@ -181,7 +196,7 @@ impl Planned {
             Source::Values(values) => values.clone(),
         };
         let [rows, columns] = self.shape;
-        let values = changed(values, [rows, columns], self.change, self.head_size);
+        let values = changed(values, [rows, columns], self.change, self.heads);
         for (entry, rows) in &self.pieces {
             let values = &values[rows.start * columns..rows.end * columns];
             writer.tensor(&packed(entry, values)?)?;
@@ -195,19 +210,36 @@ pub(super) fn changed(
     values: Vec<f32>,
     [rows, columns]: [usize; 2],
     change: Change,
-    head_size: usize,
+    heads: HeadSizes,
 ) -> Vec<f32> {
+    let of_rows = |values: &[f32], place: &dyn Fn(usize) -> usize| {
+        let mut moved = vec![0.0; values.len()];
+        for (row, values) in values.chunks_exact(columns).enumerate() {
+            moved[place(row) * columns..][..columns].copy_from_slice(values);
+        }
+        moved
+    };
+    let one_row = heads.values.of_one_row();
     match change {
-        Change::None | Change::Upper { .. } => values,
+        Change::None | Change::Squeezed | Change::Upper { .. } => values,
         Change::PlusOne => values.into_iter().map(|value| value + 1.0).collect(),
-        Change::HeadRows | Change::HeadParts => {
+        Change::HeadRows => of_rows(&values, &|row| interleaved_row(row, heads.attention)),
+        Change::HeadParts => of_rows(&values, &|row| row_of_part(row, rows, heads.attention)),
+        Change::ValueRows | Change::SqueezedValueRows => {
+            of_rows(&values, &|row| heads.values.row(row, rows))
+        }
+        Change::ValueHeads => of_rows(&values, &|row| one_row.row(row, rows)),
+        Change::ValueRates => {
+            let rates: Vec<f32> = values.into_iter().map(|value| -value.exp()).collect();
+            of_rows(&rates, &|row| one_row.row(row, rows))
+        }
+        Change::ValueColumns => {
             let mut moved = vec![0.0; values.len()];
-            for (row, values) in values.chunks_exact(columns).enumerate() {
-                let place = match change {
-                    Change::HeadParts => row_of_part(row, rows, head_size),
-                    _ => interleaved_row(row, head_size),
-                };
-                moved[place * columns..][..columns].copy_from_slice(values);
+            let rows = values.chunks_exact(columns).zip(moved.chunks_exact_mut(columns));
+            for (values, moved) in rows {
+                for (column, &value) in values.iter().enumerate() {
+                    moved[heads.values.row(column, columns)] = value;
+                }
             }
             moved
         }
@@ -258,11 +290,23 @@ mod tests {
     #[test]
     fn values_are_those_of_llama_cpp() {
         let numbers = |count: usize| (0..count).map(|i| i as f32).collect::<Vec<_>>();
-        let moved = changed(numbers(8), [4, 2], Change::HeadRows, 4);
+        let heads = HeadSizes {
+            attention: 4,
+            values: ValueHeads {
+                heads: 4,
+                key_heads: 2,
+                size: 1,
+            },
+        };
+        let moved = changed(numbers(8), [4, 2], Change::HeadRows, heads);
         assert_eq!(moved, [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
-        let transposed = changed(numbers(6), [3, 2], Change::Transposed, 4);
+        let transposed = changed(numbers(6), [3, 2], Change::Transposed, heads);
         assert_eq!(transposed, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        assert_eq!(changed(numbers(2), [2, 1], Change::PlusOne, 4), [1.0, 2.0]);
+        assert_eq!(changed(numbers(2), [2, 1], Change::PlusOne, heads), [1.0, 2.0]);
+        let moved = changed(numbers(5), [5, 1], Change::ValueRows, heads);
+        assert_eq!(moved, [0.0, 1.0, 3.0, 2.0, 4.0]);
+        let moved = changed(numbers(8), [2, 4], Change::ValueColumns, heads);
+        assert_eq!(moved, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
     }
 
     #[test]

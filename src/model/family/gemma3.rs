@@ -83,10 +83,10 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             "query_pre_attn_scalar is {scale}: expected more than 0"
         )));
     }
-    for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
+    for (attention, sliding) in config.attentions_mut().zip(sliding) {
         let rotary = if sliding { &local } else { &global };
-        layer.rotary = Some(rotary.clone());
-        layer.attention_scale = 1.0 / scale.sqrt();
+        attention.rotary = Some(rotary.clone());
+        attention.scale = 1.0 / scale.sqrt();
     }
     Ok(config)
 }

@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
+    Mixer, Norm, NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -58,12 +58,14 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         };
         let depth = if by_depth { (number + 1) as f32 } else { 1.0 };
         LayerConfig {
-            heads,
-            num_kv_heads: heads,
+            mixer: Mixer::Attention(AttentionConfig {
+                heads,
+                num_kv_heads: heads,
+                window: usize::MAX,
+                rotary: None,
+                scale: 1.0 / (by_width * depth),
+            }),
             intermediate_size: intermediate_size.unwrap_or(4 * hidden_size),
-            window: usize::MAX,
-            rotary: None,
-            attention_scale: 1.0 / (by_width * depth),
         }
     };
     let layers = (0..fields.layers("n_layer")?).map(layer).collect();

@@ -4,7 +4,9 @@
 use super::description::Description;
 use super::{gpt2, windows};
 use crate::error::Result;
-use crate::model::config::{Biases, DecoderConfig, LayerConfig, QueryKeyValue};
+use crate::model::config::{
+    AttentionConfig, Biases, DecoderConfig, LayerConfig, Mixer, QueryKeyValue,
+};
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
 
@@ -39,14 +41,16 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let of_hidden = ("hidden_size", hidden_size);
     let head_size = gpt2::head_size(fields, of_hidden, ("num_heads", heads))?;
     let layer = LayerConfig {
-        heads,
-        num_kv_heads: heads,
+        mixer: Mixer::Attention(AttentionConfig {
+            heads,
+            num_kv_heads: heads,
+            window: usize::MAX,
+            rotary: None,
+            scale: 1.0,
+        }),
         intermediate_size: fields
             .optional_size("intermediate_size")?
             .unwrap_or(4 * hidden_size),
-        window: usize::MAX,
-        rotary: None,
-        attention_scale: 1.0,
     };
     let mut layers = vec![layer; fields.layers("num_layers")?];
     let sliding = local_layers(fields, layers.len())?;

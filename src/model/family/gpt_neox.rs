@@ -62,8 +62,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         ..RopeDefaults::default()
     };
     let mut config = llama::with_rope(fields, head_size, defaults)?;
-    for layer in &mut config.layers {
-        layer.num_kv_heads = heads;
+    for attention in config.attentions_mut() {
+        attention.num_kv_heads = heads;
     }
     let parallel = fields.or("use_parallel_residual", true)?;
     let biased = fields.or("attention_bias", true)?;

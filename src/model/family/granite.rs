@@ -54,9 +54,9 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     config.logits_scale = 1.0 / divisor;
     config.embedding_scale = fields.or("embedding_multiplier", 1.0)?;
     config.residual_scale = fields.or("residual_multiplier", 1.0)?;
-    let attention_scale = fields.or("attention_multiplier", 1.0)?;
-    for layer in &mut config.layers {
-        layer.attention_scale = attention_scale;
+    let scale = fields.or("attention_multiplier", 1.0)?;
+    for attention in config.attentions_mut() {
+        attention.scale = scale;
     }
     Ok(config)
 }
@@ -83,8 +83,10 @@ fn describe_hybrid(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let positions: Option<String> = fields.optional("position_embedding_type")?;
     for layer in &mut config.layers {
         layer.intermediate_size = inner;
-        if positions.as_deref() != Some("rope") {
-            layer.rotary = None;
+    }
+    if positions.as_deref() != Some("rope") {
+        for attention in config.attentions_mut() {
+            attention.rotary = None;
         }
     }
     Ok(config)

@@ -5,8 +5,8 @@ use super::description::{Description, activation};
 use super::rope::{self, RopeDefaults};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
+    Mixer, Norm, NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -67,6 +67,22 @@ pub(super) fn with_rope(
     head_size: usize,
     defaults: RopeDefaults,
 ) -> Result<DecoderConfig> {
+    with_width(
+        fields,
+        head_size,
+        defaults,
+        fields.size("intermediate_size")?,
+    )
+}
+
+/// Parses the configuration with a given head size, defaults of the rotary embedding, and inner width of the
+/// feed-forward blocks.
+pub(super) fn with_width(
+    fields: &Fields<'_>,
+    head_size: usize,
+    defaults: RopeDefaults,
+    intermediate_size: usize,
+) -> Result<DecoderConfig> {
     let heads = fields.size("num_attention_heads")?;
     let max_length = fields
         .optional_size("max_position_embeddings")?
@@ -74,14 +90,16 @@ pub(super) fn with_rope(
     let rotary = rope::rotary(fields, head_size, defaults, max_length)?;
     let max_length = rotary.scaling.extended(max_length);
     let layer = LayerConfig {
-        heads,
-        num_kv_heads: fields
-            .optional_size("num_key_value_heads")?
-            .unwrap_or(heads),
-        intermediate_size: fields.size("intermediate_size")?,
-        window: usize::MAX,
-        rotary: Some(rotary),
-        attention_scale: 1.0 / (head_size as f32).sqrt(),
+        mixer: Mixer::Attention(AttentionConfig {
+            heads,
+            num_kv_heads: fields
+                .optional_size("num_key_value_heads")?
+                .unwrap_or(heads),
+            window: usize::MAX,
+            rotary: Some(rotary),
+            scale: 1.0 / (head_size as f32).sqrt(),
+        }),
+        intermediate_size,
     };
     let attention = fields.or("attention_bias", false)?;
     Ok(DecoderConfig {

@@ -52,8 +52,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         None => {
             let rotary = default_rotary(head_size);
             config.max_length = rotary.scaling.extended(max_length);
-            for layer in &mut config.layers {
-                layer.rotary = Some(rotary.clone());
+            for attention in config.attentions_mut() {
+                attention.rotary = Some(rotary.clone());
             }
             Some(QueryScaling {
                 rate: DEFAULT_RATE,
@@ -62,8 +62,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         }
     };
     let window = fields.optional("sliding_window")?;
-    for layer in &mut config.layers {
-        layer.window = window.unwrap_or(usize::MAX);
+    for attention in config.attentions_mut() {
+        attention.window = window.unwrap_or(usize::MAX);
     }
     Ok(DecoderConfig {
         family: FAMILY,

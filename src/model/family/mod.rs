@@ -9,6 +9,7 @@ mod gpt_neo;
 mod gpt_neox;
 mod granite;
 mod hunyuan;
+mod lfm2;
 mod llama;
 mod ministral3;
 mod mistral;
@@ -19,6 +20,7 @@ mod phi;
 mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_5;
 mod rope;
 mod smollm3;
 mod windows;
@@ -28,7 +30,7 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 20] = [
+const FAMILIES: [Description; 22] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
@@ -49,6 +51,8 @@ const FAMILIES: [Description; 20] = [
     ministral3::DESCRIPTION,
     hunyuan::DESCRIPTION,
     gpt_neox::DESCRIPTION,
+    lfm2::DESCRIPTION,
+    qwen3_5::DESCRIPTION,
 ];
 
 /// Parses the configuration of any family.
@@ -75,6 +79,9 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     };
     match known {
         Some(family) => (family.parse)(fields),
+        None if name.to_lowercase().contains("moe") => Err(fields.fault(format!(
+            "the architecture is {name}: mixtures of experts are unsupported"
+        ))),
         None => Err(Error::UnsupportedArchitecture {
             found: name,
             supported: FAMILIES.map(|family| family.architecture).join(", "),

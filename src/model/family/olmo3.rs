@@ -54,14 +54,15 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     if let Some([full, _]) = &by_type {
         config.max_length = full.scaling.extended(max_length);
     }
-    for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
+    let head_size = config.head_size;
+    for (attention, sliding) in config.attentions_mut().zip(sliding) {
         match &by_type {
             Some([full, local]) => {
                 let rotary = if sliding { local } else { full };
-                layer.rotary = Some(rotary.clone());
+                attention.rotary = Some(rotary.clone());
             }
             // As in transformers, flat fields are those of full attention.
-            None if sliding => layer.rotary = Some(plain(config.head_size)),
+            None if sliding => attention.rotary = Some(plain(head_size)),
             None => {}
         }
     }

@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig, Norm, NormKind,
-    QkNorm, QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
+    Mixer, Norm, NormKind, QkNorm, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -70,12 +70,14 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     };
     let layers = heads.into_iter().zip(num_kv_heads).zip(widths);
     let layers = layers.map(|((heads, num_kv_heads), intermediate_size)| LayerConfig {
-        heads,
-        num_kv_heads,
+        mixer: Mixer::Attention(AttentionConfig {
+            heads,
+            num_kv_heads,
+            window: usize::MAX,
+            rotary: Some(rotary.clone()),
+            scale: 1.0 / (head_size as f32).sqrt(),
+        }),
         intermediate_size,
-        window: usize::MAX,
-        rotary: Some(rotary.clone()),
-        attention_scale: 1.0 / (head_size as f32).sqrt(),
     });
     let gated = fields.or("ffn_with_glu", true)?;
     let normalized: bool = fields.or("normalize_qk_projections", true)?;

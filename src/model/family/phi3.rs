@@ -45,8 +45,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     };
     let mut config = llama::with_rope(fields, head_size, defaults)?;
     let window = fields.optional("sliding_window")?;
-    for layer in &mut config.layers {
-        layer.window = window.unwrap_or(usize::MAX);
+    for attention in config.attentions_mut() {
+        attention.window = window.unwrap_or(usize::MAX);
     }
     config.norm.epsilon = fields.or("rms_norm_eps", DEFAULT_EPSILON)?;
     Ok(DecoderConfig {

@@ -39,9 +39,9 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     };
     let layers = config.layers.len();
     let rotated = rotated_layers(fields, layers)?;
-    for (layer, &rotated) in config.layers.iter_mut().zip(&rotated) {
+    for (attention, &rotated) in config.attentions_mut().zip(&rotated) {
         if !rotated {
-            layer.rotary = None;
+            attention.rotary = None;
         }
     }
     if let Some(window) = fields.optional("sliding_window")? {

@@ -32,8 +32,8 @@ pub(super) fn sliding(
 /// Sets the window of the sliding layers.
 pub(super) fn set(layers: &mut [LayerConfig], sliding: &[bool], window: usize) {
     for (layer, &sliding) in layers.iter_mut().zip(sliding) {
-        if sliding {
-            layer.window = window;
+        if sliding && let Some(attention) = layer.mixer.attention_mut() {
+            attention.window = window;
         }
     }
 }

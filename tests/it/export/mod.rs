@@ -200,7 +200,7 @@ fn quantized_weights_are_packed_by_rows() {
 }
 
 /// Architectures whose files are read again.
-const COUSINS: [&str; 7] = [
+const COUSINS: [&str; 9] = [
     "smollm3",
     "granite",
     "phi3",
@@ -208,6 +208,8 @@ const COUSINS: [&str; 7] = [
     "ernie4_5",
     "hunyuan-dense",
     "gptneox",
+    "lfm2",
+    "qwen35",
 ];
 
 #[test]
@@ -230,6 +232,8 @@ fn every_family_of_llama_cpp_is_exported() {
         ("ernie4_5", "ernie4_5"),
         ("hunyuan_dense", "hunyuan-dense"),
         ("gpt_neox", "gptneox"),
+        ("lfm2", "lfm2"),
+        ("qwen3_5", "qwen35"),
     ] {
         let folder = scratch.tiny(name);
         let (file, printed) = scratch.exported(&["--model", name]);
@@ -296,6 +300,43 @@ fn check_family(name: &str, file: &File, model: &CausalLm) {
             let halves = ["gate", "up"].map(|half| of_tensor(&format!("blk.0.ffn_{half}.weight")));
             assert_eq!(halves.concat(), both);
             assert!(file.metadata["openelm.attention.head_count"].is_array());
+        }
+        "lfm2" => {
+            assert_eq!(file.metadata["lfm2.attention.head_count"], 4);
+            let heads = &file.metadata["lfm2.attention.head_count_kv"];
+            assert_eq!(*heads, json!([0, 0, 2, 0]));
+            assert_eq!(file.metadata["lfm2.shortconv.l_cache"], 3);
+            let (shape, weight) = parameter(model, "model.layers.1.conv.conv.weight");
+            let tensor = &file.tensors["blk.1.shortconv.conv.weight"];
+            assert_eq!((shape, &*tensor.shape), (vec![64, 1, 3], &[64, 3][..]));
+            assert_eq!(tensor.values(), weight);
+            assert!(file.tensors.contains_key("token_embd_norm.weight"));
+        }
+        "qwen35" => {
+            let metadata = |key: &str| &file.metadata[&format!("qwen35.{key}")];
+            assert_eq!(*metadata("full_attention_interval"), 4);
+            assert_eq!(*metadata("attention.head_count_kv"), 2);
+            assert_eq!(*metadata("ssm.group_count"), 2);
+            assert_eq!(*metadata("ssm.time_step_rank"), 4);
+            assert_eq!(*metadata("ssm.inner_size"), 64);
+            assert_eq!(*metadata("ssm.state_size"), 16);
+            assert_eq!(*metadata("ssm.conv_kernel"), 4);
+            assert_eq!(*metadata("rope.dimension_sections"), json!([11, 11, 10, 0]));
+            // Heads 0 and 1 are those of the first key head, which llama.cpp has as heads 0 and 2.
+            let (_, rates) = parameter(model, "model.layers.0.linear_attn.A_log");
+            let tensor = &file.tensors["blk.0.ssm_a"];
+            let expected = [0, 2, 1, 3].map(|head| -rates[head].exp());
+            assert_eq!((&*tensor.shape, tensor.values()), (&[4][..], expected.to_vec()));
+            let (_, output) = parameter(model, "model.layers.0.linear_attn.out_proj.weight");
+            let tensor = file.tensors["blk.0.ssm_out.weight"].values();
+            assert_eq!((&tensor[..16], &tensor[16..32]), (&output[..16], &output[32..48]));
+            let (_, mixed) = parameter(model, "model.layers.0.linear_attn.in_proj_qkv.weight");
+            let tensor = file.tensors["blk.0.attn_qkv.weight"].values();
+            let row = |row: usize| row * 64..(row + 1) * 64;
+            assert_eq!(tensor[row(63)], mixed[row(63)]);
+            assert_eq!(tensor[row(64 + 16)], mixed[row(64 + 32)]);
+            assert!(file.tensors.contains_key("blk.0.ssm_dt.bias"));
+            assert_eq!(file.tensors["blk.0.ssm_conv1d.weight"].shape, [128, 4]);
         }
         _ => {}
     }

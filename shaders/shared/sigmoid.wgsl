@@ -1,4 +1,5 @@
 // Piece: the logistic function, without overflow for any x.
+// Provides: sigmoid.
 
 fn sigmoid(x: f32) -> f32 {
     let small = exp(-abs(x));

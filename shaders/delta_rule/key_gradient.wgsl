@@ -1,0 +1,78 @@
+// The rest of the gradient of forward.wgsl with respect to the keys, which flows through the states, one row of a
+// head's state per 8 invocations, last token first. In the notation of value_gradient.wgsl, where G is the
+// gradient with respect to the state after the token, its output included,
+//
+//   dL/dk = ... + G (b e)
+//
+// It is added to what query_gradient.wgsl has written.
+//
+// Pieces: delta_rule/sweep.
+
+@group(0) @binding(0) var<storage, read_write> query: array<f32>;
+@group(0) @binding(1) var<storage, read_write> key: array<f32>;
+@group(0) @binding(2) var<storage, read_write> gates: array<f32>;
+@group(0) @binding(3) var<storage, read_write> errors: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> grad_value: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> grad_key: array<f32>;
+@group(0) @binding(7) var<uniform> parameters: Parameters;
+
+var<workgroup> deltas: array<vec4<f32>, TILE * QUADS>;
+var<workgroup> above: array<vec4<f32>, TILE * QUADS>;
+var<workgroup> of_values: array<vec4<f32>, TILE * QUADS>;
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let place = place_of(workgroup, invocation);
+    let inside = place.own < parameters.key_size;
+    let value_quads = parameters.value_size / 4u;
+
+    var part: array<vec4<f32>, HELD_QUADS>;
+    var end = parameters.length;
+    while end > 0u {
+        let tile = end - min(end, TILE);
+        workgroupBarrier();
+        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
+            let quad = at % QUADS;
+            let position = tile + at / QUADS;
+            let from_value = value_at(place, position) / 4u + quad;
+            let exists = quad < value_quads;
+            deltas[at] = vec4(0.0);
+            above[at] = vec4(0.0);
+            of_values[at] = vec4(0.0);
+            if exists {
+                deltas[at] = gates[decay_at(place, position) + parameters.heads] * errors[from_value];
+                above[at] = upstream[from_value];
+                of_values[at] = grad_value[from_value];
+            }
+        }
+        workgroupBarrier();
+        for (var after = end; after > tile; after--) {
+            let position = after - 1u;
+            let decay = exp(gates[decay_at(place, position)]);
+            let row = (position - tile) * QUADS + place.first;
+            var own_query = 0.0;
+            var own_key = 0.0;
+            if inside {
+                let own = key_at(place, position) + place.own;
+                own_query = query[own];
+                own_key = key[own];
+            }
+            var by_delta = vec4(0.0);
+            for (var i = 0u; i < HELD_QUADS; i++) {
+                part[i] = fma(above[row + i], vec4(own_query), part[i]);
+                by_delta = fma(part[i], deltas[row + i], by_delta);
+                part[i] = decay * (part[i] - of_values[row + i] * own_key);
+            }
+            let term = vec3(sum_of_quad(by_delta), 0.0, 0.0);
+            let sums = sum_of_parts(term, invocation, position);
+            if inside && place.writes {
+                grad_key[grad_key_at(place, position) + place.own] += sums.x;
+            }
+        }
+        end = tile;
+    }
+}

@@ -1,0 +1,89 @@
+// The gradient of forward.wgsl with respect to the queries, and the part of that of the keys that flows through
+// the errors, one row of a head's state per 8 invocations. In the notation of value_gradient.wgsl, where a S is
+// the decayed state and S the state after the token,
+//
+//   dL/dq = S u,  dL/dk = - a S dL/dv + ...
+//
+// Rows are independent of each other since the errors are known.
+//
+// Pieces: delta_rule/sweep.
+
+@group(0) @binding(0) var<storage, read_write> key: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gates: array<f32>;
+// Before the first token.
+@group(0) @binding(2) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> errors: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> grad_value: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> grad_query: array<f32>;
+@group(0) @binding(7) var<storage, read_write> grad_key: array<f32>;
+@group(0) @binding(8) var<uniform> parameters: Parameters;
+
+var<workgroup> deltas: array<vec4<f32>, TILE * QUADS>;
+var<workgroup> above: array<vec4<f32>, TILE * QUADS>;
+var<workgroup> of_values: array<vec4<f32>, TILE * QUADS>;
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let place = place_of(workgroup, invocation);
+    let inside = place.own < parameters.key_size;
+    let value_quads = parameters.value_size / 4u;
+    // Parts past the last column hold zeros.
+    let held = select(0u, min(HELD_QUADS, value_quads - min(value_quads, place.first)), inside);
+
+    var part: array<vec4<f32>, HELD_QUADS>;
+    let head = place.batch * parameters.heads + place.head;
+    let state_start = (head * parameters.key_size + place.own) * value_quads + place.first;
+    for (var i = 0u; i < held; i++) {
+        part[i] = state[state_start + i];
+    }
+    for (var tile = 0u; tile < parameters.length; tile += TILE) {
+        let end = min(tile + TILE, parameters.length);
+        workgroupBarrier();
+        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
+            let quad = at % QUADS;
+            let position = tile + at / QUADS;
+            let from_value = value_at(place, position) / 4u + quad;
+            let exists = quad < value_quads;
+            deltas[at] = vec4(0.0);
+            above[at] = vec4(0.0);
+            of_values[at] = vec4(0.0);
+            if exists {
+                deltas[at] = gates[decay_at(place, position) + parameters.heads] * errors[from_value];
+                above[at] = upstream[from_value];
+                of_values[at] = grad_value[from_value];
+            }
+        }
+        workgroupBarrier();
+        for (var position = tile; position < end; position++) {
+            let decay = exp(gates[decay_at(place, position)]);
+            let row = (position - tile) * QUADS + place.first;
+            var by_value = vec4(0.0);
+            var by_above = vec4(0.0);
+            var overlap = vec4(0.0);
+            for (var i = 0u; i < HELD_QUADS; i++) {
+                part[i] *= decay;
+                by_value = fma(part[i], of_values[row + i], by_value);
+                by_above = fma(part[i], above[row + i], by_above);
+                overlap = fma(deltas[row + i], above[row + i], overlap);
+            }
+            let term = vec3(sum_of_quad(by_value), sum_of_quad(by_above), sum_of_quad(overlap));
+            let sums = sum_of_parts(term, invocation, position);
+            var own_key = 0.0;
+            if inside {
+                own_key = key[key_at(place, position) + place.own];
+            }
+            for (var i = 0u; i < HELD_QUADS; i++) {
+                part[i] = fma(deltas[row + i], vec4(own_key), part[i]);
+            }
+            if inside && place.writes {
+                let own = grad_key_at(place, position) + place.own;
+                grad_query[own] = fma(own_key, sums.z, sums.y);
+                grad_key[own] = -sums.x;
+            }
+        }
+    }
+}
