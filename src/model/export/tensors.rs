@@ -146,7 +146,10 @@ impl Types {
             return WeightType::Float32;
         };
         // llama.cpp adds position embeddings and convolves in float32.
-        if name.starts_with("position_embd") || name.ends_with("conv.weight") || name.ends_with("conv1d.weight") {
+        if name.starts_with("position_embd")
+            || name.ends_with("conv.weight")
+            || name.ends_with("conv1d.weight")
+        {
             return WeightType::Float32;
         }
         let is_head =
@@ -235,7 +238,9 @@ pub(super) fn changed(
         }
         Change::ValueColumns => {
             let mut moved = vec![0.0; values.len()];
-            let rows = values.chunks_exact(columns).zip(moved.chunks_exact_mut(columns));
+            let rows = values
+                .chunks_exact(columns)
+                .zip(moved.chunks_exact_mut(columns));
             for (values, moved) in rows {
                 for (column, &value) in values.iter().enumerate() {
                     moved[heads.values.row(column, columns)] = value;
@@ -302,7 +307,10 @@ mod tests {
         assert_eq!(moved, [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
         let transposed = changed(numbers(6), [3, 2], Change::Transposed, heads);
         assert_eq!(transposed, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        assert_eq!(changed(numbers(2), [2, 1], Change::PlusOne, heads), [1.0, 2.0]);
+        assert_eq!(
+            changed(numbers(2), [2, 1], Change::PlusOne, heads),
+            [1.0, 2.0]
+        );
         let moved = changed(numbers(5), [5, 1], Change::ValueRows, heads);
         assert_eq!(moved, [0.0, 1.0, 3.0, 2.0, 4.0]);
         let moved = changed(numbers(8), [2, 4], Change::ValueColumns, heads);

@@ -326,10 +326,16 @@ fn check_family(name: &str, file: &File, model: &CausalLm) {
             let (_, rates) = parameter(model, "model.layers.0.linear_attn.A_log");
             let tensor = &file.tensors["blk.0.ssm_a"];
             let expected = [0, 2, 1, 3].map(|head| -rates[head].exp());
-            assert_eq!((&*tensor.shape, tensor.values()), (&[4][..], expected.to_vec()));
+            assert_eq!(
+                (&*tensor.shape, tensor.values()),
+                (&[4][..], expected.to_vec())
+            );
             let (_, output) = parameter(model, "model.layers.0.linear_attn.out_proj.weight");
             let tensor = file.tensors["blk.0.ssm_out.weight"].values();
-            assert_eq!((&tensor[..16], &tensor[16..32]), (&output[..16], &output[32..48]));
+            assert_eq!(
+                (&tensor[..16], &tensor[16..32]),
+                (&output[..16], &output[32..48])
+            );
             let (_, mixed) = parameter(model, "model.layers.0.linear_attn.in_proj_qkv.weight");
             let tensor = file.tensors["blk.0.attn_qkv.weight"].values();
             let row = |row: usize| row * 64..(row + 1) * 64;
