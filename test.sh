@@ -88,16 +88,26 @@ else
 fi
 say "build"
 # The library alone; the tests build the program.
-cargo check --release --locked --no-default-features --lib
+cargo clippy --release --locked --no-default-features --lib -- -D warnings
+target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "tests"
 # Does not link the examples; the lints compile them.
 cargo test --release --locked --features c --lib --bins --tests
 cargo test --release --locked --features c --doc
+say "comparisons on a cluster"
+# A Slurm cluster of one node.
+if [ "$(uname -s)" = Linux ]; then
+    if ! { command -v slurmctld && command -v slurmd && command -v munged && command -v parallel; } >/dev/null; then
+        install "Slurm and GNU parallel were not found" slurm-wlm munge parallel
+    fi
+    tests/cluster.sh "$target/release/minift"
+else
+    unchecked "comparisons with Slurm and GNU parallel: they run on Linux only"
+fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
-target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "public surface"
 # Compares rustdoc's JSON of this commit with that of the baseline commit in Cargo.toml.
 install_tool cargo-semver-checks 0.51.0

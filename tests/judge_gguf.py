@@ -7,10 +7,10 @@ tokens, the rendered chat prompt, and whether the answer ends where minift's doe
     python3 -m venv /tmp/llama && /tmp/llama/bin/pip install xllamacpp
     python tests/judge_gguf.py --minift target/release/minift --llama-python /tmp/llama/bin/python MODEL...
 
-This script runs where `torch` and `transformers` are; xllamacpp may be in another environment. The
-log-probabilities of the folder are transformers' in float32: minift's own tests hold minift to them. Texts are compared
-with those of minift on the exported file. A folder without a tokenizer, such as those of tests/data/tiny, gets one of
-its kind.
+This script runs where `torch`, `transformers` and `gguf` are; xllamacpp may be in another environment. The
+log-probabilities are transformers' in float32 with the weights rounded as in the exported file: minift's own tests
+hold minift to them. Texts are compared with those of minift on the exported file. A folder without a tokenizer, such
+as those of tests/data/tiny, gets one of its kind.
 """
 
 import argparse
@@ -165,8 +165,23 @@ def with_tokenizer(folder, scratch):
     return copy
 
 
-def reference(folder, adapter):
-    """What transformers says about a folder."""
+def round_weights(model, kind):
+    """Rounds what is multiplied or looked up as the exported file has it: blocks run along a row's inputs."""
+    import torch
+    from gguf import GGMLQuantizationType, quants
+    kind = GGMLQuantizationType[kind.upper()]
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        transposed = type(module).__name__ == "Conv1D"
+        if weight is None or weight.dim() != 2 or weight.shape[0 if transposed else 1] % 32:
+            continue
+        rows = (weight.T if transposed else weight).detach().contiguous().numpy()
+        rows = torch.from_numpy(quants.dequantize(quants.quantize(rows, kind), kind).reshape(rows.shape).copy())
+        weight.data = (rows.T if transposed else rows).contiguous()
+
+
+def reference(folder, adapter, kind):
+    """What transformers says about a folder with its weights as the type of an exported file."""
     import torch
     from tokenizers import Tokenizer
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -176,6 +191,7 @@ def reference(folder, adapter):
     if not config["architectures"][0].startswith("OpenELM"):
         from transformers import AutoModelForCausalLM
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        round_weights(model, kind)
         if adapter:
             from peft import PeftModel
             model = PeftModel.from_pretrained(model, adapter)
@@ -260,11 +276,11 @@ def main():
         scratch = Path(scratch)
         for given in arguments.models:
             model = with_tokenizer(given, scratch)
-            expected = reference(model, arguments.adapter)
             questions = scratch / "questions.json"
-            chat = QUESTION if expected["chat"] else None
-            questions.write_text(json.dumps({"prompts": PROMPTS, "ids": expected["ids"], "chat": chat}))
             for kind in arguments.types.split(","):
+                expected = reference(model, arguments.adapter, kind)
+                chat = QUESTION if expected["chat"] else None
+                questions.write_text(json.dumps({"prompts": PROMPTS, "ids": expected["ids"], "chat": chat}))
                 out = scratch / "out" / "model.gguf"
                 export = [arguments.minift, "--device", "cpu", "export", "--model", model, "--force"]
                 run(*export, "--out", out, "--type", kind)

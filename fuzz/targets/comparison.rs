@@ -42,7 +42,8 @@ pub fn recipe(data: &[u8]) -> bool {
     }
 }
 
-/// Reads `results.jsonl`. Adding a record loses no other line, whether it is a record or not.
+/// Reads `results.jsonl`. Adding a record loses no other line, whether it is a record or not. The same bytes as the
+/// file of a single training are a record or unreadable.
 pub fn results(data: &[u8]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("results.jsonl");
@@ -50,14 +51,23 @@ pub fn results(data: &[u8]) -> bool {
     let mut found = Results::open(folder.path()).unwrap();
     let unread = found.unread();
     let lines = lines_of(data).len();
-    found.begin().unwrap();
-    found.add(record()).unwrap();
+    found.begin(&[]).unwrap();
+    found.add("unused", record()).unwrap();
     let written = fs::read(&file).unwrap();
     let (before, after) = (lines_of(data), lines_of(&written));
     assert_eq!(after.len(), lines + 1);
     assert_eq!(after[..lines], before, "lines are kept as they are");
     let again = Results::open(folder.path()).unwrap();
     assert_eq!(again.unread(), unread, "records stay records");
+    assert!(again.find(&record().identity).is_some());
+
+    let shared = tempfile::tempdir().unwrap();
+    let mut found = Results::open(shared.path()).unwrap();
+    found.begin_shared().unwrap();
+    fs::write(shared.path().join("cells/any.json"), data).unwrap();
+    found.add("one", record()).unwrap();
+    let again = Results::open(shared.path()).unwrap();
+    assert!(again.unread() <= 1);
     assert!(again.find(&record().identity).is_some());
     lines > unread
 }
@@ -82,6 +92,8 @@ fn record() -> Record {
         before,
         after,
         metrics: Metrics::new(before, after),
+        kl_divergence: Some(0.75),
+        choices: None,
         steps: 39,
         seconds: 1.5,
         tokens_per_second: 1000.0,
@@ -90,14 +102,18 @@ fn record() -> Record {
             Evaluated {
                 step: 0,
                 perplexities: before,
+                kl_divergence: None,
             },
             Evaluated {
                 step: 39,
                 perplexities: after,
+                kl_divergence: Some(0.75),
             },
         ],
+        front: None,
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
+            choices: None,
             settings,
         },
     }

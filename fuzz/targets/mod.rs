@@ -6,9 +6,11 @@
 mod adapter;
 mod comparison;
 mod conversation;
+mod doctor;
 mod gguf;
 mod model;
 mod page;
+mod questions;
 mod records;
 mod small_model;
 mod tokenizer;
@@ -60,7 +62,7 @@ impl Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target::new("model_config", model::config),
     Target::new("weights", model::weights).generated(model::weights_seeds),
     Target::new("weights_index", model::index),
@@ -71,10 +73,13 @@ pub const TARGETS: [Target; 14] = [
     Target::new("adapter", adapter::folder).generated(adapter::seeds),
     // Archives and Parquet files of any size may expand to 256 MiB.
     Target::new("records", records::file).memory(768),
+    Target::new("questions", questions::file).memory(768),
     Target::new("checkpoint", training::checkpoint).generated(training::checkpoint_seeds),
     Target::new("teacher_states", training::teacher_states)
         .generated(training::states_seeds)
         .mutations(1000),
+    Target::new("expected_logits", doctor::expected_logits)
+        .generated(doctor::expected_logits_seeds),
     Target::new("recipe", comparison::recipe),
     Target::new("results", comparison::results)
         .generated(comparison::results_seeds)

@@ -2,7 +2,8 @@
 // CPU kernel: src/kernels/distillation/cpu/corrected_target.rs.
 //
 // For tests and for inspecting targets: training never stores q, which distillation/loss.wgsl folds into
-// loss and gradient. Rows of masked tokens (label < 0) are the teacher's own distribution.
+// loss and gradient. Rows of masked tokens (label < 0) are the teacher's own distribution. Where the target
+// depends on the student, it is that of a student that equals the teacher, as before the first step.
 //
 // Pieces: shared/online_softmax, distillation/row_of_workgroup, distillation/teacher_row,
 // distillation/correction, distillation/rows_by_barriers or rows_by_subgroups (the entry point and
@@ -29,9 +30,10 @@ fn work_on_row(row: u32, invocation: u32) {
 
     let x_label = teacher[start + select(0u, u32(label), counts)] * parameters.inverse_temperature;
     let log_p_label = x_label - teacher_row.softmax.maximum - log(teacher_row.softmax.sum);
-    var correction = Correction(1.0, 0.0);
+    var correction = Correction(1.0, 0.0, 1.0);
     if counts {
-        correction = correct(teacher_row, log_p_label, u32(label), parameters);
+        let s_label = exp(log_p_label);
+        correction = correct(teacher_row, log_p_label, u32(label), s_label, 0.0, parameters);
     }
 
     for (var column = invocation; column < columns; column += WORKGROUP_SIZE) {

@@ -1,21 +1,26 @@
 // The distillation loss and its gradient, one row of logits per workgroup.
 // CPU kernel: src/kernels/distillation/cpu/loss.rs.
 //
-//   L = T^2 KL(q || softmax(student / T)),   dL/dstudent = T (softmax(student / T) - q)
+//   L = w T^2 KL(q || softmax(student / T)),   dL/dstudent = w T (softmax(student / T) - q)
 //
-// with q the corrected target of the teacher's row (distillation/correction.wgsl). The gradient
-// overwrites the student's logits. With x = logit / T and everything measured from the label's logit,
+// with q the corrected target of the teacher's row and w its weight (distillation/correction.wgsl). The
+// gradient overwrites the student's logits. With x = logit / T and everything measured from the label's logit,
 //
 //   contrast_i = (x_teacher_i - x_teacher_label) - (x_student_i - x_student_label)
-//   L / T^2    = (1 - alpha) sum_i p_i contrast_i + (1 - q_label) (log(1 - alpha) + log p_label)
+//   L / w T^2  = (1 - alpha) sum_i p_i contrast_i + (1 - q_label) (log(1 - alpha) + log p_label)
 //                + q_label log q_label - log softmax(x_student)_label
 //
-// so that one pass over the vocabulary accumulates the loss, and another writes the gradient.
+// so that one pass over the vocabulary accumulates the loss, and another writes the gradient. An anchored
+// loss is reported as its paper defines it, which differs by a constant of the student's logits:
+//
+//   L / T^2    = w_e cross-entropy + w_p KL(p || softmax(x_student))
+//   L / w T^2  = (1 - alpha) (sum_i p_i contrast_i + log p_label) - log softmax(x_student)_label
 //
 // Pieces: shared/online_softmax, distillation/row_of_workgroup, distillation/teacher_row,
 // distillation/correction, distillation/rows_by_barriers or rows_by_subgroups (the entry point and
 // the reductions over a workgroup), distillation/logits_one_by_one or logits_in_quads (student,
-// teacher and how their columns are read and written).
+// teacher and how their columns are read and written), distillation/student_entropy or no_entropy (what
+// entropy-adaptive weights depend on).
 
 @group(0) @binding(2) var<storage, read_write> labels: array<i32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
@@ -40,6 +45,7 @@ struct Row {
     teacher_maximum: f32,
     // (1 - alpha) / sum
     teacher_scale: f32,
+    gradient_scale: f32,
 }
 
 // Adds four columns. `labels` are the student's and the teacher's logit of the label.
@@ -61,14 +67,23 @@ fn gather(
     return Gathered(student, teacher);
 }
 
-// Returns L / T^2. The last two arguments are logarithms of the label's probabilities.
+// Returns L / T^2, 0 for a weight of 0. The last two arguments are logarithms of the label's probabilities.
 fn loss_of_row(
     teacher: TeacherRow,
     correction: Correction,
     log_student_label: f32,
     log_p_label: f32,
 ) -> f32 {
+    if correction.weight == 0.0 {
+        return 0.0;
+    }
     var loss = -log_student_label;
+    if parameters.rule == RULE_ANCHORED {
+        if correction.kept > 0.0 {
+            loss += correction.kept * (teacher.contrast / teacher.softmax.sum + log_p_label);
+        }
+        return correction.weight * loss;
+    }
     if correction.kept > 0.0 {
         loss += correction.kept * teacher.contrast / teacher.softmax.sum
             + (1.0 - correction.q_label) * (log(correction.kept) + log_p_label);
@@ -76,7 +91,7 @@ fn loss_of_row(
     if correction.q_label > 0.0 {
         loss += correction.q_label * log(correction.q_label);
     }
-    return loss;
+    return correction.weight * loss;
 }
 
 fn put_gradient(
@@ -92,7 +107,7 @@ fn put_gradient(
     }
     q = select(q, vec4(row.q_label), columns == vec4(row.label));
     let p_student = exp(x_student - row.student_maximum) * row.student_scale;
-    put(start, columns, parameters.gradient_scale * (p_student - q));
+    put(start, columns, row.gradient_scale * (p_student - q));
 }
 
 fn work_on_row(row: u32, invocation: u32) {
@@ -125,11 +140,13 @@ fn work_on_row(row: u32, invocation: u32) {
     let teacher = teacher_row_of_workgroup(gathered.teacher, invocation);
 
     let log_student_label = student_label - student.maximum - log(student.sum);
+    let s_label = exp(log_student_label);
+    let entropy = entropy_of_student(start, blocks_read, student.maximum, invocation);
     var log_p_label = 0.0;
-    var correction = Correction(0.0, 1.0);
+    var correction = Correction(0.0, 1.0, weight(0.0, s_label, entropy, parameters));
     if parameters.one_hot == 0u {
         log_p_label = teacher_label - teacher.softmax.maximum - log(teacher.softmax.sum);
-        correction = correct(teacher, log_p_label, u32(label), parameters);
+        correction = correct(teacher, log_p_label, u32(label), s_label, entropy, parameters);
     }
     let loss = loss_of_row(teacher, correction, log_student_label, log_p_label);
     if invocation == 0u && inside {
@@ -148,6 +165,7 @@ fn work_on_row(row: u32, invocation: u32) {
         1.0 / student.sum,
         teacher.softmax.maximum,
         correction.kept / teacher.softmax.sum,
+        parameters.gradient_scale * correction.weight,
     );
     // Backwards, since caches still contain the row's end.
     for (var block = blocks; block > 0u; block--) {

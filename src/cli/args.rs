@@ -6,11 +6,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::bench::BenchArguments;
 use super::chat::ChatArguments;
+use super::dial::DialArguments;
 use super::export::ExportArguments;
 use super::inputs::TextArguments;
 use super::models::{LoadArguments, ModelArguments};
 use super::sampling::SamplingArguments;
-use super::training::{GeneralText, Percentage, TrainingArguments};
+use super::training::{GeneralText, Percentage, SearchOver, TrainingArguments};
+use crate::compare::Shard;
 use crate::device::DeviceChoice;
 use crate::model::SaveType;
 
@@ -65,13 +67,15 @@ pub(super) enum Command {
     Generate(GenerateArguments),
     /// Talk with a model in the terminal
     Chat(ChatArguments),
+    /// Choose the strength of a finetuning after training
+    Dial(Box<DialArguments>),
     /// Merge an adapter into its model
     Merge(MergeArguments),
     /// Export a model or an adapter as a GGUF file, for llama.cpp, Ollama and LM Studio
     Export(ExportArguments),
     /// List the available devices
     Devices,
-    /// Verify that a device computes correct results
+    /// Verify that a device computes correct results, or a model by the logits of another program
     Doctor(DoctorArguments),
     /// Benchmark a device: peak rates, the loss, and training steps
     Bench(BenchArguments),
@@ -88,6 +92,7 @@ impl Command {
             Self::Eval(_) => "eval",
             Self::Generate(_) => "generate",
             Self::Chat(_) => "chat",
+            Self::Dial(_) => "dial",
             Self::Merge(_) => "merge",
             Self::Export(_) => "export",
             Self::Devices => "devices",
@@ -126,6 +131,27 @@ pub(super) struct CompareArguments {
     /// Output folder for results.jsonl, results.csv and report.html; an interrupted comparison resumes
     #[arg(long, value_name = "DIR", default_value = "minift-comparison")]
     pub out: PathBuf,
+    #[command(flatten)]
+    pub part: PartArguments,
+}
+
+/// The part of a comparison that a process does.
+#[derive(Clone, Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct PartArguments {
+    /// Print the names of the trainings, one a line, and exit
+    #[arg(long, help_heading = "Many processes")]
+    pub list: bool,
+    /// Run only the training of this name, as --list prints it. Any number of processes, on any number of
+    /// machines, can write to --out at once
+    #[arg(long, value_name = "NAME", help_heading = "Many processes")]
+    pub cell: Option<String>,
+    /// Run only share I of N of the trainings, such as 3/8; likewise
+    #[arg(long, value_name = "I/N", help_heading = "Many processes")]
+    pub shard: Option<Shard>,
+    /// Run nothing: write the tables and the report of what is complete, and print what is missing
+    #[arg(long, help_heading = "Many processes")]
+    pub collect: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -171,24 +197,39 @@ pub(super) struct TrainArguments {
         help_heading = "Method"
     )]
     pub ewc_text: Option<GeneralText>,
-    /// Search for the strongest training that raises the general perplexity by at most PERCENT: the
-    /// largest tau, or the strength of other methods (--lr is then the upper bound)
-    #[arg(long, value_name = "PERCENT", help_heading = "Method")]
+    /// After training, choose the largest strength that raises the general perplexity by at most PERCENT
+    #[arg(long, value_name = "PERCENT", help_heading = "Dial")]
     pub max_degeneralization: Option<Percentage>,
+    /// What to search: the strength of one training (dial), or several trainings for the largest tau or the
+    /// strength of other methods, with --lr as the upper bound (trainings)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        requires = "max_degeneralization",
+        default_value_t = SearchOver::Dial,
+        help_heading = "Dial"
+    )]
+    pub search: SearchOver,
     /// General text for that search [default: a fifth of --general, or embedded tales]
     #[arg(
         long,
         value_name = "FILE",
         requires = "max_degeneralization",
-        help_heading = "Method"
+        help_heading = "Dial"
     )]
     pub validation: Option<PathBuf>,
+    /// Let strengths grow linearly with depth, up to 1 in the last layer (LiNeS)
+    #[arg(long, conflicts_with = "no_dial", help_heading = "Dial")]
+    pub by_depth: bool,
+    /// Do not measure gain against forgetting over the strengths of the training
+    #[arg(long, help_heading = "Dial")]
+    pub no_dial: bool,
     /// Evaluate every N steps; 0 evaluates only before and after training
     #[arg(
         long,
         default_value_t = 0,
         value_name = "N",
-        conflicts_with = "max_degeneralization",
         help_heading = "Evaluation"
     )]
     pub evaluate_every: usize,
@@ -217,7 +258,6 @@ pub(super) struct TrainArguments {
         long,
         value_name = "N",
         value_parser = at_least_one,
-        conflicts_with = "max_degeneralization",
         help_heading = "Output"
     )]
     pub keep_checkpoints: Option<usize>,
@@ -230,12 +270,7 @@ pub(super) struct TrainArguments {
     )]
     pub resume: Option<Option<PathBuf>>,
     /// Folder to cache the teacher's hidden states between runs on the same model and samples
-    #[arg(
-        long,
-        value_name = "DIR",
-        conflicts_with = "max_degeneralization",
-        help_heading = "Memory and performance"
-    )]
+    #[arg(long, value_name = "DIR", help_heading = "Memory and performance")]
     pub teacher_cache: Option<PathBuf>,
     /// Maximum duration of GPU work per submission in milliseconds, to keep the display responsive
     #[arg(
@@ -271,13 +306,13 @@ pub(super) struct EvalArguments {
     #[arg(
         long,
         value_name = "FILE",
-        required = true,
+        required_unless_present = "test",
         num_args = 1..,
         help_heading = "Data"
     )]
     pub data: Vec<PathBuf>,
     /// Number of texts, from the start of the data [default: all]
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", requires = "data", help_heading = "Data")]
     pub samples: Option<usize>,
     #[command(flatten)]
     pub text: TextArguments,
@@ -289,6 +324,12 @@ pub(super) struct EvalArguments {
         help_heading = "Evaluation"
     )]
     pub batch_size: usize,
+    /// Also choose the continuation of each text among those of N texts, and report the accuracy
+    #[arg(long, value_name = "N", requires = "data", help_heading = "Evaluation")]
+    pub choices: Option<usize>,
+    /// Test of questions in .jsonl: "question" and "answer", and "choices" for multiple choice
+    #[arg(long, value_name = "FILE", help_heading = "Evaluation")]
+    pub test: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -336,10 +377,34 @@ pub(super) struct MergeArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the error names the setting
 pub(super) struct DoctorArguments {
     /// Reference values in safetensors format to check in addition
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "expected")]
     pub vectors: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: LoadArguments,
+    /// Adapter folder
+    #[arg(
+        long,
+        alias = "adapter",
+        value_name = "DIR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub adapter_dir: Option<PathBuf>,
+    /// Check a model instead of the device: input_ids, and the logits of another program for them, in
+    /// safetensors format
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub expected: Option<PathBuf>,
+    /// Largest acceptable error of a logit [default: 2e-3; more for --weights and logits of less precision]
+    #[arg(
+        long,
+        value_name = "ERROR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub tolerance: Option<f64>,
 }
 
 #[cfg(test)]

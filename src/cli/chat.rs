@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use console::Term;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::models::{self, LoadArguments, ModelArguments};
 use super::output::{Output, counted};
@@ -116,13 +116,7 @@ fn untouched(trained: &ModelArguments, device: &Device, output: &Output) -> Resu
     let expected =
         "an adapter, or a model folder with run.json, so that the untouched model is known";
     let unknown = || Error::setting("compare", "true", expected);
-    let folder = trained.folder().ok_or_else(unknown)?;
-    let path = folder.join("run.json");
-    let json = std::fs::read(&path).map_err(|_| unknown())?;
-    let run: Value =
-        serde_json::from_slice(&json).map_err(Error::parse(&path, "the record of a run"))?;
-    let name = run["setup"]["model"].as_str();
-    let base = trained.named_in_record(name.ok_or_else(unknown)?);
+    let base = trained.base_in_record()?.ok_or_else(unknown)?;
     output.text(format!("Compare  with {}", base.name()));
     let model = base.load(device, output, &|note| output.text(note))?;
     Chat::new(model)

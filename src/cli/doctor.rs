@@ -1,13 +1,37 @@
-//! `minift doctor`: verifies a device; its output belongs into every bug report.
+//! `minift doctor`: verifies a device; its output belongs into every bug report. With `--expected`, verifies a
+//! model.
+
+use std::path::Path;
+
+use serde_json::json;
 
 use super::Ended;
 use super::args::DoctorArguments;
-use super::output::Output;
+use super::output::{Output, counted, thousands};
+use super::{models, setup};
 use crate::device::{Device, DeviceChoice};
-use crate::doctor::examine;
+use crate::doctor::{ExpectedLogits, LogitsCheck, check_logits, examine, logits_tolerance};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::uses_amx;
+use crate::model::FileBytes;
 
 pub(super) async fn run(
+    arguments: &DoctorArguments,
+    choice: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
+    match &arguments.expected {
+        Some(file) => model(arguments, file, choice, output).await,
+        None if arguments.model.are_default() => device(arguments, choice, output).await,
+        None => {
+            let expected = "a file with the logits that the model is checked against";
+            Err(Error::setting("expected", "not given", expected))
+        }
+    }
+}
+
+/// Checks a device.
+async fn device(
     arguments: &DoctorArguments,
     choice: DeviceChoice,
     output: &Output,
@@ -31,6 +55,8 @@ pub(super) async fn run(
             limits.max_invocations,
             limits.workgroup_bytes
         ));
+    } else if uses_amx() {
+        output.text("matmul   by AMX");
     }
     output.text(format!(
         "\n{:<58} {:>10} {:>10}",
@@ -71,4 +97,114 @@ pub(super) async fn run(
         checks.len()
     ));
     Ok(Ended::Failed)
+}
+
+/// Checks a model by the logits of a file.
+async fn model(
+    arguments: &DoctorArguments,
+    file: &Path,
+    choice: DeviceChoice,
+    output: &Output,
+) -> Result<Ended> {
+    if let Some(tolerance) = arguments.tolerance
+        && !(0.0..f64::INFINITY).contains(&tolerance)
+    {
+        return Err(Error::setting(
+            "tolerance",
+            tolerance,
+            "a number of at least 0",
+        ));
+    }
+    let bytes = FileBytes::map(file)?;
+    let expected = ExpectedLogits::parse(file, &bytes)?;
+    let [rows, length, vocab_size] = expected.dims();
+    let device = setup::device(choice, output).await?;
+    let adapter = arguments.adapter_dir.as_deref();
+    let say = |note: String| output.text(note);
+    let named = arguments.model.model().or_base_of(adapter, &say)?;
+    let (model, name) = named.announced(&device, output)?;
+    let model = models::adapted(model, adapter, &say)?;
+    output.text(format!(
+        "Expected {}: {} of {}, {} logits each in {}",
+        file.display(),
+        counted(rows, "row"),
+        counted(length, "token"),
+        thousands(vocab_size as f64),
+        expected.kind()
+    ));
+    let default = logits_tolerance(&model, &expected);
+    let tolerance = arguments.tolerance.unwrap_or(default);
+    let check = check_logits(&model, &expected, tolerance, |done| {
+        output.progress("computing logits", done, rows, "");
+    })
+    .await?;
+    output.finish();
+    let mut object =
+        json!({ "check": "logits", "model": name, "expected": file.display().to_string() });
+    if let (Some(object), Ok(serde_json::Value::Object(fields))) =
+        (object.as_object_mut(), serde_json::to_value(&check))
+    {
+        object.extend(fields);
+    }
+    output.object(&object);
+    describe(&check, vocab_size, output);
+    Ok(if check.ok {
+        Ended::Success
+    } else {
+        Ended::Failed
+    })
+}
+
+/// Prints the comparison of a model's logits.
+fn describe(check: &LogitsCheck, vocab_size: usize, output: &Output) {
+    output.text(format!(
+        "\n{:>5} {:>9} {:>8} {:>14} {:>9} {:>13} {:>13}",
+        "row", "position", "token", "largest error", "of token", "expected", "found"
+    ));
+    for worst in &check.worst {
+        output.text(format!(
+            "{:>5} {:>9} {:>8} {:>14.1e} {:>9} {:>13.6} {:>13.6}",
+            worst.row,
+            worst.position,
+            worst.token,
+            worst.max_error,
+            worst.logit_of,
+            worst.expected,
+            worst.found
+        ));
+    }
+    if check.positions > check.worst.len() {
+        let rest = check.positions - check.worst.len();
+        output.text(format!(
+            "and {} with smaller errors",
+            counted(rest, "position")
+        ));
+    }
+    output.text(format!(
+        "\nerror            largest {:.1e}, mean {:.1e} of {} logits",
+        check.max_error,
+        check.mean_error,
+        thousands((check.positions * vocab_size) as f64)
+    ));
+    output.text(format!(
+        "most likely      the same token at {} of {}",
+        thousands(check.same_most_likely as f64),
+        counted(check.positions, "position")
+    ));
+    if let Some(entropy) = check.cross_entropy {
+        output.text(format!(
+            "cross-entropy    {:.6} expected, {:.6} found: {:+.1e} nats per token",
+            entropy.expected,
+            entropy.found,
+            entropy.found - entropy.expected
+        ));
+    }
+    let tolerance = check.tolerance;
+    output.text(match check.ok {
+        true => format!("\nThe logits match: no error exceeds {tolerance:e}."),
+        false => format!(
+            "\nThe logits differ by more than {tolerance:e}. Check that both are of the same weights, the same \
+             token ids without padding, and computed in float32; or pass --tolerance."
+        ),
+    });
 }

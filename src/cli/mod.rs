@@ -7,13 +7,17 @@ mod compare;
 mod data;
 mod demo;
 mod devices;
+mod dial;
 mod doctor;
 mod downloads;
+mod drive;
 mod eval;
 mod export;
 mod flags;
+mod front;
 mod generate;
 mod inputs;
+mod limit;
 mod memory;
 mod merge;
 mod models;
@@ -22,6 +26,7 @@ mod samples;
 mod sampling;
 mod search;
 mod setup;
+mod strength;
 mod summary;
 mod train;
 mod trained;
@@ -93,6 +98,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Eval(eval)) => eval::run(&eval, device, output).await,
         Some(Command::Generate(generate)) => generate::run(&generate, device, output).await,
         Some(Command::Chat(chat)) => chat::run(&chat, device, output).await,
+        Some(Command::Dial(dial)) => dial::run(&dial, device, output, &cancel()).await,
         Some(Command::Merge(merge)) => merge::run(&merge, device, output).await,
         Some(Command::Export(export)) => export::run(&export, device, output).await,
         Some(Command::Devices) => devices::run(output).await,

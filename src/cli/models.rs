@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 
 use super::downloads;
 use super::output::{Output, counted, thousands};
@@ -46,6 +47,11 @@ pub(super) struct LoadArguments {
 }
 
 impl LoadArguments {
+    /// Returns whether all of them are left out.
+    pub(super) fn are_default(&self) -> bool {
+        self.model.model.is_none() && self.weights == WeightChoice::Auto
+    }
+
     /// Returns the model to load.
     pub(super) fn model(&self) -> ModelArguments {
         ModelArguments {
@@ -56,13 +62,31 @@ impl LoadArguments {
 }
 
 impl ModelArguments {
-    /// Returns the model that the record of a run names, with weights of the same type.
-    pub(super) fn named_in_record(&self, name: &str) -> Self {
+    /// Returns a local folder or a model on the Hub.
+    pub(super) fn of_path(path: &Path, weights: WeightChoice) -> Self {
         Self {
+            model: Some(path.to_path_buf()),
+            revision: None,
+            weights,
+        }
+    }
+
+    /// Returns the model that a trained one started from, with weights of the same type, as run.json in its folder
+    /// says; `None` without a record.
+    pub(super) fn base_in_record(&self) -> Result<Option<Self>> {
+        let path = self.folder().map(|folder| folder.join("run.json"));
+        let Some(path) = path.filter(|path| path.exists()) else {
+            return Ok(None);
+        };
+        let json = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let run: Value =
+            serde_json::from_slice(&json).map_err(Error::parse(&path, "the record of a run"))?;
+        let name = run["setup"]["model"].as_str();
+        Ok(name.map(|name| Self {
             model: (name != EMBEDDED_MODEL).then(|| PathBuf::from(name)),
             revision: None,
             weights: self.weights,
-        }
+        }))
     }
 
     /// Returns the base model that an adapter names, if no model is given, and says which.

@@ -152,6 +152,15 @@ impl Output {
                     end(self);
                 }
             }
+            Event::EvaluatingFront {
+                weight,
+                done,
+                total,
+            } => {
+                let title = format!("measuring {method} by strength");
+                self.progress(&title, *done, *total, &format!("w {weight:.2}"));
+            }
+            Event::FrontPoint { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ use super::args::TrainArguments;
 use super::inputs::{HELD_OUT, TextInput, find_split};
 use super::output::Output;
 use super::setup::{Set, Sets};
-use super::training::GeneralText;
+use super::training::{GeneralText, SearchOver};
 use crate::error::{Error, Result};
 use crate::model::CausalLm;
 use crate::train::{EWC_TEXTS, TrainSettings};
@@ -131,7 +131,7 @@ pub(super) async fn add_general_text(
 ) -> Result<()> {
     if let Some(text) = &arguments.replay {
         let mut count = settings.replayed(sets.train.len())?.max(1);
-        if arguments.max_degeneralization.is_some() {
+        if arguments.search == SearchOver::Trainings {
             // The search tries larger shares, too.
             count = count.max(SEARCHED_REPLAY_TEXTS);
         }

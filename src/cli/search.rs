@@ -1,4 +1,5 @@
-//! `minift train --max-degeneralization`: searches for the strongest training within a bound on forgetting.
+//! `minift train --max-degeneralization --search trainings`: searches for the strongest training within a bound on
+//! forgetting.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::output::Output;
 use super::trained::{DataAndValidation, Trained};
 use crate::error::Result;
 use crate::eval::evaluate;
-use crate::model::CausalLm;
+use crate::model::{CausalLm, Dial};
 use crate::train::{Cancel, RunData, Strength, TrainSettings, Trial, strongest_within};
 
 /// Searches on the validation set and evaluates the result on the general set; `None` if cancelled.
@@ -17,7 +18,7 @@ pub(super) async fn search(
     strength: Strength,
     bound: f64,
     model: &CausalLm,
-    (data, validation): DataAndValidation,
+    (data, validation): &DataAndValidation,
     settings: &TrainSettings,
     output: &Output,
     cancel: &Cancel,
@@ -28,8 +29,8 @@ pub(super) async fn search(
         percent(bound)
     ));
     let search_data = Arc::new(RunData {
-        general: validation,
-        ..(*data).clone()
+        general: validation.clone(),
+        ..(**data).clone()
     });
     let on_event = |settings: &TrainSettings, event: &_| output.event(&settings.title(), event);
     let on_trial = |strength: Strength, trial: &Trial| {
@@ -67,17 +68,30 @@ pub(super) async fn search(
     ));
     Ok(Some(Trained {
         search: Some(json!({
+            "over": "trainings",
             "strength": strength,
             "bound": bound,
             "trials": strongest.trials,
             "taken": strongest.taken,
         })),
+        dial: dial(model, settings, &strongest.model)?,
         settings: strongest.settings,
         evaluations: outcome.evaluations().to_vec(),
         outcome,
         model: strongest.model,
         losses: strongest.losses,
+        weight: 1.0,
+        front: None,
     }))
+}
+
+/// Returns the dial of a training, if the settings ask for one.
+fn dial(model: &CausalLm, settings: &TrainSettings, trained: &CausalLm) -> Result<Option<Dial>> {
+    let Some(profile) = settings.dial else {
+        return Ok(None);
+    };
+    let dial = Dial::of_training(model, trained.clone())?;
+    Ok(Some(dial.with_profile(profile)))
 }
 
 fn line(strength: Strength, trial: &Trial) -> String {
@@ -121,6 +135,6 @@ fn verdict(bound: f64, strength: Strength, taken: &Trial, trials: &[Trial]) -> S
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }

@@ -46,8 +46,8 @@ pub(super) fn table(output: &Output, rows: &[Row<'_>]) {
         .max()
         .unwrap_or(0);
     output.text(format!(
-        "\n{:width$}  {:>8}  {:>8}  {:>8}  {:>8}  {:>18}  {:>8}  {:>8}",
-        "perplexity", "domain", "general", "S", "DG", "S/DG", "Δ domain", "Δ general"
+        "\n{:width$}  {:>8}  {:>8}  {:>8}  {:>8}  {:>18}  {:>8}  {:>9}  {:>6}",
+        "perplexity", "domain", "general", "S", "DG", "S/DG", "Δ domain", "Δ general", "KL"
     ));
     for row in rows {
         let Perplexities { domain, general } = row.perplexities;
@@ -61,7 +61,7 @@ pub(super) fn table(output: &Output, rows: &[Row<'_>]) {
             // In a foreign domain S is nearly the same for all; nats per token tell them apart.
             let nats = |after: f64, before: f64| (after / before).ln();
             line.push_str(&format!(
-                "  {:>8}  {:>8}  {:>18}  {:>+8.2}  {:>+8.2}",
+                "  {:>8}  {:>8}  {:>18}  {:>+8.2}  {:>+9.2}  {:>6}",
                 perplexity(done.specialization),
                 perplexity(done.degeneralization),
                 match row.trained_on_general {
@@ -70,17 +70,24 @@ pub(super) fn table(output: &Output, rows: &[Row<'_>]) {
                 },
                 nats(domain, done.domain_perplexity_before),
                 nats(general, done.general_perplexity_before),
+                divergence(done.kl_divergence),
             ));
         }
         output.text(line);
     }
     output.text(
-        "S: decrease of domain perplexity; DG: increase of general perplexity; Δ: change of the loss in nats per token",
+        "S: decrease of domain perplexity; DG: increase of general perplexity; Δ: change of the loss in nats per token; \
+         KL: divergence from the base model on the domain in nats per token",
     );
 }
 
+/// Formats KL(untouched ‖ trained), or that it is not measured.
+fn divergence(found: Option<f64>) -> String {
+    found.map_or_else(|| "-".to_string(), |found| format!("{found:.3}"))
+}
+
 /// Formats a perplexity or a difference of two; those of a diverged model have hundreds of digits.
-fn perplexity(value: f64) -> String {
+pub(super) fn perplexity(value: f64) -> String {
     match value.abs() {
         large if large.is_finite() && large >= 1e5 => format!("{value:.1e}"),
         _ => format!("{value:.2}"),
@@ -122,10 +129,17 @@ pub(super) fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Recor
             .max()
             .unwrap_or(0)
             .max(summary.domain.chars().count() + 14);
+        let has_choices = shown.iter().any(|group| group.choice_accuracy.is_some());
         let heading = format!("{}, {}", summary.domain, counted(*budget, "sample"));
         output.text(format!(
-            "\n{heading:width$}  {:>8}  {:>8}  {:>18}  {:>8}  {:>9}",
-            "S", "DG", "S/DG", "Δ domain", "Δ general"
+            "\n{heading:width$}  {:>8}  {:>8}  {:>18}  {:>8}  {:>9}  {:>6}{}",
+            "S",
+            "DG",
+            "S/DG",
+            "Δ domain",
+            "Δ general",
+            "KL",
+            if has_choices { "   right choices" } else { "" }
         ));
         for group in shown {
             let ratio = match group.ratio {
@@ -133,12 +147,16 @@ pub(super) fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Recor
                 ratio => compare::format_number(ratio.rank()),
             };
             output.text(format!(
-                "{:width$}  {:>8.2}  {:>8.2}  {ratio:>18}  {:>+8.2}  {:>+9.2}",
+                "{:width$}  {:>8.2}  {:>8.2}  {ratio:>18}  {:>+8.2}  {:>+9.2}  {:>6}{}",
                 compare::title(group),
                 group.specialization.mean,
                 group.degeneralization.mean,
                 -group.gained.mean,
                 group.forgotten.mean,
+                divergence(group.kl_divergence.map(|found| found.mean)),
+                group.choice_accuracy.map_or_else(String::new, |found| {
+                    format!("  {:>14}", format!("{:.1} %", 100.0 * found.mean))
+                }),
             ));
         }
         for sentence in compare::verdict(&summary, plan) {
@@ -221,6 +239,7 @@ mod tests {
             before,
             after,
             metrics: Metrics::new(before, after),
+            kl_divergence: Some(0.5),
             steps: 1,
             seconds: 1.0,
             tokens_per_second: 1.0,

@@ -1,6 +1,6 @@
 //! `minift train`: trains a model on user data.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +10,15 @@ use super::args::TrainArguments;
 use super::output::{Output, counted};
 use super::setup;
 use super::trained::Trained;
-use super::training::GeneralText;
-use super::{Ended, generate, samples, search, summary};
+use super::training::{GeneralText, SearchOver};
+use super::{Ended, drive, front, generate, samples, search, strength, summary};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::eval::Perplexities;
+use crate::eval::{Perplexities, format_weight};
 use crate::files::FolderWriter;
+use crate::model::DialProfile;
 use crate::train::report::{DeviceReport, Done, MethodReport, run_json};
-use crate::train::{
-    Cancel, Checkpoints, Ending, MemoryEstimate, Run, TrainOptions, TrainSettings, drive,
-};
+use crate::train::{Cancel, Checkpoints, MemoryEstimate, Run, TrainOptions, TrainSettings};
 
 pub(super) async fn run(
     arguments: &TrainArguments,
@@ -63,7 +62,7 @@ pub(super) async fn run(
 
     let memory = MemoryEstimate::new(&model, &data, &settings)?;
     setup::memory(&memory, &model, &data, &settings, output)?;
-    let checkpoints = checkpoints(arguments)?;
+    let checkpoints = drive::checkpoints(arguments)?;
     let steps = settings.steps(data.train.len())?;
     setup::warn_of_warmup(&settings, steps, output);
     let mut started = json!({
@@ -78,9 +77,11 @@ pub(super) async fn run(
         "device": device.name(),
     });
     let prompts: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
-    let trained = match arguments.max_degeneralization {
+    let sets = (data, validation);
+    let bound = arguments.max_degeneralization.map(|bound| bound.0);
+    let trained = match bound.filter(|_| arguments.search == SearchOver::Trainings) {
         None => {
-            let mut run = Run::new(model.clone(), data, settings.clone())?;
+            let mut run = Run::new(model.clone(), sets.0.clone(), settings.clone())?;
             if let Some(from) = &arguments.resume {
                 match from {
                     Some(path) => Checkpoints::new(path).restore(&mut run)?,
@@ -95,34 +96,43 @@ pub(super) async fn run(
             started["steps_done"] = run.steps_done().into();
             let cache = arguments.teacher_cache.as_deref();
             if let Some(folder) = cache {
-                read_teacher_states(&mut run, folder, output)?;
+                drive::read_teacher_states(&mut run, folder, output)?;
             }
             output.object(&started);
             output.text("");
             let base = generate::continuations(&model, &prompts).await?;
             // The run frees its weights as soon as it can.
             drop(model);
-            let trained = train(&mut run, settings, &checkpoints, output, cancel).await?;
+            let dials = bound.is_some() || settings.dial.is_some();
+            let trained = drive::train(&mut run, settings, &checkpoints, dials, output, cancel);
+            let trained = trained.await?;
             if let Some(folder) = cache {
-                write_teacher_states(&run, folder, output).await;
+                drive::write_teacher_states(&run, folder, output).await;
             }
+            drop(run);
+            let trained = match trained {
+                Some(trained) => strength::choose(trained, bound, &sets, output, cancel).await?,
+                None => None,
+            };
             trained.map(|trained| (trained, base))
         }
         Some(bound) => {
             output.object(&started);
             output.text("");
             let base = generate::continuations(&model, &prompts).await?;
-            let sets = (data, validation);
             let found = search::search(
                 options(arguments)?.strength(),
-                bound.0,
+                bound,
                 &model,
-                sets,
+                &sets,
                 &settings,
                 output,
                 cancel,
-            )
-            .await?;
+            );
+            let found = match found.await? {
+                Some(found) => strength::choose(found, None, &sets, output, cancel).await?,
+                None => None,
+            };
             found.map(|trained| (trained, base))
         }
     };
@@ -137,8 +147,14 @@ pub(super) async fn run(
         losses,
         evaluations,
         search,
+        weight,
+        front,
+        ..
     } = trained;
-    let title = settings.title();
+    let title = match weight {
+        1.0 => settings.title(),
+        weight => format!("{}, w {}", settings.title(), format_weight(weight)),
+    };
     let report = MethodReport {
         result: Done::new(&settings, &outcome, arguments.out.display().to_string()),
         settings,
@@ -147,6 +163,8 @@ pub(super) async fn run(
         evaluations,
         continuations: generate::continuations(&trained, &prompts).await?,
         search,
+        weight,
+        front,
     };
     trained.write(&folder, "").await?;
     let json = run_json(
@@ -156,6 +174,9 @@ pub(super) async fn run(
         std::slice::from_ref(&report),
     );
     folder.write("run.json", format!("{json:#}\n").as_bytes())?;
+    if let Some(front) = &report.front {
+        folder.write(front::FILE, front.svg(weight).as_bytes())?;
+    }
     folder.finish()?;
     if arguments.keep_checkpoints.is_none() {
         checkpoints.remove()?;
@@ -169,6 +190,9 @@ pub(super) async fn run(
         },
     ];
     summary::table(output, &rows);
+    if let Some(front) = &report.front {
+        front::print(front, weight, Some(report.result.seconds), output);
+    }
     let models = [
         ("base model", base.as_slice()),
         (title.as_str(), report.continuations.as_slice()),
@@ -193,11 +217,20 @@ pub(super) async fn run(
         );
         return Ok(Ended::Failed);
     }
-    Ok(Ended::Success)
+    Ok(match cancel.is_cancelled() {
+        true => Ended::Cancelled,
+        false => Ended::Success,
+    })
 }
 
 fn options(arguments: &TrainArguments) -> Result<TrainOptions> {
-    arguments.training.options(arguments.replay.is_some())
+    let mut options = arguments.training.options(arguments.replay.is_some())?;
+    let profile = match arguments.by_depth {
+        true => DialProfile::ByDepth,
+        false => DialProfile::Uniform,
+    };
+    options.dial = (!arguments.no_dial).then_some(profile);
+    Ok(options)
 }
 
 /// Returns the settings of the arguments.
@@ -212,9 +245,18 @@ fn settings(arguments: &TrainArguments) -> Result<TrainSettings> {
         let expected = "no value with --method ft, which has no teacher";
         return Err(Error::setting("teacher_cache", cache.display(), expected));
     }
-    if arguments.max_degeneralization.is_some() && arguments.resume.is_some() {
-        let expected = "no value with --max-degeneralization, which runs several trainings";
-        return Err(Error::setting("resume", "true", expected));
+    if arguments.search == SearchOver::Trainings {
+        let expected = "no value with --search trainings, which runs several trainings";
+        for (name, is_given) in [
+            ("resume", arguments.resume.is_some()),
+            ("teacher_cache", arguments.teacher_cache.is_some()),
+            ("keep_checkpoints", arguments.keep_checkpoints.is_some()),
+            ("evaluate_every", arguments.evaluate_every > 0),
+        ] {
+            if is_given {
+                return Err(Error::setting(name, "given", expected));
+            }
+        }
     }
     Ok(settings)
 }
@@ -234,127 +276,4 @@ fn apart(arguments: &TrainArguments) -> Result<()> {
     let inputs = arguments.data.iter().map(PathBuf::as_path).chain(texts);
     let inputs = inputs.chain(single.into_iter().flatten().map(PathBuf::as_path));
     setup::apart(&arguments.out, inputs.chain(model.folder()))
-}
-
-/// Reads the teacher hidden states of an earlier run, if they match.
-fn read_teacher_states(run: &mut Run, folder: &Path, output: &Output) -> Result<()> {
-    // Fail before the training if the folder is not writable.
-    std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-    match run.read_teacher_states(folder) {
-        Ok(true) => output.text("Teacher  hidden states loaded from the cache"),
-        Ok(false) => {}
-        Err(error) => output.text(format!("Warning  {}; computing them again", error.report())),
-    }
-    Ok(())
-}
-
-/// Writes the teacher hidden states for later runs. A failure is only a warning: the trained model matters
-/// more.
-async fn write_teacher_states(run: &Run, folder: &Path, output: &Output) {
-    if let Err(error) = run.write_teacher_states(folder).await {
-        output.text(format!(
-            "Warning  {}; the teacher hidden states are not cached",
-            error.report()
-        ));
-    }
-}
-
-/// Trains to the end of the run; `None` if cancelled.
-async fn train(
-    run: &mut Run,
-    settings: TrainSettings,
-    checkpoints: &Checkpoints,
-    output: &Output,
-    cancel: &Cancel,
-) -> Result<Option<Trained>> {
-    let title = settings.title();
-    let ending = drive(run, Some(checkpoints), cancel, |event| {
-        output.event(&title, event);
-    })
-    .await?;
-    output.finish();
-    let Ending::Finished(outcome) = ending else {
-        output.object(&json!({
-            "event": "cancelled",
-            "step": run.steps_done(),
-            "checkpoint": checkpoints.path.display().to_string(),
-        }));
-        output.text(format!(
-            "interrupted after step {} of {}: run the same command with --resume to resume from {}",
-            run.steps_done(),
-            run.steps(),
-            checkpoints.path.display()
-        ));
-        return Ok(None);
-    };
-    if let Some(cache) = run.teacher_cache() {
-        output.object(&json!({
-            "event": "teacher_cache",
-            "hit_rate": cache.hit_rate(),
-            "cache": cache,
-        }));
-        output.text(summary::teacher_cache(&cache));
-    }
-    let evaluations = run.evaluations().to_vec();
-    let outcome = match run.best_step().filter(|_| checkpoints.best) {
-        Some(best) if best < run.steps() => {
-            output.text(format!(
-                "Best     step {best} of {}: using this model",
-                run.steps()
-            ));
-            checkpoints.restore_best(run)?;
-            if run.steps_done() != best {
-                return Err(Error::Checkpoint {
-                    path: checkpoints.best_path(),
-                    message: format!(
-                        "is of step {}, expected the best model of step {best}: --resume without --best \
-                         gives the last model",
-                        run.steps_done()
-                    ),
-                });
-            }
-            run.outcome_so_far().unwrap_or(outcome)
-        }
-        _ => outcome,
-    };
-    Ok(Some(Trained {
-        settings,
-        outcome,
-        model: run.trained_model(),
-        losses: run.losses().to_vec(),
-        evaluations,
-        search: None,
-    }))
-}
-
-/// Returns where checkpoints are written, unless an interrupted run would lose its own.
-fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
-    let checkpoints = Checkpoints {
-        every: arguments.checkpoint_every,
-        keep: arguments.keep_checkpoints.unwrap_or(1),
-        best: arguments.best,
-        ..Checkpoints::new(checkpoint_path(&arguments.out))
-    };
-    if arguments.resume.is_some() {
-        return Ok(checkpoints);
-    }
-    if arguments.force {
-        checkpoints.remove()?;
-    } else if let Some(path) = checkpoints.files()?.into_iter().next() {
-        return Err(Error::Checkpoint {
-            path,
-            message:
-                "this checkpoint is from an interrupted run: continue it with --resume, or discard it \
-                      with --force"
-                    .to_string(),
-        });
-    }
-    Ok(checkpoints)
-}
-
-/// Returns `OUT.checkpoint`, next to the output folder.
-fn checkpoint_path(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_os_string();
-    name.push(".checkpoint");
-    out.with_file_name(name)
 }

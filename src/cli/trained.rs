@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::CausalLm;
+use crate::eval::Front;
+use crate::model::{CausalLm, Dial};
 use crate::text::Sample;
 use crate::train::{Evaluated, Outcome, RunData, TrainSettings};
 
@@ -17,6 +18,12 @@ pub(super) struct Trained {
     pub evaluations: Vec<Evaluated>,
     /// The search, for `run.json`.
     pub search: Option<Value>,
+    /// The dial of the training, if its strength is chosen or measured.
+    pub dial: Option<Dial>,
+    /// Strength of the model.
+    pub weight: f64,
+    /// Gain against forgetting over the strengths.
+    pub front: Option<Front>,
 }
 
 /// The data of a run and the validation set.

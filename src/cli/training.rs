@@ -59,6 +59,16 @@ impl FromStr for Percentage {
     }
 }
 
+/// What `--max-degeneralization` searches over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SearchOver {
+    /// Strengths of one training, chosen after it
+    #[default]
+    Dial,
+    /// Trainings of different strengths
+    Trainings,
+}
+
 /// The former `--target`, which is part of `--method` now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FormerTarget {

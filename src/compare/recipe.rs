@@ -48,6 +48,8 @@ pub struct Recipe {
     pub end_token: EndToken,
     /// Max number of samples in each evaluation set.
     pub evaluation_samples: Option<usize>,
+    /// Number of continuations of each held-out text to choose from; absent to not measure it.
+    pub choices: Option<usize>,
     /// Budgets and seeds of the sweeps, by default all.
     pub sweep: Option<Sweep>,
     /// Options shared by all methods.
@@ -206,6 +208,9 @@ impl Recipe {
         if self.evaluation_samples == Some(0) {
             return fault("evaluation_samples is 0: expected 1 or more".to_string());
         }
+        if let Some(choices @ (0 | 1)) = self.choices {
+            return fault(format!("choices is {choices}: expected 2 or more"));
+        }
         for (source, name) in [(&self.model, "model"), (&self.general, "general")] {
             if *source == Source::Model {
                 return fault(format!(
@@ -334,6 +339,7 @@ method = "ft"
             ),
             ("[10]", "[]", &["budgets is empty"]),
             ("[10]", "[0]", &["1 sample or more"]),
+            ("[10]", "[10]\nchoices = 1", &["choices is 1: expected 2"]),
             ("[10]", "10", &["line 2", "invalid type"]),
             ("[10]", "[10", &["line"]),
             (

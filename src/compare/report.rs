@@ -4,11 +4,12 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::cells::{Cell, Plan};
 use super::plots;
-use super::results::Record;
+use super::record::Record;
 use super::statistics::{
     BOUND, Best, Group, Ratio, Spread, Summary, best_within_bound, format_number, summarize, title,
     verdict,
 };
+use crate::eval::plot;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -59,6 +60,9 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
         .flatten()
         .next()
         .map(|group| group.record.before);
+    let records_of_domain = summary.budgets.values().flatten();
+    let choices = records_of_domain.map(|group| group.record.choices);
+    let choices = choices.flatten().next().map(|choices| choices.before);
     html! {
         section id=(anchor(summary.domain)) {
             h2 { (summary.domain) }
@@ -66,6 +70,11 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
                 p { "The perplexity of the base model is " (format_number(before.domain))
                     " on the held-out domain and " (format_number(before.general)) " on general text." }
             }
+            @if let Some(choices) = choices { p {
+                "Among the continuations of as many held-out texts, the base model chooses the right one of "
+                (choices.questions) " texts in " (percent(choices.accuracy)) " % of cases"
+                @if let Some(chance) = choices.chance { ", where chance is " (percent(chance)) " %" } "."
+            } }
             ul.verdict { @for sentence in verdict(summary, plan) { li { (sentence) } } }
             (legend(plan))
             div.figures { @for figure in plots::figures(summary, plan, swept, &histories) {
@@ -87,8 +96,8 @@ fn legend(plan: &Plan) -> Markup {
     html! {
         ul.legend { @for (number, method) in plan.methods.iter().enumerate() {
             li {
-                span.swatch.broken[plots::is_broken(number)]
-                    style={ "border-color:" (plots::colour(number)) } {}
+                span.swatch.broken[plot::is_broken(number)]
+                    style={ "border-color:" (plot::colour(number)) } {}
                 (method.name) " " small { "over " (method.strength.name()) }
             }
         } }
@@ -96,18 +105,25 @@ fn legend(plan: &Plan) -> Markup {
 }
 
 fn table(summary: &Summary<'_>) -> Markup {
+    let groups = || summary.budgets.values().flatten();
+    let has_divergence = groups().any(|group| group.kl_divergence.is_some());
+    let has_choices = groups().any(|group| group.choice_accuracy.is_some());
+    let columns = 9 + usize::from(has_divergence) + usize::from(has_choices);
     html! {
         div.scroll { table {
             thead { tr {
                 th scope="col" { "Method" } th scope="col" { "S" } th scope="col" { "DG" }
                 th scope="col" { "S/DG" } th scope="col" { "gained, nats" }
-                th scope="col" { "forgotten, nats" } th scope="col" { "steps" }
+                th scope="col" { "forgotten, nats" }
+                @if has_divergence { th scope="col" { "KL, nats" } }
+                @if has_choices { th scope="col" { "right choices, %" } }
+                th scope="col" { "steps" }
                 th scope="col" { "trained parameters" } th scope="col" { "seeds" }
             } }
             @for (budget, groups) in &summary.budgets {
                 @let best = Best::of(groups);
                 tbody {
-                    tr.budget { th scope="rowgroup" colspan="9" { (budget) " samples" } }
+                    tr.budget { th scope="rowgroup" colspan=(columns) { (budget) " samples" } }
                     @for (place, group) in groups.iter().enumerate() {
                         tr.main[group.cell.main] {
                             th scope="row" { (title(group)) }
@@ -116,6 +132,10 @@ fn table(summary: &Summary<'_>) -> Markup {
                             (cell(ratio(group), best.ratio == Some(place)))
                             (cell(spread(group.gained), false))
                             (cell(spread(group.forgotten), false))
+                            @if has_divergence { (cell(optional(group.kl_divergence), false)) }
+                            @if has_choices {
+                                (cell(optional(group.choice_accuracy.map(Spread::percent)), false))
+                            }
                             td { (group.record.steps) }
                             td { (group.record.trainable_parameters) }
                             td { (group.seeds) }
@@ -164,6 +184,16 @@ fn spread(spread: Spread) -> String {
     }
 }
 
+/// Formats what was not measured in every training.
+fn optional(found: Option<Spread>) -> String {
+    found.map_or_else(|| "not measured".to_string(), spread)
+}
+
+/// Formats a share without its sign.
+fn percent(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
+}
+
 fn ratio(group: &Group<'_>) -> String {
     match group.ratio {
         Ratio::Number(value) => spread(value),
@@ -187,6 +217,10 @@ fn explanation() -> Markup {
                 perplexity on general text, and S/DG the gain per point lost; where DG is 0 or less, \
                 nothing was forgotten and there is no ratio. Changes of the loss in nats per token \
                 separate methods even in a foreign domain, where S is nearly the same for all." }
+            p { "KL is the divergence KL(base \u{2016} trained) of the predictions on held-out text of the \
+                domain, in nats per token: what training changed there, which goes with what is forgotten \
+                elsewhere (arXiv:2509.04259). Right choices are held-out texts whose own second half has a \
+                higher likelihood per token, after the first half, than second halves of other texts." }
             p { "Values are means ± sample standard deviations over seeds; the seed determines the \
                 samples of a budget, their order and the initialization of adapters. All methods of a \
                 budget see the same samples equally often; replayed text takes additional steps. Bold \

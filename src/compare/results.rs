@@ -4,95 +4,44 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::cell_files::{self, CellFiles};
 use super::cells::{Cell, Plan};
+use super::record::{Identity, Record};
 use crate::error::{Error, Result};
-use crate::eval::{Metrics, Perplexities};
 use crate::files::{PART, beside, write_file};
-use crate::train::{Evaluated, Strength, TrainSettings};
-
-/// The identity of a training: everything that its result depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Fingerprint of model and samples.
-    pub fingerprint: String,
-    /// All settings except how often it is evaluated.
-    pub settings: TrainSettings,
-}
-
-impl Identity {
-    /// Returns the identity of a cell, given the fingerprint of model and samples.
-    pub fn new(cell: &Cell, fingerprint: String) -> Self {
-        Self {
-            fingerprint,
-            settings: TrainSettings {
-                evaluate_every: 0,
-                ..cell.settings.clone()
-            },
-        }
-    }
-}
-
-/// The result of a training: a line of `results.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// Name of the domain at the time.
-    pub domain: String,
-    /// Name of the method at the time.
-    pub method: String,
-    /// Readable title of the settings.
-    pub title: String,
-    /// The setting that is the strength of the method.
-    pub strength: Strength,
-    /// The value of the strength.
-    pub value: f64,
-    /// Number of training samples.
-    pub budget: usize,
-    /// The random seed.
-    pub seed: u64,
-    /// Perplexities of the base model.
-    pub before: Perplexities,
-    /// Perplexities of the trained model.
-    pub after: Perplexities,
-    /// S, DG, S/DG.
-    #[serde(flatten)]
-    pub metrics: Metrics,
-    /// Number of steps.
-    pub steps: usize,
-    /// Training time in seconds.
-    pub seconds: f64,
-    /// Predicted tokens per second in training.
-    pub tokens_per_second: f64,
-    /// Number of trained parameters.
-    pub trainable_parameters: usize,
-    /// All evaluations, starting with the base model.
-    pub evaluations: Vec<Evaluated>,
-    /// The identity of the training.
-    pub identity: Identity,
-}
-
-impl Record {
-    /// Returns the decrease of the domain loss in nats per token.
-    pub fn gained(&self) -> f64 {
-        (self.before.domain / self.after.domain).ln()
-    }
-
-    /// Returns the increase of the general loss in nats per token.
-    pub fn forgotten(&self) -> f64 {
-        (self.after.general / self.before.general).ln()
-    }
-}
+use crate::train::Strength;
 
 /// The records of an output folder.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
-    /// Held while records may be written.
-    lock: Option<File>,
-    records: Vec<Record>,
-    /// All lines as they are stored, unreadable ones among them: what is read is never rewritten.
-    lines: Vec<Vec<u8>>,
+    cells: CellFiles,
+    /// Where new records go, once they may be written.
+    place: Option<Place>,
+    /// What is in `results.jsonl`.
+    lines: Vec<Line>,
+    /// Records in files of their own that are not among the lines.
+    singles: Vec<Record>,
+    /// Number of files of their own that cannot be read.
+    unread_files: usize,
+}
+
+/// A line as it is stored, unreadable ones among them: what is read is never rewritten.
+#[derive(Debug)]
+struct Line {
+    bytes: Vec<u8>,
+    record: Option<Record>,
+}
+
+/// Where new records go.
+#[derive(Debug)]
+enum Place {
+    /// To the lines of `results.jsonl`, by the one process that holds the lock.
+    Lines { _lock: File },
+    /// To a file each.
+    Cells,
 }
 
 /// The file of the records.
@@ -110,39 +59,38 @@ impl Results {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(RECORDS);
-        let mut results = Self {
-            path,
-            lock: None,
-            records: Vec::new(),
-            lines: Vec::new(),
+        let cells = CellFiles::of(folder);
+        if !path.exists() && has_other_files(folder, &path) {
+            let expected = "a new folder, or one with results.jsonl of a comparison";
+            return Err(Error::setting("out", folder.display(), expected));
+        }
+        let (singles, unread_files) = cells.read()?;
+        let bytes = match path.exists() {
+            true => std::fs::read(&path).map_err(Error::io("read the results", &path))?,
+            false => Vec::new(),
         };
-        if !results.path.exists() {
-            if has_other_files(folder, &results.path) {
-                let expected = "a new folder, or one with results.jsonl of a comparison";
-                return Err(Error::setting("out", folder.display(), expected));
-            }
-            return Ok(results);
-        }
-        let bytes =
-            std::fs::read(&results.path).map_err(Error::io("read the results", &results.path))?;
-        for line in bytes
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            results
-                .records
-                .extend(serde_json::from_slice::<Record>(line));
-            results.lines.push(line.to_vec());
-        }
-        Ok(results)
+        let lines = bytes.split(|&byte| byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty()).map(|line| Line {
+            bytes: line.to_vec(),
+            record: serde_json::from_slice(line).ok(),
+        });
+        Ok(Self {
+            path,
+            cells,
+            place: None,
+            lines: lines.collect(),
+            singles,
+            unread_files,
+        })
     }
 
-    /// Creates the folder if necessary and locks it.
+    /// Creates the folder if necessary, locks it, and adds to `results.jsonl` the records of these trainings
+    /// that have files of their own.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidSetting`] if another comparison writes to it, [`Error::Io`] if it cannot be written.
-    pub fn begin(&mut self) -> Result<()> {
+    pub fn begin(&mut self, trainings: &[Identity]) -> Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let path = folder.join(LOCK);
@@ -151,42 +99,99 @@ impl Results {
             let expected = "a folder that no other comparison is writing to";
             return Err(Error::setting("out", folder.display(), expected));
         }
-        self.lock = Some(lock);
-        if self.path.exists() {
+        self.place = Some(Place::Lines { _lock: lock });
+        let lines = self.lines.len();
+        for identity in trainings {
+            let is_line = self.written().any(|record| record.identity == *identity);
+            let mut singles = self.singles.iter();
+            let single = singles.find(|record| record.identity == *identity);
+            if let (false, Some(single)) = (is_line, single.cloned()) {
+                self.push(single);
+            }
+        }
+        if self.path.exists() && self.lines.len() == lines {
             return Ok(());
         }
         self.save()
     }
 
-    /// Returns the number of unreadable lines.
+    /// As [`Self::begin`], and puts the records in the order of the trainings, before all other lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn collect(&mut self, trainings: &[Identity]) -> Result<()> {
+        self.begin(trainings)?;
+        let place = |line: &Line| {
+            let record = line.record.as_ref()?;
+            trainings
+                .iter()
+                .position(|training| record.identity == *training)
+        };
+        self.lines
+            .sort_by_cached_key(|line| place(line).unwrap_or(usize::MAX));
+        self.save()
+    }
+
+    /// Creates the folders if necessary, for records in files of their own: other processes may write to them
+    /// at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they cannot be created.
+    pub fn begin_shared(&mut self) -> Result<()> {
+        self.place = Some(Place::Cells);
+        self.cells.create_folder()
+    }
+
+    /// Returns where the checkpoint of a training is written while it runs, if other processes may write to the
+    /// folder.
+    pub fn checkpoint(&self, id: &str) -> Option<PathBuf> {
+        let shared = matches!(self.place, Some(Place::Cells));
+        shared.then(|| self.cells.checkpoint(id))
+    }
+
+    /// Returns the number of unreadable lines and files.
     pub fn unread(&self) -> usize {
-        self.lines.len() - self.records.len()
+        self.lines.len() - self.written().count() + self.unread_files
     }
 
     /// Returns the record of a training, if completed.
     pub fn find(&self, identity: &Identity) -> Option<&Record> {
-        self.records
-            .iter()
-            .find(|record| record.identity == *identity)
+        let mut records = self.written().chain(&self.singles);
+        records.find(|record| record.identity == *identity)
     }
 
-    /// Adds a record and writes it to disk.
+    fn written(&self) -> impl Iterator<Item = &Record> {
+        self.lines.iter().filter_map(|line| line.record.as_ref())
+    }
+
+    /// Adds the record of a training and writes it to disk.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if it cannot be written.
-    pub fn add(&mut self, record: Record) -> Result<()> {
-        let line = serde_json::to_vec(&record)
-            .unwrap_or_else(|error| unreachable!("records always serialize to JSON: {error}"));
-        self.lines.push(line);
-        self.records.push(record);
+    pub fn add(&mut self, id: &str, record: Record) -> Result<()> {
+        if matches!(self.place, Some(Place::Cells)) {
+            self.cells.write(id, &record)?;
+            self.singles.push(record);
+            return Ok(());
+        }
+        self.push(record);
         self.save()
+    }
+
+    fn push(&mut self, record: Record) {
+        let bytes = serde_json::to_vec(&record)
+            .unwrap_or_else(|error| unreachable!("records always serialize to JSON: {error}"));
+        let record = Some(record);
+        self.lines.push(Line { bytes, record });
     }
 
     fn save(&self) -> Result<()> {
         let mut bytes = Vec::new();
         for line in &self.lines {
-            bytes.extend_from_slice(line);
+            bytes.extend_from_slice(&line.bytes);
             bytes.push(b'\n');
         }
         write_file(&self.path, &bytes)
@@ -197,7 +202,8 @@ impl Results {
 /// its start.
 fn has_other_files(folder: &Path, records: &Path) -> bool {
     let part = beside(records, PART);
-    let is_ours = |name: &OsStr| name == LOCK || Some(name) == part.file_name();
+    let is_ours =
+        |name: &OsStr| name == LOCK || name == cell_files::FOLDER || Some(name) == part.file_name();
     match std::fs::read_dir(folder) {
         Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
         Err(_) => crate::files::is_occupied(folder),
@@ -234,6 +240,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
         seconds: f64,
         tokens_per_second: f64,
         trainable_parameters: usize,
+        kl_divergence: Option<f64>,
+        choice_accuracy_before: Option<f64>,
+        choice_accuracy_after: Option<f64>,
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
     let fault = |error: csv::Error| Error::io("write", path)(error.into());
@@ -264,6 +273,9 @@ pub fn write_csv(path: impl AsRef<Path>, plan: &Plan, records: &[(&Cell, &Record
             seconds: record.seconds,
             tokens_per_second: record.tokens_per_second,
             trainable_parameters: record.trainable_parameters,
+            kl_divergence: record.kl_divergence,
+            choice_accuracy_before: record.choices.map(|choices| choices.before.accuracy),
+            choice_accuracy_after: record.choices.map(|choices| choices.after.accuracy),
         };
         writer.serialize(row).map_err(fault)?;
     }

@@ -1,8 +1,10 @@
 //! Verifies that a device computes correct results: compares its loss kernels with the CPU kernel on random
 //! and extreme inputs and with reference values from a file, and its products with packed weights with those
-//! of unpacked ones.
+//! of unpacked ones. Verifies a model by logits that another program computed.
 
 mod cases;
+mod expected;
+mod logits;
 mod packed;
 #[cfg(all(feature = "shader-validation", not(target_arch = "wasm32")))]
 mod shaders;
@@ -21,6 +23,8 @@ use crate::kernels::distillation::{self, Objective, Predictions};
 use cases::{Results, cases};
 use vectors::read_vectors;
 
+pub use expected::ExpectedLogits;
+pub use logits::{CrossEntropies, LogitsCheck, PositionError, check_logits, logits_tolerance};
 #[cfg(all(feature = "shader-validation", not(target_arch = "wasm32")))]
 pub use shaders::check_shaders;
 

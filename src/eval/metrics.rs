@@ -14,6 +14,15 @@ pub struct Perplexities {
     pub general: f64,
 }
 
+impl Perplexities {
+    /// Returns what another model loses on the general set and gains on the domain set, in nats per token.
+    pub fn nats_to(self, other: Self) -> (f64, f64) {
+        let lost = (other.general / self.general).ln();
+        let gained = (self.domain / other.domain).ln();
+        (lost, gained)
+    }
+}
+
 /// JSON has no infinity: null stands for the perplexity of a diverged model.
 fn infinite_where_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::INFINITY))

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device;
+use super::losses::losses;
 use crate::error::{Error, Result};
-use crate::model::{Batch, CausalLm, ordered_batches};
+use crate::model::{CausalLm, ordered_batches};
 use crate::text::{Sample, predicted_tokens};
 
 /// A perplexity, and the number of tokens that it is measured on.
@@ -22,6 +22,8 @@ pub struct Evaluation {
     batches: Vec<Vec<usize>>,
     done: usize,
     negative_log_likelihood: f64,
+    /// Summed KL(reference ‖ model), where a reference is given.
+    divergence: Option<f64>,
     tokens: usize,
 }
 
@@ -45,6 +47,7 @@ impl Evaluation {
             batches: ordered_batches(samples, batch_size),
             done: 0,
             negative_log_likelihood: 0.0,
+            divergence: None,
             tokens: 0,
         })
     }
@@ -65,24 +68,43 @@ impl Evaluation {
         model: &CausalLm,
         samples: &[Sample],
     ) -> Result<Option<Perplexity>> {
+        self.advance_beside(model, None, samples).await
+    }
+
+    /// Evaluates the next batch as [`Self::advance`], and with a reference also how far the model's predictions
+    /// are from those of the reference, see [`Self::kl_divergence`]. The reference has the same vocabulary.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`].
+    pub async fn advance_beside(
+        &mut self,
+        model: &CausalLm,
+        reference: Option<&CausalLm>,
+        samples: &[Sample],
+    ) -> Result<Option<Perplexity>> {
         if let Some(indices) = self.batches.get(self.done) {
-            // Each text is evaluated as it would be alone; the samples are sorted by length.
-            let config = &model.config().decoder;
-            let variant = |&index: &usize| config.rope_variant(samples[index].longest_text());
-            for indices in indices.chunk_by(|a, b| variant(a) == variant(b)) {
-                let batch = Batch::new(samples, indices.to_vec());
-                // Samples of a single token predict nothing.
-                if batch.predicted_tokens == 0 {
-                    continue;
+            for found in losses(model, reference, samples, indices).await? {
+                self.negative_log_likelihood += found.nll;
+                self.tokens += samples[found.sample].predicted_tokens();
+                if reference.is_some() {
+                    *self.divergence.get_or_insert(0.0) += found.divergence;
                 }
-                let loss = model.mean_nll(&batch);
-                let mean = f64::from(device::read(loss).await?[0]);
-                self.negative_log_likelihood += mean * batch.predicted_tokens as f64;
-                self.tokens += batch.predicted_tokens;
             }
             self.done += 1;
         }
         Ok(self.result())
+    }
+
+    /// Returns KL(reference ‖ model) in nats per token, over the tokens evaluated so far: the mean over predicted
+    /// tokens of the divergence of the model's distribution from the reference's. `None` without a reference.
+    ///
+    /// With the model before training as the reference and the text that it is trained on, it says how much of
+    /// what the model can do else is forgotten (Shenfeld et al., arXiv:2509.04259).
+    pub fn kl_divergence(&self) -> Option<f64> {
+        let mean = self.divergence? / self.tokens.max(1) as f64;
+        // Rounding can take the divergence of equal distributions below 0.
+        Some(if mean < 0.0 { 0.0 } else { mean })
     }
 
     /// Returns the result once all batches are done.

@@ -17,6 +17,7 @@ pub mod launch;
 pub mod low_rank;
 pub mod matmul;
 pub mod packed;
+pub(crate) mod profile;
 pub mod rms_norm;
 pub mod rotary;
 pub mod short_conv;

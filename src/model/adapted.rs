@@ -53,6 +53,7 @@ impl CausalLm {
         let replaced = file.replaced(&adapter, &model.decoder, own.tied, &model.parameters)?;
         let untouched = (needed != own || replaced.is_some()).then(|| Arc::new(base));
         Ok(Self {
+            is_as_loaded: model.is_as_loaded && replaced.is_none(),
             parameters: replaced.unwrap_or_else(|| model.parameters.clone()),
             adapter: Some(adapter),
             untouched,
@@ -124,6 +125,7 @@ impl CausalLm {
             parameters: adapter.merge(&self.parameters),
             adapter: None,
             untouched: None,
+            is_as_loaded: false,
             ..self.clone()
         })
     }
@@ -136,7 +138,7 @@ impl CausalLm {
     }
 
     /// Returns the model with embedding and head as an adapter needs them. Resized ones have to be replaced.
-    fn with_embeddings(&self, needed: Embeddings) -> Result<Self> {
+    pub(super) fn with_embeddings(&self, needed: Embeddings) -> Result<Self> {
         if needed == Embeddings::of(&self.decoder) {
             return Ok(self.clone());
         }
@@ -157,6 +159,7 @@ impl CausalLm {
             parameters: parameters.collect(),
             reader: self.reader.with_config(config)?,
             decoder: Arc::new(decoder),
+            is_as_loaded: false,
             ..self.clone()
         })
     }

@@ -167,6 +167,12 @@ mod tests {
         Tensor::ones(shape, &Device::flex())
     }
 
+    /// Returns the sum over the channels of each position.
+    fn sums(inputs: Tensor<3>) -> Vec<f32> {
+        let sums = inputs.sum_dim(2).into_data();
+        sums.try_to_vec().unwrap_or_default()
+    }
+
     /// A cache of five positions, of a layer with attention and, if so, one with a convolution of three taps.
     fn filled(convolves: bool) -> DecoderCache {
         let mut cache = DecoderCache::default();
@@ -198,19 +204,9 @@ mod tests {
         let mut cache = filled(true);
         assert_eq!(cache.truncate(5), 5);
         let inputs = cache.layer(1).after_inputs(ones([1, 1, 3]) * 2.0, 2);
-        let sums: Vec<f32> = inputs
-            .sum_dim(2)
-            .into_data()
-            .try_to_vec()
-            .unwrap_or_default();
-        assert_eq!(sums, [3.0, 3.0, 6.0]);
+        assert_eq!(sums(inputs), [3.0, 3.0, 6.0]);
         assert_eq!((cache.truncate(4), cache.layers.len()), (0, 0));
         let inputs = cache.layer(1).after_inputs(ones([1, 1, 3]), 2);
-        let sums: Vec<f32> = inputs
-            .sum_dim(2)
-            .into_data()
-            .try_to_vec()
-            .unwrap_or_default();
-        assert_eq!(sums, [0.0, 0.0, 3.0]);
+        assert_eq!(sums(inputs), [0.0, 0.0, 3.0]);
     }
 }

@@ -5,21 +5,15 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::batch::Batch;
 use super::decoder::Decoder;
-use super::files::ModelFiles;
-use super::gguf_files;
+use super::file_bytes::FileBytes;
 use super::inputs::{Inputs, Weights};
 use super::model_config::ModelConfig;
 use super::parameters::{ParameterSpec, Parameters};
 use super::save_type::SaveType;
 use super::text_reader::TextReader;
-use super::tied_head::TiedHead;
-use super::unused::UnusedTensors;
-use super::weights::{self, Naming};
 use crate::device::Device;
-use crate::error::{Error, Result};
-use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective, Predictions, distillation_loss};
+use crate::kernels::distillation::Predictions;
 use crate::kernels::packed::Weight;
 use crate::model::adapter::Adapter;
 use crate::quantization::WeightType;
@@ -41,120 +35,11 @@ pub struct CausalLm {
     pub(super) device: Device,
     /// The type in which it is saved, instead of the types of its files.
     pub(super) save_type: Option<SaveType>,
+    /// Whether the weights are those of the files, so that they can be read again.
+    pub(super) is_as_loaded: bool,
 }
 
 impl CausalLm {
-    /// Loads a Hugging Face folder or a GGUF file onto a device.
-    ///
-    /// # Errors
-    ///
-    /// Errors that name the invalid file, field or tensor.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        Self::from_files(ModelFiles::read(folder.as_ref())?, device)
-    }
-
-    /// Loads the embedded model, minift-tales-360k, onto a device.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`].
-    pub fn embedded(device: &Device) -> Result<Self> {
-        Self::from_files(ModelFiles::embedded(), device)
-    }
-
-    /// Loads a model from its files onto a device. Weights stay in the type they are stored in, with the
-    /// arithmetic in float32.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`].
-    pub fn from_files(files: ModelFiles, device: &Device) -> Result<Self> {
-        Self::from_files_as(files, None, device)
-    }
-
-    /// Loads a model with its weights in another type, as [`Self::from_files`] with `None`. A matrix whose rows
-    /// are not whole blocks of it stays in its own type.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`]; [`Error::InvalidSetting`] for a type that weights cannot be converted to.
-    pub fn from_files_as(
-        files: ModelFiles,
-        weights: Option<WeightType>,
-        device: &Device,
-    ) -> Result<Self> {
-        if let Some(kind) = weights.filter(|kind| !kind.is_written()) {
-            let expected = "auto, float32, float16, bfloat16, q8_0 or q4_0";
-            return Err(Error::setting("weights", kind, expected));
-        }
-        let mut reader = TextReader::new(files)?;
-        let names = reader.config().decoder.family.tensors;
-        let [embedding, head] = [names.embedding, names.head].map(|name| format!("{name}.weight"));
-        let mut renamed = None;
-        // A GGUF file has a head only if it is not tied.
-        if reader.config.decoder.tie_word_embeddings && reader.files().gguf.is_none() {
-            match TiedHead::find(&reader.files().weights(), &reader.config.decoder)? {
-                TiedHead::Embedding => {}
-                TiedHead::HeadAlone => renamed = Some((&*embedding, &*head)),
-                TiedHead::Different => {
-                    reader.notes.push(format!(
-                        "{} is true in config.json or by default, but the weights have a {head} that differs from \
-                         the embedding: it is used, as in transformers 5",
-                        names.tie
-                    ));
-                    reader.config.untie();
-                }
-            }
-        }
-        let (files, config) = (reader.files(), &reader.config().decoder);
-        let decoder = Decoder::new(config.clone());
-        let tied_heads = match config.tie_word_embeddings {
-            true => names.in_files(&head),
-            false => Vec::new(),
-        };
-        let unused = UnusedTensors::new(names, tied_heads);
-        let specs = decoder.parameters();
-        let parameters = match &files.gguf {
-            Some(gguf) => gguf_files::weights(files, gguf, specs, weights, device.tensors())?,
-            None => {
-                let in_files = files.weights();
-                let naming = Naming {
-                    family: Some(names),
-                    renamed,
-                    may_ignore: &|name| unused.accept(name),
-                };
-                let path = files.weights_path();
-                let tensors = weights::find_tensors(&in_files, &path, specs, &naming)?;
-                let tensors = specs.iter().zip(tensors);
-                tensors
-                    .map(|(spec, tensor)| {
-                        let weight = tensor.weight(spec, weights, device.tensors());
-                        files.release_weights();
-                        weight
-                    })
-                    .collect::<Result<_>>()?
-            }
-        };
-        reader.notes.extend(unused.notes());
-        let files = reader.files();
-        for note in reader.notes() {
-            log::warn!("{}: {note}", files.folder.display());
-        }
-        let folder = files.folder.to_string_lossy();
-        Ok(Self {
-            origin: folder.trim_end_matches(" (embedded)").into(),
-            reader,
-            decoder: Arc::new(decoder),
-            parameters,
-            adapter: None,
-            untouched: None,
-            converted: weights,
-            device: device.clone(),
-            save_type: None,
-        })
-    }
-
     /// Returns the model with other trainable values, in the order of [`Self::trainable_parameters`].
     pub fn with_trainable_values(&self, values: Parameters) -> Self {
         match &self.adapter {
@@ -164,6 +49,7 @@ impl CausalLm {
             },
             None => Self {
                 parameters: values.into_iter().map(Weight::from).collect(),
+                is_as_loaded: false,
                 ..self.clone()
             },
         }
@@ -203,6 +89,11 @@ impl CausalLm {
                 .collect(),
             ..self.clone()
         }
+    }
+
+    /// Returns whether the weights are those of the model's files.
+    pub(crate) fn is_as_loaded(&self) -> bool {
+        self.is_as_loaded
     }
 
     /// Returns the configuration.
@@ -291,12 +182,14 @@ impl CausalLm {
         &self.reader.files().config
     }
 
-    /// Returns everything that the values of the weights depend on: the original files, and the type that they
-    /// were converted to.
-    pub(crate) fn weight_bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let files = self.reader.files().weights.iter();
-        let converted = self.converted.map(|kind| kind.name().as_bytes());
-        files.map(|(_, bytes)| &**bytes).chain(converted)
+    /// Returns the original files of weights.
+    pub(crate) fn weight_files(&self) -> impl Iterator<Item = &FileBytes> {
+        self.reader.files().weights.iter().map(|(_, bytes)| bytes)
+    }
+
+    /// Returns the type that the stored weights were converted to, if they were.
+    pub(crate) fn converted(&self) -> Option<WeightType> {
+        self.converted
     }
 
     /// Returns the device that the model was loaded onto.
@@ -348,20 +241,6 @@ impl CausalLm {
             hidden: self.decoder.hidden_states(&weights, inputs),
             head: self.decoder.head(&weights),
         }
-    }
-
-    /// Computes the mean negative log-likelihood \[1\] of a batch's predicted tokens, in nats.
-    pub(crate) fn mean_nll(&self, batch: &Batch) -> Tensor<1> {
-        let device = self.tensor_device();
-        // The loss for the one-hot target is the negative log-likelihood.
-        distillation_loss(
-            self.predictions(batch.inputs(&device)),
-            None,
-            batch.labels(&device),
-            &Objective::finetuning(),
-            batch.predicted_tokens,
-            DEFAULT_TILE_BYTES,
-        )
     }
 
     /// Returns the logits \[batch, length, vocab_size\] for tokens \[batch, length\].

@@ -53,7 +53,9 @@ impl FileBytes {
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
         Ok(Self::Mapped(map))
     }
+}
 
+impl FileBytes {
     /// Lets the system take back the memory of what has been read of a mapped file, as it would under pressure:
     /// the memory of a loading model is then that of its weights.
     pub(super) fn release(&self) {
@@ -62,6 +64,13 @@ impl FileBytes {
             // SAFETY: what is read again comes from the file, whose map is read-only. Failure costs memory only.
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
+    }
+
+    /// Returns the bytes in parts, for hashing: mapped pages are given back after each, so that reading a large
+    /// file keeps little of it in memory.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        const PART: usize = 16 << 20;
+        self.chunks(PART).inspect(|_| self.release())
     }
 }
 

@@ -81,19 +81,26 @@ impl CausalLm {
         sampling: &Sampling,
         mut on_text: impl FnMut(&str),
     ) -> Result<String> {
-        let prompt = self.tokenizer().encode(prompt)?;
         let on_text = |piece: &str| {
             on_text(piece);
             ControlFlow::Continue(())
         };
-        self.continue_tokens(
-            &mut Context::default(),
-            &prompt,
-            max_new_tokens,
-            sampling,
-            on_text,
-        )
-        .await
+        self.generate_while(prompt, max_new_tokens, sampling, on_text)
+            .await
+    }
+
+    /// Continues a prompt as [`Self::generate`]. `on_text` may end the text.
+    pub(crate) async fn generate_while(
+        &self,
+        prompt: &str,
+        max_new_tokens: usize,
+        sampling: &Sampling,
+        on_text: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
+        let prompt = self.tokenizer().encode(prompt)?;
+        let mut context = Context::default();
+        self.continue_tokens(&mut context, &prompt, max_new_tokens, sampling, on_text)
+            .await
     }
 
     /// Continues the tokens of a prompt as [`Self::generate`]. What `context` has of them is not computed

@@ -8,6 +8,7 @@ mod causal_lm;
 mod chat;
 mod config;
 mod decoder;
+mod dial;
 #[cfg(feature = "cli")]
 pub(crate) mod export;
 mod family;
@@ -18,7 +19,9 @@ pub(crate) mod files;
 mod generate;
 mod gguf_files;
 mod inputs;
+mod likelihood;
 pub(crate) mod linear;
+mod load;
 mod mixer;
 mod model_config;
 mod multimodal;
@@ -57,6 +60,7 @@ pub use config::{
     LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
+pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;

@@ -148,6 +148,13 @@ impl ParameterNames {
         }
     }
 
+    /// Returns the number of the layer that a parameter or module belongs to, counted from 0; `None` outside all
+    /// layers.
+    pub(super) fn layer_of(&self, name: &str) -> Option<usize> {
+        let rest = name.strip_prefix(self.layer)?.strip_prefix('.')?;
+        rest.split('.').next()?.parse().ok()
+    }
+
     /// Returns the names that files may have for a parameter: that in saved files, its own, that without the
     /// prefix, and those of a text model inside a model of text and images, as transformers 4 and 5 write them.
     pub(super) fn in_files(&self, name: &str) -> Vec<String> {

@@ -117,6 +117,20 @@ impl WeightType {
         )
     }
 
+    /// Returns how many significant bits a value has at most, counted in binary.
+    pub(crate) const fn significant_bits(self) -> usize {
+        /// Of a float16 scale.
+        const SCALE: usize = 11;
+        match self {
+            Self::Bfloat16 => 8,
+            Self::Float16 => 11,
+            // Up to three bits, or a power of two, times the scale.
+            Self::Q4_0 => SCALE + 3,
+            Self::Q8_0 => SCALE + 7,
+            _ => 24,
+        }
+    }
+
     /// Returns where a block has float16 scales, or its value if it is a 16-bit float.
     pub fn scales(self) -> &'static [usize] {
         match self {

@@ -18,9 +18,11 @@ pub use packing::packed;
 pub(crate) use records::paths_in_words;
 #[cfg(feature = "hub")]
 pub(crate) use records::{DataFiles, Split, shard};
-pub use records::{Place, ReadOptions, Record, Records, parse_records};
+pub use records::{
+    Place, ReadOptions, Record, Records, TestAnswer, TestQuestion, parse_records, parse_test,
+};
 #[cfg(not(target_arch = "wasm32"))]
-pub use records::{read_all, read_records, splits_of};
+pub use records::{read_all, read_records, read_test, splits_of};
 pub use sample::Sample;
 pub(crate) use sample::predicted_tokens;
 pub use samples::{LongTexts, Preparation, Samples, Text};

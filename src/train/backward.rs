@@ -4,6 +4,7 @@ use burn::tensor::{Gradients, Tensor};
 
 use crate::device;
 use crate::kernels::distillation::Predictions;
+use crate::kernels::profile::{self, Phase};
 use crate::model::{Batch, CausalLm, Parameters};
 
 /// A loss and its gradient.
@@ -46,11 +47,20 @@ impl Backward<'_> {
         }
     }
 
+    /// Computes the loss \[1\], and while it is computed, the gradients of the predictions.
+    fn loss(&self, predictions: Predictions) -> Tensor<1> {
+        let _phase = profile::phase(Phase::Loss);
+        (self.loss)(predictions)
+    }
+
     fn in_one_sweep(&self) -> LossAndGradients {
+        let phase = profile::phase(Phase::Forward);
         let (student, values) = self.model.tracked();
         let inputs = self.batch.inputs(&self.model.tensor_device());
         let predictions = student.predictions_with_dropout(inputs, self.dropout_seed);
-        let loss = (self.loss)(predictions);
+        drop(phase);
+        let loss = self.loss(predictions);
+        let _phase = profile::phase(Phase::Backward);
         let mut sums = Sums::new(values);
         sums.take(&mut loss.backward());
         LossAndGradients {
@@ -63,6 +73,7 @@ impl Backward<'_> {
     /// layer's activations exist only while its own gradient is computed, for which they are computed a
     /// second time.
     fn layer_by_layer(&self) -> LossAndGradients {
+        let phase = profile::phase(Phase::Forward);
         let decoder = self.model.decoder();
         let inputs = self.batch.inputs(&self.model.tensor_device());
         let weights = self.model.weights(self.dropout_seed);
@@ -82,10 +93,13 @@ impl Backward<'_> {
             x.autodiff().require_grad()
         };
         let end = leaf(before.pop());
-        let loss = (self.loss)(Predictions {
+        let predictions = Predictions {
             hidden: pass.finish(end.clone()),
             head: decoder.head(&weights),
-        });
+        };
+        drop(phase);
+        let loss = self.loss(predictions);
+        let _phase = profile::phase(Phase::Backward);
         let mut upstream = sums.take_with(&mut loss.backward(), &end);
         // The gradient of output · upstream is that of the loss, as far as it comes through this layer.
         let pull =

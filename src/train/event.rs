@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::eval::Perplexities;
+use crate::eval::{FrontPoint, FrontProgress, Perplexities};
 
 /// When an evaluation takes place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +41,9 @@ pub enum Event {
         /// Perplexities on both sets.
         #[serde(flatten)]
         perplexities: Perplexities,
+        /// KL(untouched ‖ trained), see [`Outcome::kl_divergence`](crate::train::Outcome::kl_divergence).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kl_divergence: Option<f64>,
     },
     /// A text was accumulated into the importance of weights, for elastic weight consolidation.
     Consolidating {
@@ -68,4 +71,32 @@ pub enum Event {
         /// Estimated seconds until the last step.
         seconds_left: f64,
     },
+    /// A batch of the front over the strengths of the training was evaluated.
+    EvaluatingFront {
+        /// Strength of the evaluated model.
+        weight: f64,
+        /// Batches evaluated.
+        done: usize,
+        /// Estimated total number of batches.
+        total: usize,
+    },
+    /// A point of the front is complete.
+    FrontPoint {
+        /// The point.
+        #[serde(flatten)]
+        point: FrontPoint,
+    },
+}
+
+impl From<FrontProgress> for Event {
+    fn from(progress: FrontProgress) -> Self {
+        match progress.point {
+            Some(point) => Self::FrontPoint { point },
+            None => Self::EvaluatingFront {
+                weight: progress.weight,
+                done: progress.done,
+                total: progress.total,
+            },
+        }
+    }
 }

@@ -28,8 +28,8 @@ pub struct MemoryPart {
 
 /// The estimated peak device memory of a training, per component.
 ///
-/// The peak is at the start of the backward pass, which holds all activations, or at the optimizer step,
-/// which holds all gradients, whichever is larger. The estimate counts the tensors of the decoder's
+/// The peak is at the start of the backward pass, which holds all activations, at the optimizer step, which
+/// holds all gradients, or in an evaluation, whichever is larger. The estimate counts the tensors of the decoder's
 /// formulas, without the overhead of the memory pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
@@ -170,10 +170,12 @@ impl MemoryEstimate {
         let tiles = tile * if has_teacher { 2 } else { 1 };
 
         let of_head = if adapts { 0 } else { head };
-        // Gradients, activations and tiles of logits, at the peak of the two phases.
+        // Gradients, activations and tiles of logits, at the peak of the phases.
         let backward = [of_head, activations.max(evaluation), tiles];
         let optimizer = [trained, 0, 0];
-        let peak = [backward, optimizer]
+        // A trained model is evaluated beside the untouched one.
+        let evaluating = [0, evaluation, 2 * tile];
+        let peak = [backward, optimizer, evaluating]
             .into_iter()
             .max_by_key(|parts| parts.iter().sum::<u64>())
             .unwrap_or(backward);

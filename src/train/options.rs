@@ -7,6 +7,7 @@ use super::strength::Strength;
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
 use crate::kernels::distillation::TargetOptions;
+use crate::model::DialProfile;
 use crate::model::adapter::{AdapterOptions, AdapterSettings};
 
 /// Training options. Absent ones have their defaults. [`TrainOptions::settings`] converts them to
@@ -133,6 +134,10 @@ pub struct TrainOptions {
         )
     )]
     pub gradient_clip: Option<f64>,
+    /// Whether the front over the strengths of the training is measured, and how they are spread over the layers.
+    /// `minift train` has flags of its own.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub dial: Option<DialProfile>,
 }
 
 impl TrainOptions {
@@ -161,6 +166,7 @@ impl TrainOptions {
             schedule: self.schedule.or(base.schedule),
             weight_decay: self.weight_decay.or(base.weight_decay),
             gradient_clip: self.gradient_clip.or(base.gradient_clip),
+            dial: self.dial.or(base.dial),
         }
     }
 
@@ -202,6 +208,7 @@ impl TrainOptions {
             weight_decay: self.weight_decay.unwrap_or(defaults.weight_decay),
             gradient_clip: self.gradient_clip.unwrap_or(defaults.gradient_clip),
             teacher_states: self.teacher_states.unwrap_or(defaults.teacher_states),
+            dial: self.dial,
             ..defaults
         };
         settings.validate()?;
@@ -261,6 +268,12 @@ mod tests {
         assert!(options(json!({"tua": 0.5})).is_err());
         for useless in [
             json!({"method": "ft", "tau": 0.5}),
+            json!({"method": "dft", "threshold": 0.5}),
+            json!({"method": "stm", "anchor": 0.5}),
+            json!({"method": "asft", "gamma": 0.5}),
+            json!({"method": "asft", "anchor": -0.5}),
+            json!({"method": "eaft", "scope": "all"}),
+            json!({"method": "stm", "threshold": 1.5}),
             json!({"rank": 4}),
             json!({"adapter": "ia3", "rank": 4}),
             json!({"epochs": 0}),
@@ -279,6 +292,19 @@ mod tests {
                 json!({"method": "constant"}),
                 Strength::Target(TargetStrength::Alpha),
             ),
+            (
+                json!({"method": "stm"}),
+                Strength::Target(TargetStrength::Threshold),
+            ),
+            (
+                json!({"method": "asft"}),
+                Strength::Target(TargetStrength::Anchor),
+            ),
+            (
+                json!({"method": "eaft", "gamma": 2.0}),
+                Strength::Target(TargetStrength::Gamma),
+            ),
+            (json!({"method": "dft"}), Strength::LearningRate),
             (json!({"method": "ft", "ewc": 0.0}), Strength::Ewc),
             (
                 json!({"method": "ft", "replay_ratio": 0.0}),

@@ -13,6 +13,10 @@ pub struct Evaluated {
     /// Its perplexities.
     #[serde(flatten)]
     pub perplexities: Perplexities,
+    /// KL(untouched ‖ trained), see [`Outcome::kl_divergence`]; `None` before training, where it was not
+    /// measured, and in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_divergence: Option<f64>,
 }
 
 /// The result of a finished run.
@@ -24,6 +28,11 @@ pub struct Outcome {
     pub after: Perplexities,
     /// S, DG and S/DG.
     pub metrics: Metrics,
+    /// KL(untouched ‖ trained) on the held-out domain set, in nats per token: how far training moved the model's
+    /// predictions on the domain, which goes with what is forgotten elsewhere (arXiv:2509.04259). The untouched
+    /// model is the one before this training. `None` where its weights were freed and could not be read
+    /// again, and for a model at another strength than the trained one's.
+    pub kl_divergence: Option<f64>,
     /// Steps taken.
     pub steps: usize,
     /// Seconds of training, without evaluation.
@@ -33,9 +42,26 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Returns the outcome with other perplexities of the trained model, as at another strength.
+    #[must_use]
+    pub fn with_after(self, after: Perplexities) -> Self {
+        Self {
+            after,
+            metrics: Metrics::new(self.before, after),
+            kl_divergence: None,
+            ..self
+        }
+    }
+
     /// Returns the two evaluations that it compares.
     pub fn evaluations(&self) -> [Evaluated; 2] {
-        [(0, self.before), (self.steps, self.after)]
-            .map(|(step, perplexities)| Evaluated { step, perplexities })
+        let after = self.kl_divergence;
+        [(0, self.before, None), (self.steps, self.after, after)].map(
+            |(step, perplexities, kl_divergence)| Evaluated {
+                step,
+                perplexities,
+                kl_divergence,
+            },
+        )
     }
 }

@@ -121,7 +121,8 @@ pub fn budget(
     let max = domain.len().max(general.len());
     let seconds_of_evaluations = |count: usize| {
         let part = |set: &[Sample]| pace.evaluation_seconds(&set[..count.min(set.len())]);
-        evaluations * (part(domain) + part(general))
+        // Both the trained and the untouched model are evaluated on the domain set.
+        evaluations * (2.0 * part(domain) + part(general))
     };
     let evaluation_samples = largest(max, |count| {
         seconds_of_evaluations(count) <= for_evaluations
@@ -168,10 +169,10 @@ mod tests {
             evaluations: 5,
         };
         let found = budget(&PACE, &time, &train, &held_out, &held_out);
-        // 30 s / (5 · 2 · 10 tokens · 2 ms) and (100 − 30) s / (2 · 3 · 10 tokens · 10 ms).
-        assert_eq!((found.evaluation_samples, found.samples), (150, 116));
+        // 30 s / (5 · 3 · 10 tokens · 2 ms) and (100 − 30) s / (2 · 3 · 10 tokens · 10 ms).
+        assert_eq!((found.evaluation_samples, found.samples), (100, 116));
         let seconds = 6.0 * PACE.epoch_seconds(&train[..found.samples])
-            + 10.0 * PACE.evaluation_seconds(&held_out[..found.evaluation_samples]);
+            + 15.0 * PACE.evaluation_seconds(&held_out[..found.evaluation_samples]);
         assert!(seconds <= 100.0 && seconds > 99.0, "{seconds}");
     }
 

@@ -5,9 +5,10 @@ use burn::tensor::Tensor;
 
 use super::backward::LossAndGradients;
 use super::step::{State, Step};
-use crate::device::readback::Readback;
+use crate::device::{self, readback::Readback};
 use crate::error::Result;
 use crate::kernels::adamw::StepStats;
+use crate::kernels::profile::{self, Phase};
 use crate::model::Batch;
 
 /// A [`Step`] with look-ahead. Dropping a future of [`Pipeline::step`] loses nothing: the next call
@@ -98,6 +99,27 @@ impl Pipeline {
         Ok(stats.expect("a step is in flight"))
     }
 
+    /// Returns the loss of a step on `batches` before its update. Its gradients are kept for [`Self::step`].
+    pub(super) async fn loss(&mut self, batches: &[Batch]) -> Result<f32> {
+        // A step that was begun is not begun again.
+        if let Some(step) = &self.in_flight
+            && step.batches == batches
+        {
+            return Ok(StepStats::from_values(&device::read(step.stats.clone()).await?).loss);
+        }
+        self.settle(&[]).await?;
+        let ahead = self.ahead.take().filter(|ahead| ahead.batches == batches);
+        let ahead = match ahead {
+            Some(ahead) => ahead,
+            None => Ahead {
+                batches: batches.to_vec(),
+                computed: self.step.gradients(batches).await?,
+            },
+        };
+        let loss = self.ahead.insert(ahead).computed.loss.clone();
+        Ok(device::read(loss).await?[0])
+    }
+
     /// Reads the statistics of the step in flight, if there is one.
     async fn settle(&mut self, next: &[Batch]) -> Result<Option<StepStats>> {
         let Some(in_flight) = &self.in_flight else {
@@ -105,7 +127,9 @@ impl Pipeline {
         };
         let readback = Readback::begin(in_flight.stats.clone());
         let ahead = self.look_ahead(next).await;
+        let phase = profile::phase(Phase::Readback);
         let stats = StepStats::from_values(&readback.await?);
+        drop(phase);
         self.in_flight = None;
         if stats.clip_factor.is_finite() {
             self.ahead = ahead;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::device::{Device, GpuAdapter};
+use crate::eval::Front;
 use crate::kernels::distillation::Method;
 use crate::text::Samples;
 use crate::train::{Evaluated, Outcome, Run, TrainSettings};
@@ -32,6 +33,9 @@ pub struct Done {
     pub degeneralization: f64,
     /// Ratio S/DG; null where DG ≤ 0.
     pub ratio: Option<f64>,
+    /// KL(untouched ‖ trained) on the held-out domain set, in nats per token; absent where it was not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_divergence: Option<f64>,
     /// Number of optimizer steps.
     pub steps: usize,
     /// Training time in seconds, without evaluation.
@@ -57,6 +61,7 @@ impl Done {
             specialization: outcome.metrics.specialization,
             degeneralization: outcome.metrics.degeneralization,
             ratio: outcome.metrics.ratio,
+            kl_divergence: outcome.kl_divergence,
             steps: outcome.steps,
             seconds: outcome.seconds,
             tokens_per_second: outcome.tokens_per_second,
@@ -159,6 +164,11 @@ pub struct MethodReport {
     /// The search for a training within a bound on degeneralization, if one was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<Value>,
+    /// Strength of the written model, from 0, untouched, to 1, trained.
+    pub weight: f64,
+    /// Gain against forgetting over the strengths of the training, if they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
 }
 
 impl MethodReport {
@@ -173,6 +183,8 @@ impl MethodReport {
             evaluations: run.evaluations().to_vec(),
             continuations: Vec::new(),
             search: None,
+            weight: 1.0,
+            front: run.front(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::settings::{Schedule, TrainSettings};
 use super::teacher::KeptStates;
 use crate::kernels::distillation::Objective;
+use crate::model::DialProfile;
 use crate::model::adapter::AdapterSettings;
 
 /// Declares a setter for each field.
@@ -42,4 +43,5 @@ setters! {
     with_teacher_cache_bytes: teacher_cache_bytes: usize,
     with_teacher_host_bytes: teacher_host_bytes: usize,
     with_teacher_states: teacher_states: KeptStates,
+    with_dial: dial: Option<DialProfile>,
 }

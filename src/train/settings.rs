@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
 use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective};
-use crate::model::CausalLm;
 use crate::model::adapter::{Adapter, AdapterSettings};
+use crate::model::{CausalLm, DialProfile};
 
 /// Max value of counts: larger ones are mistakes, and products of smaller ones do not overflow.
 const MAX_COUNT: usize = 1_000_000;
@@ -28,6 +28,8 @@ pub enum Schedule {
     Linear,
     /// Cosine decay to 0 (Loshchilov and Hutter, arXiv:1608.03983)
     Cosine,
+    /// Divided by the root of the running mean loss, to forget less (FINCH, arXiv:2605.20005)
+    Finch,
 }
 
 /// Everything that determines how a model is trained.
@@ -95,6 +97,10 @@ pub struct TrainSettings {
     /// Precision of the cached teacher hidden states.
     #[serde(default)]
     pub teacher_states: KeptStates,
+    /// Whether the front of gain against forgetting over the strengths of the training is measured after it, and
+    /// how strengths are spread over the layers; `None` for no front.
+    #[serde(default)]
+    pub dial: Option<DialProfile>,
 }
 
 /// Writes 3 rather than 3.0, as earlier versions do.
@@ -138,6 +144,7 @@ impl Default for TrainSettings {
             teacher_cache_bytes: 1 << 30,
             teacher_host_bytes: default_host_bytes(),
             teacher_states: KeptStates::Float32,
+            dial: None,
         }
     }
 }
@@ -265,7 +272,8 @@ impl TrainSettings {
         })
     }
 
-    /// Returns the learning rate of a step, counted from 0, of `steps`.
+    /// Returns the learning rate of a step, counted from 0, of `steps`; of schedule `finch` before it is divided
+    /// by the root of the loss.
     pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;
@@ -274,7 +282,7 @@ impl TrainSettings {
         let done = (step - self.warmup_steps) as f64 / rest as f64;
         self.learning_rate
             * match self.schedule {
-                Schedule::Constant => 1.0,
+                Schedule::Constant | Schedule::Finch => 1.0,
                 Schedule::Linear => (1.0 - done).max(0.0),
                 Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
             }

@@ -13,6 +13,7 @@ use super::teacher::Teacher;
 use crate::device;
 use crate::error::Result;
 use crate::kernels::distillation::{Objective, Predictions, distillation_loss};
+use crate::kernels::profile::{self, Phase};
 use crate::model::{Batch, CausalLm, Parameters};
 
 /// The inputs and the state of training steps.
@@ -83,7 +84,10 @@ impl Step {
         predicted: usize,
     ) -> Result<LossAndGradients> {
         let teacher = match &mut self.teacher {
-            Some(teacher) => Some(teacher.predictions(batch).await?),
+            Some(teacher) => {
+                let _phase = profile::phase(Phase::Teacher);
+                Some(teacher.predictions(batch).await?)
+            }
             None => None,
         };
         let student = self.student();
@@ -111,6 +115,7 @@ impl Step {
     /// the device has computed them: whether anything moves is decided on the device, so that it never
     /// waits for the host.
     pub(super) fn update(&mut self, computed: LossAndGradients, learning_rate: f64) -> Tensor<1> {
+        let _phase = profile::phase(Phase::Optimizer);
         let LossAndGradients { loss, gradients } = computed;
         let State {
             parameters,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::TrainSettings;
+use super::settings::{Schedule, TrainSettings};
 use crate::kernels::distillation::{Method, TargetStrength};
 
 /// The setting that is a method's strength.
@@ -124,6 +124,9 @@ impl TrainSettings {
         if let Some(adapter) = &self.adapter {
             title.push_str(&format!(" on {}", adapter.name()));
         }
+        if self.schedule == Schedule::Finch {
+            title.push_str(" + FINCH");
+        }
         if self.ewc > 0.0 {
             title.push_str(&format!(" + EWC {}", describe(Strength::Ewc)));
         }
@@ -137,7 +140,7 @@ impl TrainSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::distillation::Objective;
+    use crate::kernels::distillation::{Objective, Target};
     use crate::model::adapter::{AdapterSettings, LoraSettings};
 
     fn settings(objective: Objective) -> TrainSettings {
@@ -155,6 +158,13 @@ mod tests {
             settings(Objective::constant_mixture(0.3)).title(),
             "constant α 0.3"
         );
+        let finch = TrainSettings {
+            schedule: Schedule::Finch,
+            ..settings(Objective::from(Target::Dynamic))
+        };
+        assert_eq!(finch.title(), "DFT + FINCH");
+        let anchored = settings(Objective::from(Target::Anchored { anchor: 0.1 }));
+        assert_eq!(anchored.title(), "ASFT λ 0.1");
         let all = TrainSettings {
             adapter: Some(AdapterSettings::Lora(LoraSettings::default())),
             replay_ratio: 0.25,
@@ -176,6 +186,19 @@ mod tests {
                 settings(Objective::constant_mixture(0.5)),
                 Strength::Target(TargetStrength::Alpha),
             ),
+            (
+                settings(Target::TokenMasking { threshold: 0.4 }.into()),
+                Strength::Target(TargetStrength::Threshold),
+            ),
+            (
+                settings(Target::Anchored { anchor: 0.1 }.into()),
+                Strength::Target(TargetStrength::Anchor),
+            ),
+            (
+                settings(Target::EntropyAdaptive { gamma: 1.0 }.into()),
+                Strength::Target(TargetStrength::Gamma),
+            ),
+            (settings(Target::Dynamic.into()), Strength::LearningRate),
             (finetuning.clone(), Strength::LearningRate),
             (Strength::Ewc.with(&finetuning, 1.0), Strength::Ewc),
             (
@@ -197,6 +220,9 @@ mod tests {
         for (strength, name) in [
             (Strength::Target(TargetStrength::Tau), "tau"),
             (Strength::Target(TargetStrength::Alpha), "alpha"),
+            (Strength::Target(TargetStrength::Threshold), "threshold"),
+            (Strength::Target(TargetStrength::Anchor), "anchor"),
+            (Strength::Target(TargetStrength::Gamma), "gamma"),
             (Strength::Ewc, "ewc"),
             (Strength::ReplayRatio, "replay-ratio"),
             (Strength::LearningRate, "learning-rate"),

@@ -146,6 +146,13 @@ impl Trainer {
         })
     }
 
+    /// Returns the loss of a step on the batches before its update. [`Self::step_before`] on the same batches
+    /// then does not compute it again.
+    pub(super) async fn loss_before(&mut self, batches: &[Batch]) -> Result<f32> {
+        check(batches)?;
+        self.pipeline.loss(batches).await
+    }
+
     /// Computes the mean loss \[1\] over the predicted tokens of all batches and its gradient with
     /// respect to every trainable parameter, without the penalty of elastic weight consolidation.
     ///

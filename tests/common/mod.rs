@@ -51,7 +51,7 @@ pub fn folders(parent: &Path) -> Vec<PathBuf> {
 }
 
 /// The random models have no tokenizer; this one has two words.
-const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "normalizer": null,
+pub const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "normalizer": null,
     "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
     "truncation": null, "padding": null,
     "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}"#;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use common::{devices, values};
-use minift::Objective;
 use minift::demo;
 use minift::device::Device;
 use minift::eval::evaluate;
@@ -17,8 +16,9 @@ use minift::model::Batch;
 use minift::model::CausalLm;
 use minift::text::{Preparation, Sample};
 use minift::train::{
-    Cancel, Event, Run, RunData, Strength, TrainSettings, Trainer, strongest_within,
+    Cancel, Event, Run, RunData, Schedule, Strength, TrainSettings, Trainer, strongest_within,
 };
+use minift::{Objective, Target};
 use pollster::block_on;
 use serde_json::Value;
 
@@ -71,6 +71,64 @@ fn every_baseline_forgets_less_than_finetuning_and_still_learns() {
             baseline_cost < 0.6 * cost && baseline_gain > 0.5 * gain,
             "{title}: {baseline_gain} for {baseline_cost}, finetuning {gain} for {cost}"
         );
+    }
+}
+
+#[test]
+fn anchors_and_loss_adaptive_rates_forget_less_than_finetuning_and_still_learn() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let data = data(&model);
+    let (gain, cost) = gain_and_cost(&model, &data, finetuning());
+    for settings in [
+        finetuning().with_objective(Target::Anchored { anchor: 0.1 }.into()),
+        finetuning().with_schedule(Schedule::Finch),
+    ] {
+        let title = settings.title();
+        let (baseline_gain, baseline_cost) = gain_and_cost(&model, &data, settings);
+        assert!(
+            baseline_cost < 0.8 * cost && baseline_gain > 0.1 * gain,
+            "{title}: {baseline_gain} for {baseline_cost}, finetuning {gain} for {cost}"
+        );
+    }
+}
+
+/// The rate of every step is that of the running mean of the losses up to its own, also after a future was
+/// dropped and in a resumed run.
+#[test]
+fn the_schedule_finch_follows_the_loss() {
+    for device in devices() {
+        let model = CausalLm::embedded(&device).unwrap();
+        let settings = finetuning()
+            .with_schedule(Schedule::Finch)
+            .with_warmup_steps(2)
+            .with_learning_rate(1e-3);
+        let new = || Run::new(model.clone(), Arc::new(data(&model)), settings.clone()).unwrap();
+        let mut run = new();
+        let (mut mean, mut checkpoint) = (None, None);
+        while let Some(event) = block_on(run.next()).unwrap() {
+            let Event::Step {
+                step,
+                loss,
+                learning_rate,
+                ..
+            } = event
+            else {
+                continue;
+            };
+            let loss = f64::from(loss);
+            let now = mean.map_or(loss, |mean: f64| 0.9 * mean + 0.1 * loss);
+            mean = Some(now);
+            let expected = 1e-3 * (step as f64 / 2.0).min(1.0) / now.sqrt();
+            let error = (learning_rate / expected - 1.0).abs();
+            assert!(error < 1e-6, "step {step}: {learning_rate} for {expected}");
+            if step == 5 {
+                checkpoint = Some(block_on(run.checkpoint()).unwrap());
+            }
+        }
+        let mut resumed = new();
+        resumed.restore(&checkpoint.unwrap(), "checkpoint").unwrap();
+        while block_on(resumed.next()).unwrap().is_some() {}
+        assert_eq!(resumed.losses(), run.losses());
     }
 }
 
@@ -340,7 +398,7 @@ fn consolidation_comes_after_the_first_evaluation_and_before_the_first_step() {
     );
 }
 
-/// `--max-degeneralization` searches on the validation set and reports the general set.
+/// `--search trainings` searches on the validation set and reports the general set.
 #[test]
 fn train_finds_the_strongest_tau_within_a_bound() {
     let folder = tempfile::tempdir().unwrap();
@@ -359,6 +417,9 @@ fn train_finds_the_strongest_tau_within_a_bound() {
             .args([
                 "--max-degeneralization",
                 bound,
+                "--search",
+                "trainings",
+                "--no-dial",
                 "--out",
                 out,
                 "--device",

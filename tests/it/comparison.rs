@@ -14,6 +14,7 @@ budgets = [8, 16]
 seeds = [0, 1]
 max_length = 24
 evaluation_samples = 6
+choices = 3
 replay = "embedded"
 
 [sweep]
@@ -106,11 +107,26 @@ fn a_comparison_is_complete_and_its_report_matches_the_records() {
         let replays = record["method"] == "MFT & replay";
         let samples = number(record, "budget") * if replays { 1.25 } else { 1.0 };
         assert_eq!(number(record, "steps"), (samples / 4.0).ceil());
+        assert!(number(record, "kl_divergence") > 0.0);
+        let choices = &record["choices"];
+        assert_eq!(choices["before"], records[0]["choices"]["before"]);
+        for of in [&choices["before"], &choices["after"]] {
+            assert_eq!(of["questions"], 6);
+            assert_eq!(of["accuracy"], of["correct"].as_f64().unwrap() / 6.0);
+            assert_eq!(of["chance"], 1.0 / 3.0);
+        }
     }
 
     let table = scratch.read("out/results.csv");
     assert_eq!(table.lines().count(), 11);
     assert!(table.starts_with("domain,method,title,strength,value,"));
+    let header = table.lines().next().unwrap();
+    let new = ",kl_divergence,choice_accuracy_before,choice_accuracy_after";
+    assert!(header.ends_with(new), "{header}");
+    for (line, record) in table.lines().skip(1).zip(&records) {
+        let accuracy = number(&record["choices"]["after"], "accuracy");
+        assert!(line.ends_with(&format!(",{accuracy:?}")), "{line}");
+    }
 
     let report = scratch.read("out/report.html");
     for fragment in [
@@ -120,6 +136,9 @@ fn a_comparison_is_complete_and_its_report_matches_the_records() {
         "S against DG",
         "General perplexity over steps",
         "16 samples",
+        "KL, nats",
+        "right choices, %",
+        "of 6 texts in",
     ] {
         assert!(report.contains(fragment), "{fragment}");
     }
@@ -157,7 +176,7 @@ fn the_included_recipes_are_valid() {
         assert!(plan.cells.len() > 50, "{}", path.display());
         count += 1;
     }
-    assert_eq!(count, 2);
+    assert_eq!(count, 3);
 }
 
 #[test]
@@ -181,6 +200,15 @@ fn only_new_or_changed_trainings_are_run() {
     let lower = RECIPE.replace("method = \"ft\"", "method = \"ft\"\nlr = 5e-4");
     assert_eq!(scratch.trainings(&lower), 4);
     assert_eq!(scratch.trainings(RECIPE), 0);
+    // Another number of choices, and none.
+    for other in ["choices = 2\n", ""] {
+        assert_eq!(
+            scratch.trainings(&RECIPE.replace("choices = 3\n", other)),
+            10
+        );
+    }
+    let report = scratch.read("out/report.html");
+    assert!(report.contains("KL, nats") && !report.contains("right choices, %"));
     // A larger budget; one more seed.
     assert_eq!(
         scratch.trainings(&RECIPE.replace("[8, 16]", "[8, 16, 24]")),

@@ -1,4 +1,5 @@
-//! Every implementation of the loss compared with the code published by the paper's authors.
+//! Every implementation of the loss compared with the code published by minifinetuning's authors, and with the
+//! formulas of the papers of the baselines.
 #![allow(clippy::unwrap_used)]
 
 use crate::common;
@@ -22,39 +23,46 @@ struct Case {
     gradient: Vec<f64>,
 }
 
+/// Returns the cases of both files.
 fn cases() -> Vec<Case> {
-    let file = vectors("mft_loss.safetensors");
-    let cases: Vec<Case> = file
-        .metadata
-        .iter()
-        .map(|(name, settings)| {
-            let settings: serde_json::Value = serde_json::from_str(settings).unwrap();
-            let tensor = |kind: &str| format!("{name}.{kind}");
-            Case {
-                name: name.clone(),
-                objective: Objective {
-                    target: Target::Corrected {
-                        tau: settings["tau"].as_f64().unwrap() as f32,
-                        scope: match settings["scope"].as_str().unwrap() {
-                            "all" => Scope::All,
-                            _ => Scope::Incorrect,
-                        },
-                    },
-                    temperature: settings["temperature"].as_f64().unwrap() as f32,
-                },
-                shape: file.shape(&tensor("student_logits")).try_into().unwrap(),
-                student: file.f32(&tensor("student_logits")),
-                teacher: file.f32(&tensor("teacher_logits")),
-                labels: file.i32(&tensor("labels")),
-                target: file.f64(&tensor("target")).to_vec(),
-                losses: file.f64(&tensor("loss_per_token")).to_vec(),
-                mean: file.f64(&tensor("loss_mean"))[0],
-                gradient: file.f64(&tensor("grad_student_logits")).to_vec(),
-            }
-        })
-        .collect();
-    assert_eq!(cases.len(), 30);
-    cases
+    let published = cases_of("mft_loss.safetensors", |settings| Objective {
+        target: Target::Corrected {
+            tau: settings["tau"].as_f64().unwrap() as f32,
+            scope: match settings["scope"].as_str().unwrap() {
+                "all" => Scope::All,
+                _ => Scope::Incorrect,
+            },
+        },
+        temperature: settings["temperature"].as_f64().unwrap() as f32,
+    });
+    let baselines = cases_of("baseline_losses.safetensors", |settings| {
+        let objective: Objective = serde_json::from_value(settings.clone()).unwrap();
+        let json = serde_json::to_value(objective).unwrap();
+        assert_eq!(json["method"], settings["method"]);
+        objective
+    });
+    assert_eq!((published.len(), baselines.len()), (30, 32));
+    published.into_iter().chain(baselines).collect()
+}
+
+fn cases_of(name: &str, objective: impl Fn(serde_json::Value) -> Objective) -> Vec<Case> {
+    let file = vectors(name);
+    let cases = file.metadata.iter().map(|(name, settings)| {
+        let tensor = |kind: &str| format!("{name}.{kind}");
+        Case {
+            name: name.clone(),
+            objective: objective(serde_json::from_str(settings).unwrap()),
+            shape: file.shape(&tensor("student_logits")).try_into().unwrap(),
+            student: file.f32(&tensor("student_logits")),
+            teacher: file.f32(&tensor("teacher_logits")),
+            labels: file.i32(&tensor("labels")),
+            target: file.f64(&tensor("target")).to_vec(),
+            losses: file.f64(&tensor("loss_per_token")).to_vec(),
+            mean: file.f64(&tensor("loss_mean"))[0],
+            gradient: file.f64(&tensor("grad_student_logits")).to_vec(),
+        }
+    });
+    cases.collect()
 }
 
 struct Tolerance {
@@ -114,7 +122,7 @@ impl Case {
 }
 
 #[test]
-fn cpu_kernel_matches_published_code() {
+fn cpu_kernel_matches_reference_values() {
     for case in cases() {
         let mut target = case.teacher.clone();
         cpu::corrected_target(&mut target, &case.labels, &case.objective);
@@ -133,7 +141,7 @@ fn cpu_kernel_matches_published_code() {
 }
 
 #[test]
-fn kernels_match_published_code_on_every_device() {
+fn kernels_match_reference_values_on_every_device() {
     for device in devices() {
         let tensors = device.tensors();
         for case in cases() {
@@ -166,7 +174,7 @@ fn kernels_match_published_code_on_every_device() {
 type LossOfLogits = fn(Tensor<2>, Tensor<2>, Tensor<1, Int>, &Objective) -> Tensor<1>;
 
 #[test]
-fn autodiff_matches_published_code_on_every_device() {
+fn autodiff_matches_reference_values_on_every_device() {
     let forms: [(&str, LossOfLogits); 2] = [
         ("kernel", |student, teacher, labels, objective| {
             distillation::distillation_loss_of_logits(student, Some(teacher), labels, objective)
@@ -201,7 +209,7 @@ fn autodiff_matches_published_code_on_every_device() {
 
 /// With the identity as head, hidden states are logits. Checks tiles of one row, of five, and of all rows.
 #[test]
-fn tiled_loss_matches_published_code_on_every_device() {
+fn tiled_loss_matches_reference_values_on_every_device() {
     for device in devices() {
         let tensors = device.tensors();
         for case in cases().iter().filter(|case| case.shape[1] <= 1000) {

@@ -50,7 +50,9 @@ fn a_checkpoint_without_a_checksum_resumes_with_a_warning() {
     let found = json(&std::fs::read(folder.join("out/run.json")).unwrap());
     let (found, expected) = (&found["runs"][0], &json(&old("run.json"))["runs"][0]);
     let mut settings = expected["settings"].clone();
-    settings["max_steps"] = Value::Null; // is newer
+    // These are newer.
+    settings["max_steps"] = Value::Null;
+    settings["dial"] = "uniform".into();
     assert_eq!(found["settings"], settings);
     let steps = expected["result"]["steps"].as_u64().unwrap() as usize;
     let losses = |run: &Value| -> Vec<f64> {

@@ -220,7 +220,7 @@ macro_rules! short_runs {
 
 short_runs! {
     model_config weights weights_index gguf tokenizer tokenizer_files chat_template adapter records checkpoint teacher_states
-    recipe results page
+    expected_logits recipe results page
 }
 
 /// Regenerates the generated seeds, for changes of the formats.

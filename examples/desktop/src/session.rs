@@ -184,10 +184,17 @@ impl Session {
                 self.doing = Doing::Evaluating(moment, done, total);
             }
             Event::Evaluated {
-                step, perplexities, ..
+                step,
+                perplexities,
+                kl_divergence,
+                ..
             } => {
                 self.doing = Doing::Training;
-                self.evaluations.push(Evaluated { step, perplexities });
+                self.evaluations.push(Evaluated {
+                    step,
+                    perplexities,
+                    kl_divergence,
+                });
             }
             Event::Step {
                 step,

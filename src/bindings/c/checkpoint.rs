@@ -35,6 +35,8 @@ pub unsafe extern "C" fn minift_run_restore(
         // SAFETY: the caller follows the pointer rules of the header.
         let (run, path) = unsafe { (borrow(run, "run")?, path_arg(checkpoint, "checkpoint")?) };
         let mut work = run.work()?;
-        Ok(read_checkpoint(&mut work.run, path)?)
+        read_checkpoint(&mut work.run, path)?;
+        work.dialled = None;
+        Ok(())
     })
 }

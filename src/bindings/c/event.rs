@@ -20,6 +20,11 @@ pub enum MiniftEventKind {
     /// A training step is done. Sets `done` and `total` in steps, and the fields from `step` to
     /// `seconds_left`.
     Step = 4,
+    /// A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and `done` and
+    /// `total` in batches.
+    EvaluatingFront = 5,
+    /// A point of that front is complete. Sets `weight`, `domain_perplexity` and `general_perplexity`.
+    FrontPoint = 6,
 }
 
 /// Which model an evaluation measures.
@@ -64,6 +69,8 @@ pub struct MiniftEvent {
     pub domain_perplexity: f64,
     /// Perplexity on the general set.
     pub general_perplexity: f64,
+    /// Strength of the evaluated model, from 0, untouched, to 1, trained.
+    pub weight: f64,
 }
 
 impl MiniftEvent {
@@ -82,6 +89,7 @@ impl MiniftEvent {
         seconds_left: 0.0,
         domain_perplexity: 0.0,
         general_perplexity: 0.0,
+        weight: 0.0,
     };
 }
 
@@ -113,6 +121,7 @@ impl From<&Event> for MiniftEvent {
                 moment,
                 step,
                 perplexities,
+                ..
             } => Self {
                 kind: MiniftEventKind::Evaluated,
                 moment: moment.into(),
@@ -147,6 +156,24 @@ impl From<&Event> for MiniftEvent {
                 learning_rate,
                 tokens_per_second,
                 seconds_left,
+                ..Self::FINISHED
+            },
+            Event::EvaluatingFront {
+                weight,
+                done,
+                total,
+            } => Self {
+                kind: MiniftEventKind::EvaluatingFront,
+                done: done as u64,
+                total: total as u64,
+                weight,
+                ..Self::FINISHED
+            },
+            Event::FrontPoint { point } => Self {
+                kind: MiniftEventKind::FrontPoint,
+                domain_perplexity: point.perplexities.domain,
+                general_perplexity: point.perplexities.general,
+                weight: point.weight,
                 ..Self::FINISHED
             },
         }

@@ -32,11 +32,14 @@ mod checkpoint;
 
 mod outcome;
 
+mod dial;
+
 mod pointers;
 mod strings;
 
 pub use checkpoint::*;
 pub use device::*;
+pub use dial::*;
 pub use event::*;
 pub use log::*;
 pub use model::*;

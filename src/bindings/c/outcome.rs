@@ -54,7 +54,7 @@ impl From<&Outcome> for MiniftOutcome {
     }
 }
 
-/// Fills `outcome` with the results of a finished run. Returns `MINIFT_STATUS_NOT_FINISHED` if the
+/// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`. Returns `MINIFT_STATUS_NOT_FINISHED` if the
 /// run is not finished. Pass `sizeof *outcome` as `size`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_outcome(
@@ -71,7 +71,8 @@ pub unsafe extern "C" fn minift_run_outcome(
     })
 }
 
-/// Returns the model in its current state of training, at any time; later steps do not change it.
+/// Returns the model in its current state of training, at any time; later steps do not change it. Of a finished
+/// run it has the strength of `minift_run_set_dial`.
 /// Free `*model` with `minift_model_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_model(
@@ -82,7 +83,7 @@ pub unsafe extern "C" fn minift_run_model(
         // SAFETY: the caller follows the pointer rules of the header.
         let (out, run) = unsafe { (Out::new(model, "model")?, borrow(run, "run")?) };
         let work = run.work()?;
-        out.set(into_handle(work.original.with(work.run.trained_model())));
+        out.set(into_handle(work.original.with(work.model())));
         Ok(())
     })
 }
@@ -102,9 +103,11 @@ pub unsafe extern "C" fn minift_run_write(
         let work = run.work()?;
         let outcome = work.outcome()?;
         let writer = begin(folder, replace)?;
-        let trained = work.run.trained_model();
-        let report = MethodReport::new(&work.run, &outcome, folder.display().to_string());
-        block_on(trained.write(&writer, ""))?;
+        let report = MethodReport {
+            weight: work.dialled.as_ref().map_or(1.0, |dialled| dialled.weight),
+            ..MethodReport::new(&work.run, &outcome, folder.display().to_string())
+        };
+        block_on(work.model().write(&writer, ""))?;
         let device = DeviceReport::new(work.original.model.device());
         let json = run_json(&work.setup, &device, &[], std::slice::from_ref(&report));
         writer.write("run.json", format!("{json:#}\n").as_bytes())?;

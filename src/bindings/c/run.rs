@@ -13,6 +13,7 @@ use super::pointers::{
 use super::samples::MiniftSamples;
 use super::settings::training;
 use super::status::{Failure, MiniftStatus, Result, call};
+use crate::model::CausalLm;
 use crate::text::Sample;
 use crate::train::report::Setup;
 use crate::train::{self, Cancel, Checkpoints, Ending, Outcome, RunData};
@@ -31,6 +32,15 @@ pub(super) struct Work {
     pub run: train::Run,
     pub original: MiniftModel,
     pub setup: Setup,
+    /// The model at the strength that was set, if it is another than 1.
+    pub dialled: Option<Dialled>,
+}
+
+/// The model of a finished run at another strength than 1.
+pub(super) struct Dialled {
+    pub weight: f64,
+    pub model: CausalLm,
+    pub outcome: Outcome,
 }
 
 impl MiniftRun {
@@ -50,16 +60,26 @@ impl MiniftRun {
 }
 
 impl Work {
-    /// The outcome of a finished run.
+    /// The outcome of a finished run, at the strength that was set.
     pub(super) fn outcome(&self) -> Result<Outcome> {
-        self.run.outcome().ok_or_else(|| {
+        let trained = self.run.outcome().ok_or_else(|| {
             let message = format!(
                 "the run is not finished: {} of {} steps are done, and the final evaluation is not",
                 self.run.steps_done(),
                 self.run.steps()
             );
             Failure::new(MiniftStatus::NotFinished, message)
-        })
+        })?;
+        let dialled = self.dialled.as_ref();
+        Ok(dialled.map_or(trained, |dialled| dialled.outcome))
+    }
+
+    /// The current model, at the strength that was set.
+    pub(super) fn model(&self) -> CausalLm {
+        match &self.dialled {
+            Some(dialled) => dialled.model.clone(),
+            None => self.run.trained_model(),
+        }
     }
 }
 
@@ -139,6 +159,7 @@ pub unsafe extern "C" fn minift_run_new(
                 run,
                 original: model.with(model.model.clone()),
                 setup,
+                dialled: None,
             }),
         }));
         Ok(())

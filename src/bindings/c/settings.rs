@@ -10,6 +10,7 @@ use super::pointers::Out;
 use super::status::{MiniftStatus, call};
 use super::strings::c_string;
 use crate::error::{Error, Result};
+use crate::kernels::distillation::OPTIONAL_KEYS;
 use crate::model::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
 use crate::model::{Sampling, TextReader};
 use crate::text::{EndToken, LongTexts, Preparation, ReadOptions, TrainOn};
@@ -35,9 +36,11 @@ pub(super) fn training(json: Option<&str>) -> Result<TrainSettings> {
     let sets_learning_rate = given.contains_key("learning_rate");
     for (key, value) in given {
         let mut known = object(&settings)?;
-        // Written only where it is set, but always a known key.
+        // Written only where they are set, but always known keys.
         if let Some(objective) = known.get_mut("objective").and_then(Value::as_object_mut) {
-            objective.entry("threshold").or_insert(Value::Null);
+            for key in OPTIONAL_KEYS {
+                objective.entry(key).or_insert(Value::Null);
+            }
         }
         if let ("adapter", Some(adapter)) = (key.as_str(), value.as_object()) {
             known["adapter"] = Value::Object(object(&adapter_of(adapter)?)?);

@@ -10,9 +10,12 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::data::{Data, Samples};
 use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
+use crate::eval::Front;
+use crate::model::CausalLm;
 use crate::train::report::{Continuation, MethodReport};
 use crate::train::{
-    self, Budget, Evaluated, Event, MemoryEstimate, Pace, TimeBudget, TrainSettings, budget,
+    self, Budget, Evaluated, Event, MemoryEstimate, Outcome, Pace, TimeBudget, TrainSettings,
+    budget,
 };
 
 /// A training of a model.
@@ -21,6 +24,8 @@ use crate::train::{
 pub struct Run {
     run: train::Run,
     untouched: Model,
+    /// The strength of the trained model, from 0 to 1, with the model and its outcome where it is not 1.
+    dialled: Option<(f64, CausalLm, Outcome)>,
 }
 
 #[wasm_bindgen]
@@ -34,6 +39,7 @@ impl Run {
         Ok(Self {
             run,
             untouched: model.clone(),
+            dialled: None,
         })
     }
 
@@ -77,9 +83,45 @@ impl Run {
             .set_before(crate::eval::Perplexities { domain, general });
     }
 
-    /// Returns the model in its current state.
+    /// Returns the model in its current state, at the strength that was set.
     pub fn model(&self) -> Model {
-        self.untouched.trained(self.run.trained_model())
+        let model = match &self.dialled {
+            Some((_, model, _)) => model.clone(),
+            None => self.run.trained_model(),
+        };
+        self.untouched.trained(model)
+    }
+
+    /// Returns the model in its current state at a strength from 0, untouched, to 1, trained.
+    #[wasm_bindgen(js_name = modelAt)]
+    pub fn model_at(&self, weight: f64) -> Thrown<Model> {
+        let dial = self.run.dial().map_err(thrown)?;
+        Ok(self.untouched.trained(dial.at(weight).map_err(thrown)?))
+    }
+
+    /// Sets the strength of a finished run and evaluates the model at it: `model` and `report` then give that model.
+    #[wasm_bindgen(js_name = setDial)]
+    pub async fn set_dial(&mut self, weight: f64) -> Thrown<()> {
+        let (model, outcome) = self.run.at_strength(weight).await.map_err(thrown)?;
+        let outcome = outcome.filter(|_| weight != 1.0);
+        self.dialled = outcome.map(|outcome| (weight, model, outcome));
+        Ok(())
+    }
+
+    /// Advances the front of gain against forgetting over the strengths of a finished run and returns its next event;
+    /// undefined once it is complete, or if there is none. The run itself does so with the setting `dial`.
+    #[wasm_bindgen(js_name = nextOfFront)]
+    pub async fn next_of_front(&mut self) -> Thrown<Option<Ts<Event>>> {
+        match self.run.advance_front().await.map_err(thrown)? {
+            Some(event) => event.into_ts().map(Some).map_err(not_as_declared),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the front once it is measured.
+    pub fn front(&self) -> Thrown<Option<Ts<Front>>> {
+        let front = self.run.front().map(|front| front.into_ts());
+        front.transpose().map_err(not_as_declared)
     }
 
     /// Returns a checkpoint to resume from.
@@ -90,14 +132,20 @@ impl Run {
 
     /// Resumes from a checkpoint of the same settings, model and data.
     pub fn restore(&mut self, bytes: &[u8]) -> Thrown<()> {
+        self.dialled = None;
         let restored = self.run.restore(bytes, Path::new("the stored checkpoint"));
         restored.map_err(thrown)
     }
 
     /// Returns this training's section of `run.json` once the run is finished.
     pub fn report(&self, prompt: String, continuation: String, out: String) -> Option<String> {
-        let outcome = self.run.outcome()?;
+        let trained = self.run.outcome()?;
+        let (weight, outcome) = match &self.dialled {
+            Some((weight, _, outcome)) => (*weight, *outcome),
+            None => (1.0, trained),
+        };
         let report = MethodReport {
+            weight,
             continuations: vec![Continuation {
                 prompt,
                 text: continuation,

@@ -128,7 +128,7 @@ pub(super) async fn profile<T>(
 }
 
 /// Strips modules and type parameters from the name of a kernel.
-fn short(name: &str) -> String {
+pub(super) fn short(name: &str) -> String {
     let outer = name.split('<').next().unwrap_or(name);
     let mut parts = outer.rsplit("::");
     match (parts.next(), parts.next()) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::launches::KernelStats;
 use super::loss::{self, Impl, LossStats};
+use super::profile::{self, Profile, Training};
 use super::rates::{self, Rates};
 use super::shape::Shape;
 use super::step::{self, StepStats};
@@ -25,6 +26,30 @@ pub(super) enum Measurement {
     Kernel(KernelStats),
     /// A type of frozen weights.
     Weights(WeightStats),
+    /// Where the time of a training step goes.
+    Profile(Profile),
+}
+
+/// Profiles training steps on a device and passes the peak rates and each profile to `on_result`.
+///
+/// # Errors
+///
+/// [`crate::Error::Device`] if the device fails.
+pub(super) async fn profile(
+    device: &Device,
+    shapes: &[Shape],
+    budget: Duration,
+    mut on_result: impl FnMut(Measurement),
+) -> Result<()> {
+    let rates = rates::measure(device, budget).await?;
+    on_result(Measurement::Rates(rates));
+    for &shape in shapes {
+        for training in Training::ALL {
+            let profile = profile::measure(device, shape, training, &rates, budget).await?;
+            on_result(Measurement::Profile(profile));
+        }
+    }
+    Ok(())
 }
 
 /// Measures a device and passes each result to `on_result`. Every measurement takes about `budget`, and at

@@ -4,6 +4,7 @@ pub mod allocator;
 mod launches;
 mod loss;
 mod measure;
+mod profile;
 mod rates;
 mod shape;
 mod step;
@@ -18,9 +19,10 @@ use super::Ended;
 use super::output::{Output, thousands};
 use crate::device::{Device, DeviceChoice};
 use crate::error::Result;
+use crate::kernels::gemm::uses_amx;
 use launches::KernelStats;
 use loss::{Impl, LossStats};
-use measure::{Measurement, measure};
+use measure::Measurement;
 use rates::Rates;
 use shape::Shape;
 use step::StepStats;
@@ -34,6 +36,9 @@ pub(super) struct BenchArguments {
     /// Duration of each measurement in seconds, with at least three repetitions
     #[arg(long, value_name = "N", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Show where the time of a training step goes, instead of the other measurements
+    #[arg(long)]
+    pub profile: bool,
 }
 
 fn seconds(text: &str) -> std::result::Result<f64, String> {
@@ -51,12 +56,16 @@ pub(super) async fn run(
 ) -> Result<Ended> {
     let device = Device::open(choice).await?;
     output.text(format!("device   {}: {}", device.name(), device.reason()));
+    let uses_amx = device.adapter().is_none() && uses_amx();
     if let Some(adapter) = device.adapter() {
         output.text(format!("driver   {}", adapter.driver));
+    } else if uses_amx {
+        output.text("matmul   by AMX");
     }
     output.object(&serde_json::json!({
         "measured": "device",
         "device": device.name(),
+        "uses_amx": uses_amx,
         "adapter": device.adapter(),
         "version": env!("CARGO_PKG_VERSION"),
     }));
@@ -66,7 +75,7 @@ pub(super) async fn run(
     };
     let budget = Duration::from_secs_f64(arguments.seconds);
     let mut heading = None;
-    measure(&device, shapes, budget, |measurement| {
+    let on_result = |measurement: Measurement| {
         output.object(&measurement);
         let (title, line) = lines(&measurement);
         if heading != Some(title) {
@@ -74,8 +83,12 @@ pub(super) async fn run(
             heading = Some(title);
         }
         output.text(line);
-    })
-    .await?;
+    };
+    if arguments.profile {
+        measure::profile(&device, shapes, budget, on_result).await?;
+    } else {
+        measure::measure(&device, shapes, budget, on_result).await?;
+    }
     device.check()?;
     Ok(Ended::Success)
 }
@@ -99,6 +112,10 @@ fn lines(measurement: &Measurement) -> (&'static str, String) {
         Measurement::Weights(weights) => (
             "LoRA by type of the weights    memory    MFT step   tokens/s   vs. float32   decoding/s   vs. float32",
             weights_row(weights),
+        ),
+        Measurement::Profile(profile) => (
+            "where the time of a training step goes",
+            profile::table(profile),
         ),
     }
 }

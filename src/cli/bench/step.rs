@@ -66,13 +66,8 @@ pub(super) async fn measure(
         let (time, launches) = launches::count(run(&mut trainer, &batch, 1)).await;
         measured.push((method, trainer, vec![time?], launches, peak_bytes));
     }
-    let mut steps = 1;
-    if device.adapter().is_some() {
-        let slowest = measured.iter().map(|(_, _, times, ..)| times[0]).max();
-        let (most, seconds) = RUN;
-        let fit = seconds / slowest.unwrap_or_default().as_secs_f64();
-        steps = fit.clamp(1.0, most) as u32;
-    }
+    let slowest = measured.iter().map(|(_, _, times, ..)| times[0]).max();
+    let steps = consecutive(device, slowest.unwrap_or_default());
     let began = Instant::now();
     let mut count = 1;
     while count < MEASUREMENTS.start || (count < MEASUREMENTS.end && began.elapsed() < budget) {
@@ -114,8 +109,17 @@ pub(super) async fn measure(
     Ok((steps.collect(), kernels))
 }
 
+/// Returns the number of consecutive steps per measurement, for steps that take `time`.
+pub(super) fn consecutive(device: &Device, time: Duration) -> u32 {
+    let (most, seconds) = RUN;
+    match device.adapter() {
+        Some(_) => (seconds / time.as_secs_f64()).clamp(1.0, most) as u32,
+        None => 1,
+    }
+}
+
 /// Returns the time per step of consecutive steps.
-async fn run(trainer: &mut Trainer, batch: &Batch, steps: u32) -> Result<Duration> {
+pub(super) async fn run(trainer: &mut Trainer, batch: &Batch, steps: u32) -> Result<Duration> {
     let batch = std::slice::from_ref(batch);
     let began = Instant::now();
     for left in (0..steps).rev() {

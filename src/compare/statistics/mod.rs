@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::cells::{Cell, Plan};
 use super::recipe::Method;
-use super::results::Record;
+use super::record::Record;
 pub use verdict::verdict;
 
 /// A mean and its standard deviation over seeds.
@@ -21,6 +21,14 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Returns a share in percent.
+    pub(super) fn percent(self) -> Self {
+        Self {
+            mean: 100.0 * self.mean,
+            deviation: self.deviation.map(|deviation| 100.0 * deviation),
+        }
+    }
+
     fn of(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
@@ -92,6 +100,10 @@ pub struct Group<'a> {
     pub degeneralization: Spread,
     /// S/DG.
     pub ratio: Ratio,
+    /// KL(untouched ‖ trained) in nats per token, where every seed has it.
+    pub kl_divergence: Option<Spread>,
+    /// Accuracy of choosing continuations, where every seed has it.
+    pub choice_accuracy: Option<Spread>,
     /// Decrease of the domain loss in nats per token.
     pub gained: Spread,
     /// Increase of the general loss in nats per token.
@@ -148,6 +160,10 @@ pub fn summarize<'a>(plan: &'a Plan, records: &[(&'a Cell, &'a Record)]) -> Vec<
             let values: Vec<f64> = records.iter().map(|record| value(record)).collect();
             Spread::of(&values)
         };
+        let spread_if_all = |value: fn(&Record) -> Option<f64>| {
+            let values: Option<Vec<f64>> = records.iter().map(|record| value(record)).collect();
+            values.map(|values| Spread::of(&values))
+        };
         let (cell, record) = members[0];
         let group = Group {
             method: &plan.methods[cell.method],
@@ -157,6 +173,8 @@ pub fn summarize<'a>(plan: &'a Plan, records: &[(&'a Cell, &'a Record)]) -> Vec<
             specialization: spread(|record| record.metrics.specialization),
             degeneralization: spread(|record| record.metrics.degeneralization),
             ratio: Ratio::of(&records),
+            kl_divergence: spread_if_all(|record| record.kl_divergence),
+            choice_accuracy: spread_if_all(|record| Some(record.choices?.after.accuracy)),
             gained: spread(Record::gained),
             forgotten: spread(Record::forgotten),
         };

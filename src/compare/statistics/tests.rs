@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::recipe::Recipe;
-use super::super::results::Identity;
+use super::super::record::Identity;
 use super::*;
 use crate::eval::{Metrics, Perplexities};
 
@@ -38,12 +38,15 @@ fn record(cell: &Cell, plan: &Plan, [domain, general]: [f64; 2]) -> Record {
         before,
         after,
         metrics: Metrics::new(before, after),
+        kl_divergence: (cell.seed == 0).then_some(0.5),
+        choices: None,
         steps: 1,
         seconds: 1.0,
         tokens_per_second: 1.0,
         trainable_parameters: 1,
         evaluations: Vec::new(),
-        identity: Identity::new(cell, String::new()),
+        front: None,
+        identity: Identity::new(cell, String::new(), None),
     }
 }
 

@@ -1,13 +1,14 @@
 //! AdamW on the CPU; see `shaders/adamw/`.
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::backend::{AdamWBackend, partial_sums};
 use super::{AdamWStep, BETA_1, BETA_2, EPSILON, StepStats};
+use crate::kernels::profile::{self, Operation, Work};
 use crate::kernels::vector::dot;
 
 /// Number of elements per task.
@@ -21,6 +22,9 @@ impl AdamWBackend for Flex {
         second_moment: FlexTensor,
         stats: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        // Parameter and moments are read and written.
+        let values = || 7 * parameter.shape().num_elements();
+        let _span = profile::operation(Operation::Optimizer, || Work::moving(values()));
         let [mut parameter, mut first, mut second] =
             [parameter, first_moment, second_moment].map(contiguous);
         let gradient = contiguous(gradient);
@@ -46,6 +50,8 @@ impl AdamWBackend for Flex {
     }
 
     fn put_sums_of_squares(mut sums: FlexTensor, at: usize, tensor: FlexTensor) -> FlexTensor {
+        let count = || tensor.shape().num_elements();
+        let _span = profile::operation(Operation::Optimizer, || Work::moving(count()));
         let tensor = contiguous(tensor);
         let values: &[f32] = tensor.storage();
         let count = partial_sums(values.len());
@@ -59,6 +65,8 @@ impl AdamWBackend for Flex {
     }
 
     fn step_stats(sums: FlexTensor, loss: FlexTensor, clip: f32, step: AdamWStep) -> FlexTensor {
+        let count = || sums.shape().num_elements();
+        let _span = profile::operation(Operation::Optimizer, || Work::moving(count()));
         let (sums, loss) = (contiguous(sums), contiguous(loss));
         let loss = loss.storage::<f32>()[0];
         let squares: &[f32] = sums.storage();

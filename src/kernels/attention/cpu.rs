@@ -12,7 +12,8 @@ use super::rows::{combine, normalize, score_gradients, scores_of, softmax_weight
 use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask};
 use crate::kernels::flex_tensor;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply, written};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply, written};
+use crate::kernels::profile::{self, Operation};
 
 /// Queries per block: few enough that little is computed for keys after a query's own position.
 const QUERIES: usize = 64;
@@ -28,6 +29,7 @@ impl AttentionBackend for Flex {
         mask: AttentionMask,
     ) -> FlexTensor {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.forward_work());
         let [query, key, value] = [query, key, value].map(|tensor| tensor.to_contiguous());
         let heads = Heads {
             query: query.storage(),
@@ -48,6 +50,7 @@ impl AttentionBackend for Flex {
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let shape = AttentionShape::new(&query, &key, mask);
+        let _span = profile::operation(Operation::Attention, || shape.backward_work());
         let [query, key, value, upstream] =
             [query, key, value, upstream].map(|tensor| tensor.to_contiguous());
         let heads = Heads {
@@ -167,8 +170,7 @@ impl Heads<'_> {
             multiply(
                 [block.count, size, block.width()],
                 out.from(self.query_at(block)),
-                false,
-                1.0,
+                Update::REPLACE,
                 Matrix::rows(weights, 0, block.width()),
                 self.keys(self.value, block),
                 Threads::One,
@@ -228,7 +230,14 @@ impl Heads<'_> {
             self.weights(block, weights);
             let scores = Out::new(grad_scores.as_mut_ptr(), width);
             let (all, one) = ([count, width, size], Threads::One);
-            multiply(all, scores, false, 1.0, upstream, value.transpose(), one);
+            multiply(
+                all,
+                scores,
+                Update::REPLACE,
+                upstream,
+                value.transpose(),
+                one,
+            );
         }
         for i in 0..count {
             let seen = self.seen(block, i);
@@ -250,8 +259,7 @@ impl Heads<'_> {
             multiply(
                 to_queries,
                 grad_query.from(query_at),
-                false,
-                1.0,
+                Update::REPLACE,
                 grad_scores,
                 key,
                 one,
@@ -260,8 +268,7 @@ impl Heads<'_> {
             multiply(
                 to_keys,
                 grad_key,
-                true,
-                1.0,
+                Update::ADD,
                 grad_scores.transpose(),
                 query,
                 one,
@@ -269,8 +276,7 @@ impl Heads<'_> {
             multiply(
                 to_keys,
                 grad_value,
-                true,
-                1.0,
+                Update::ADD,
                 weights.transpose(),
                 upstream,
                 one,
@@ -291,8 +297,7 @@ impl Heads<'_> {
             multiply(
                 [block.count, width, self.shape.size],
                 Out::new(weights.as_mut_ptr(), width),
-                false,
-                1.0,
+                Update::REPLACE,
                 Matrix::rows(self.query, self.query_at(block), self.query_row()),
                 self.keys(self.key, block).transpose(),
                 Threads::One,

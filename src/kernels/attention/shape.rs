@@ -1,12 +1,12 @@
-//! Sizes and offsets of an attention on the CPU; mirrors `shape.wgsl` and `keys.wgsl` of
+//! Sizes and offsets of an attention; mirrors `shape.wgsl` and `keys.wgsl` of
 //! `shaders/attention/`.
 
 use std::ops::Range;
 
 use burn::backend::TensorMetadata;
-use burn::backend::flex::FlexTensor;
 
 use super::AttentionMask;
+use crate::kernels::profile::Work;
 
 /// Sizes of an attention, and its mask.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct AttentionShape {
 }
 
 impl AttentionShape {
-    pub(super) fn new(query: &FlexTensor, key: &FlexTensor, mask: AttentionMask) -> Self {
+    pub(super) fn new<T: TensorMetadata>(query: &T, key: &T, mask: AttentionMask) -> Self {
         let [batch, length, heads, size] = query.shape().dims();
         let [_, key_length, num_kv_heads, _] = key.shape().dims();
         Self {
@@ -36,6 +36,29 @@ impl AttentionShape {
             size,
             mask,
         }
+    }
+
+    /// Returns the work of `products` products of matrices with an entry per query and key that it attends to,
+    /// and of reading or writing `queries` tensors of the query's shape and `keys` of the key's.
+    fn work(&self, products: usize, queries: usize, keys: usize) -> Work {
+        let positions = (0..self.batch).flat_map(|batch| (0..self.length).map(move |i| (batch, i)));
+        let pairs: usize = positions.map(|(batch, i)| self.seen(batch, i).len()).sum();
+        let of_queries = self.batch * self.length * self.heads * self.size;
+        let of_keys = self.batch * self.key_length * self.num_kv_heads * self.size;
+        Work {
+            flops: (2 * products * pairs * self.heads * self.size) as f64,
+            ..Work::moving(queries * of_queries + keys * of_keys)
+        }
+    }
+
+    /// Returns the work of the forward pass: scores and their product with the values.
+    pub(super) fn forward_work(&self) -> Work {
+        self.work(2, 2, 2)
+    }
+
+    /// Returns the work of the backward pass: the scores again, and four gradients.
+    pub(super) fn backward_work(&self) -> Work {
+        self.work(5, 3, 4)
     }
 
     /// Returns the number of query heads per key head.

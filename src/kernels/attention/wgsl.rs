@@ -5,10 +5,12 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, Shape};
 
+use super::shape::AttentionShape;
 use super::{AttentionBackend, AttentionMask};
 use crate::kernels::launch::{
     Bound, Kernel, Specialized, Wgsl, empty, launch, reads, shared_struct, uploaded, wgsl, writes,
 };
+use crate::kernels::profile::{self, Operation};
 use crate::kernels::wgsl_size;
 
 const SHAPE: Wgsl = wgsl!("attention/shape");
@@ -133,6 +135,8 @@ impl AttentionBackend for CubeBackend {
         let [query, key, value] = [query, key, value].map(into_contiguous);
         let attention = Attention::new(&query, &key, scale, &mask);
         let out = empty(&query, query.shape());
+        let shape = || AttentionShape::new(&query, &key, mask.clone());
+        let _span = profile::operation(Operation::Attention, || shape().forward_work());
         let Parameters { length, heads, .. } = attention.parameters;
         attention.launch(
             &FORWARD,
@@ -161,6 +165,8 @@ impl AttentionBackend for CubeBackend {
         let [batch, length, heads_of_query, _] = query.shape().dims();
         let grad_query = empty(&query, query.shape());
         let query_stats = empty(&query, Shape::new([batch, heads_of_query, length, 4]));
+        let shape = || AttentionShape::new(&query, &key, mask.clone());
+        let span = profile::operation(Operation::Attention, || shape().backward_work());
         let Parameters {
             length,
             key_length,
@@ -199,6 +205,7 @@ impl AttentionBackend for CubeBackend {
                 writes(&grad_values),
             ],
         );
+        drop(span);
         let sum_over_group = |gradient: CubeTensor| {
             let group = heads_of_query / served;
             if group == 1 {

@@ -16,6 +16,7 @@ use super::teacher::{TeacherHidden, TeacherLogits};
 use super::tiled;
 use crate::kernels::matmul::MatmulBackend;
 use crate::kernels::packed::{Head, PackedBackend};
+use crate::kernels::profile::{self, Operation, Work};
 
 /// The objective's operations. Logits are \[rows, vocab_size\] in `f32`, labels \[rows\] in `i32`, negative
 /// for masked tokens.
@@ -88,6 +89,8 @@ impl ObjectiveBackend for Flex {
         labels: IntTensor<Self>,
         objective: Objective,
     ) -> FloatTensor<Self> {
+        let values = || 2 * teacher_logits.shape().num_elements();
+        let _span = profile::operation(Operation::Loss, || Work::moving(values()));
         let mut target = contiguous(teacher_logits);
         let labels = contiguous(labels);
         cpu::corrected_target(target.storage_mut(), labels.storage(), &objective);
@@ -101,6 +104,10 @@ impl ObjectiveBackend for Flex {
         objective: Objective,
         gradient_scale: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        // Both logits are read, and the gradient is written.
+        let tensors = if objective.needs_teacher() { 3 } else { 2 };
+        let values = || tensors * student_logits.shape().num_elements();
+        let _span = profile::operation(Operation::Loss, || Work::moving(values()));
         let mut gradient = contiguous(student_logits);
         let mut teacher = match teacher_logits {
             TeacherLogits::Logits(logits) if objective.needs_teacher() => Some(contiguous(logits)),

@@ -11,15 +11,18 @@
 //! L = T² KL(q ‖ softmax(s / T))       the loss, without gradient through q
 //! ```
 //!
-//! [`Target`] lists the available q. Three implementations must agree: the shaders
+//! [`Target`] lists the available q, and the weights of loss and gradient. Three implementations must agree: the shaders
 //! (`shaders/distillation/`), the CPU kernels ([`cpu`]), and burn's tensor operations
 //! ([`mod@reference`]).
 
 mod autodiff;
 mod backend;
+mod by_row;
 pub mod cpu;
 mod objective;
+mod options;
 pub mod reference;
+mod strength;
 mod target;
 mod teacher;
 mod tiled;
@@ -29,10 +32,13 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::ObjectiveBackend;
+pub(crate) use by_row::losses_by_row;
 pub use objective::Objective;
-pub use target::{
-    DEFAULT_ALPHA, DEFAULT_TAU, Method, Scope, Target, TargetOptions, TargetStrength,
-};
+#[cfg_attr(not(feature = "c"), allow(unused_imports))]
+pub(crate) use options::OPTIONAL_KEYS;
+pub use options::TargetOptions;
+pub use strength::TargetStrength;
+pub use target::{DEFAULT_ALPHA, DEFAULT_TAU, Method, Scope, Target};
 pub use teacher::{TeacherHidden, TeacherLogits};
 pub(crate) use wgsl::kernels;
 
@@ -170,7 +176,8 @@ pub fn loss_and_gradient(
 }
 
 /// Computes the corrected target q \[rows, vocab_size\] of teacher logits. Rows with a negative label are
-/// the teacher's own distribution.
+/// the teacher's own distribution. Where the target depends on the student, it is that of a student that equals
+/// the teacher, as before the first step.
 ///
 /// # Panics
 ///

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{Scope, Target, TargetFields, TargetOptions};
+use super::options::{TargetFields, TargetOptions};
+use super::target::{Scope, Target};
 use crate::error::{Error, Result};
 
 /// The objective: a target and the temperature T at which student and teacher are compared.
@@ -49,6 +50,11 @@ impl Objective {
         Target::Label.into()
     }
 
+    /// Returns KL(teacher ‖ student) itself: a constant mixture without a share of the label.
+    pub(crate) fn divergence() -> Self {
+        Self::constant_mixture(0.0)
+    }
+
     /// Whether the target depends on the teacher, see [`Target::needs_teacher`].
     pub fn needs_teacher(&self) -> bool {
         self.target.needs_teacher()
@@ -58,8 +64,8 @@ impl Objective {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for a strength outside \[0, 1\], and for a temperature that is not
-    /// positive and finite.
+    /// [`Error::InvalidSetting`] for a strength out of range, and for a temperature that is not positive
+    /// and finite.
     pub fn validate(&self) -> Result<()> {
         self.target.validate()?;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
@@ -142,6 +148,36 @@ mod tests {
             scope: Scope::Incorrect,
         });
         assert_eq!(round_trip(incorrect).1, incorrect);
+        for (target, keys) in [
+            (Target::Dynamic, serde_json::json!({"method": "dft"})),
+            (
+                Target::TokenMasking { threshold: 0.5 },
+                serde_json::json!({"method": "stm", "threshold": 0.5}),
+            ),
+            (
+                Target::Anchored { anchor: 0.5 },
+                serde_json::json!({"method": "asft", "anchor": 0.5}),
+            ),
+            (
+                Target::EntropyAdaptive { gamma: 2.0 },
+                serde_json::json!({"method": "eaft", "gamma": 2.0}),
+            ),
+        ] {
+            let (json, read) = round_trip(target.into());
+            assert_eq!(read, target.into());
+            let mut expected = serde_json::json!({
+                "tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null,
+            });
+            for (key, value) in keys.as_object().unwrap() {
+                expected[key] = value.clone();
+            }
+            assert_eq!(json, expected);
+        }
+        // Written before selective token masking existed.
+        let old =
+            r#"{"tau": 1.0, "temperature": 1.0, "scope": "all", "alpha": null, "threshold": 0.5}"#;
+        let old: Objective = serde_json::from_str(old).unwrap();
+        assert_eq!(old.target, Target::Selective { threshold: 0.5 });
         // Written before constant mixtures existed.
         let old = r#"{"tau": 0.25, "temperature": 1.0, "scope": "all"}"#;
         let old: Objective = serde_json::from_str(old).unwrap();

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::options::TargetFields;
+use super::strength::TargetStrength;
 use crate::error::{Error, Result};
 
 /// The margin τ recommended by the paper (arXiv:2506.15702, section 4).
 pub const DEFAULT_TAU: f32 = 0.25;
 /// The label's share α in a constant mixture by default.
 pub const DEFAULT_ALPHA: f32 = 0.3;
-/// The threshold θ of selective targets by default.
-const DEFAULT_THRESHOLD: f32 = 0.01;
 
 /// The tokens whose target is corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,7 @@ pub enum Scope {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Method {
     /// Finetuning: cross-entropy with the labels
     Ft,
@@ -42,9 +43,30 @@ pub enum Method {
     /// Selective targets: the label where the teacher finds it likely enough, else the teacher's
     /// distribution
     Selective,
+    /// Selective token masking: the label where the teacher finds it likely enough; other tokens are
+    /// not trained
+    Stm,
+    /// Dynamic finetuning: cross-entropy, weighted by the label's current probability
+    Dft,
+    /// Anchored supervised finetuning: dft and the divergence from the untouched model
+    Asft,
+    /// Entropy-adaptive finetuning: cross-entropy, weighted by the entropy of the current distribution
+    Eaft,
 }
 
 impl Method {
+    /// Every method.
+    pub const ALL: [Self; 8] = [
+        Self::Ft,
+        Self::Mft,
+        Self::Constant,
+        Self::Selective,
+        Self::Stm,
+        Self::Dft,
+        Self::Asft,
+        Self::Eaft,
+    ];
+
     /// Returns the name for reports, such as `minifinetuning`.
     pub fn name(self) -> &'static str {
         match self {
@@ -52,6 +74,10 @@ impl Method {
             Self::Mft => "minifinetuning",
             Self::Constant => "constant mixture",
             Self::Selective => "selective targets",
+            Self::Stm => "selective token masking",
+            Self::Dft => "dynamic finetuning",
+            Self::Asft => "anchored supervised finetuning",
+            Self::Eaft => "entropy-adaptive finetuning",
         }
     }
 
@@ -62,13 +88,41 @@ impl Method {
             Self::Mft => "MFT",
             Self::Constant => "constant",
             Self::Selective => "selective",
+            Self::Stm => "STM",
+            Self::Dft => "DFT",
+            Self::Asft => "ASFT",
+            Self::Eaft => "EAFT",
+        }
+    }
+
+    /// Returns the strength and its default; `None` for a method without one.
+    pub fn strength(self) -> Option<(TargetStrength, f32)> {
+        match self {
+            Self::Ft | Self::Dft => None,
+            Self::Mft => Some((TargetStrength::Tau, DEFAULT_TAU)),
+            Self::Constant => Some((TargetStrength::Alpha, DEFAULT_ALPHA)),
+            Self::Selective => Some((TargetStrength::Threshold, 0.01)),
+            // Perplexity 2.5 of a token, as in the authors' code.
+            Self::Stm => Some((TargetStrength::Threshold, 0.4)),
+            // As in the authors' code and in LLaMA-Factory.
+            Self::Asft => Some((TargetStrength::Anchor, 0.1)),
+            Self::Eaft => Some((TargetStrength::Gamma, 1.0)),
         }
     }
 }
 
-/// The target distribution q of a token with teacher distribution p and label y. Two targets are equal
-/// where `run.json` does not tell them apart: τ = 1 on all tokens is the label alone.
+/// What a token is trained towards. The gradient with respect to its student logits is, at temperature 1,
+///
+/// ```text
+/// w_e (s − e_y) + w_p (s − p) = w (s − q)      w = w_e + w_p      q = (w_p p + w_e e_y) / w
+/// ```
+///
+/// with the student's distribution s, the teacher's p and the label y. The target q and the weight w are
+/// constants: they carry no gradient. The weight is 1 where it is not given below.
+///
+/// Two targets are equal where `run.json` does not tell them apart: τ = 1 on all tokens is the label alone.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Target {
     /// q = e_y: the label alone, which is finetuning.
     Label,
@@ -91,6 +145,27 @@ pub enum Target {
         /// Threshold θ in \[0, 1\] of the label's probability.
         threshold: f32,
     },
+    /// q = e_y with w = 1 where p_y ≥ θ, else w = 0: selective token masking (Wu et al.,
+    /// arXiv:2501.14315), which masks tokens of a perplexity 1 / p_y above 1 / θ.
+    TokenMasking {
+        /// Threshold θ in \[0, 1\] of the label's probability.
+        threshold: f32,
+    },
+    /// q = e_y with w = s_y: dynamic finetuning (Wu et al., arXiv:2508.05629).
+    Dynamic,
+    /// w_e = s_y, w_p = λ: anchored supervised finetuning (Zhu et al., arXiv:2509.23753), whose loss is
+    /// that of dynamic finetuning plus λ KL(p ‖ s).
+    Anchored {
+        /// Weight λ ≥ 0 of the divergence from the teacher.
+        anchor: f32,
+    },
+    /// q = e_y with w = (H / ln 20)^γ, where H is the entropy of s among its 20 most likely tokens:
+    /// entropy-adaptive finetuning (Diao et al., arXiv:2601.02151, equations 2 and 3, and section 5.1 for
+    /// γ = 2 and 3).
+    EntropyAdaptive {
+        /// Exponent γ ≥ 0; 0 is finetuning.
+        gamma: f32,
+    },
 }
 
 impl Default for Target {
@@ -110,87 +185,139 @@ impl PartialEq for Target {
 }
 
 impl Target {
-    /// Returns the method that trains towards this target.
-    pub fn method(self) -> Method {
-        match self {
-            Self::Label => Method::Ft,
-            Self::Corrected { .. } if self == Self::Label => Method::Ft,
-            Self::Corrected { .. } => Method::Mft,
-            Self::Mixture { .. } => Method::Constant,
-            Self::Selective { .. } => Method::Selective,
+    /// Returns the target of a method, with the value of its strength that `given` returns, or its default.
+    pub(super) fn new(
+        method: Method,
+        scope: Scope,
+        given: impl Fn(TargetStrength) -> Option<f32>,
+    ) -> Self {
+        let strength = method.strength();
+        let value = strength.map_or(1.0, |(strength, value)| given(strength).unwrap_or(value));
+        match method {
+            Method::Ft => Self::Label,
+            Method::Mft => Self::Corrected { tau: value, scope },
+            Method::Constant => Self::Mixture { alpha: value },
+            Method::Selective => Self::Selective { threshold: value },
+            Method::Stm => Self::TokenMasking { threshold: value },
+            Method::Dft => Self::Dynamic,
+            Method::Asft => Self::Anchored { anchor: value },
+            Method::Eaft => Self::EntropyAdaptive { gamma: value },
         }
     }
 
-    /// Whether q depends on the teacher. A one-hot target does not.
+    /// Returns the method that trains towards this target.
+    pub fn method(self) -> Method {
+        match self.variant() {
+            Method::Mft if self == Self::Label => Method::Ft,
+            method => method,
+        }
+    }
+
+    /// Returns the method of this variant, whatever its values.
+    pub(super) fn variant(self) -> Method {
+        match self {
+            Self::Label => Method::Ft,
+            Self::Corrected { .. } => Method::Mft,
+            Self::Mixture { .. } => Method::Constant,
+            Self::Selective { .. } => Method::Selective,
+            Self::TokenMasking { .. } => Method::Stm,
+            Self::Dynamic => Method::Dft,
+            Self::Anchored { .. } => Method::Asft,
+            Self::EntropyAdaptive { .. } => Method::Eaft,
+        }
+    }
+
+    /// Whether target or weight depend on the teacher. A one-hot target does not.
     pub fn needs_teacher(self) -> bool {
         match self {
-            Self::Label => false,
+            Self::Label | Self::Dynamic | Self::EntropyAdaptive { .. } => false,
             Self::Corrected { tau, scope } => tau < 1.0 || scope == Scope::Incorrect,
             Self::Mixture { alpha } => alpha < 1.0,
-            Self::Selective { threshold } => threshold > 0.0,
+            Self::Selective { threshold } | Self::TokenMasking { threshold } => threshold > 0.0,
+            Self::Anchored { anchor } => anchor > 0.0,
         }
     }
 
     /// Returns the strength and its value: the number that trades gain against forgetting. `None` for
-    /// the label alone.
+    /// a target without one.
     pub fn strength(self) -> Option<(TargetStrength, f32)> {
+        let (strength, _) = self.variant().strength()?;
+        Some((strength, self.value()))
+    }
+
+    /// Returns the value of the strength; 1 for a target without one.
+    pub(super) fn value(self) -> f32 {
         match self {
-            Self::Label => None,
-            Self::Corrected { tau, .. } => Some((TargetStrength::Tau, tau)),
-            Self::Mixture { alpha } => Some((TargetStrength::Alpha, alpha)),
-            Self::Selective { threshold } => Some((TargetStrength::Threshold, threshold)),
+            Self::Label | Self::Dynamic => 1.0,
+            Self::Corrected { tau, .. } => tau,
+            Self::Mixture { alpha } => alpha,
+            Self::Selective { threshold } | Self::TokenMasking { threshold } => threshold,
+            Self::Anchored { anchor } => anchor,
+            Self::EntropyAdaptive { gamma } => gamma,
         }
     }
 
     /// Returns the same target with another value of its strength.
     #[must_use]
     pub fn with_strength(self, value: f32) -> Self {
-        match self {
-            Self::Label => self,
-            Self::Corrected { scope, .. } => Self::Corrected { tau: value, scope },
-            Self::Mixture { .. } => Self::Mixture { alpha: value },
-            Self::Selective { .. } => Self::Selective { threshold: value },
-        }
+        let scope = match self {
+            Self::Corrected { scope, .. } => scope,
+            _ => Scope::All,
+        };
+        Self::new(self.variant(), scope, |_| Some(value))
     }
 
     /// Returns the margin τ; 1 for the label alone, `None` for baselines.
     pub fn tau(self) -> Option<f32> {
         let corrects = matches!(self, Self::Label | Self::Corrected { .. });
-        corrects.then_some(TargetFields::from(self).tau)
+        corrects.then_some(self.value())
     }
 
     /// Returns the share α of a constant mixture, else `None`.
     pub fn alpha(self) -> Option<f32> {
-        TargetFields::from(self).alpha
+        matches!(self, Self::Mixture { .. }).then_some(self.value())
     }
 
     /// Checks that the strength is in range.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidSetting`] for τ, α or θ outside \[0, 1\].
+    /// [`Error::InvalidSetting`] for τ, α or θ outside \[0, 1\], and for λ or γ that are negative or not
+    /// finite.
     pub fn validate(self) -> Result<()> {
         match self.strength() {
-            Some((strength, value)) if !(0.0..=1.0).contains(&value) => Err(Error::setting(
-                strength.key(),
-                value,
-                "a number from 0 to 1",
-            )),
+            Some((strength, value)) if !(0.0..=strength.max()).contains(&value) => {
+                let expected = match strength.max() {
+                    1.0 => "a number from 0 to 1",
+                    _ => "a finite number, 0 or more",
+                };
+                Err(Error::setting(strength.key(), value, expected))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Returns 1 − α for a label of probability `p_label` where the teacher's most likely token has
-    /// `p_max`: what every token keeps of its probability. This is the function of the same name in
-    /// `shaders/distillation/correction.wgsl`, which has the formulas; 1 − α keeps its digits where α
-    /// is close to 1.
-    pub(super) fn one_minus_alpha(self, p_label: f64, p_max: f64, label_is_argmax: bool) -> f64 {
+    /// Returns 1 − α = w_p / (w_e + w_p), what every token keeps of its probability, for a label of
+    /// probability `p_label` (and `s_label` by the student) where the teacher's most likely token has
+    /// `p_max`. This is the function of the same name in `shaders/distillation/correction.wgsl`, which has
+    /// the formulas; 1 − α keeps its digits where α is close to 1.
+    pub(super) fn one_minus_alpha(
+        self,
+        p_label: f64,
+        p_max: f64,
+        label_is_argmax: bool,
+        s_label: f64,
+    ) -> f64 {
         let (tau, scope) = match self {
-            Self::Label => return 0.0,
+            Self::Label
+            | Self::TokenMasking { .. }
+            | Self::Dynamic
+            | Self::EntropyAdaptive { .. } => return 0.0,
             Self::Mixture { alpha } => return 1.0 - f64::from(alpha),
             Self::Selective { threshold } => {
                 return f64::from(u8::from(p_label < f64::from(threshold)));
             }
+            Self::Anchored { anchor } => return f64::from(anchor) / (f64::from(anchor) + s_label),
             Self::Corrected { tau, scope } => (f64::from(tau), scope),
         };
         if !label_is_argmax {
@@ -205,7 +332,24 @@ impl Target {
         (1.0 - p_label - tau) / (1.0 - p_label)
     }
 
-    /// Returns the rule for α in `shaders/distillation/correction.wgsl`; 0 for a target without a teacher.
+    /// Returns w = w_e + w_p, the factor of loss and gradient, where the student's most likely tokens have
+    /// an `entropy` from 0 to 1. As in the shader.
+    pub(super) fn weight(self, p_label: f64, s_label: f64, entropy: f64) -> f64 {
+        match self {
+            Self::TokenMasking { threshold } => {
+                f64::from(u8::from(p_label >= f64::from(threshold)))
+            }
+            Self::Dynamic => s_label,
+            Self::Anchored { anchor } => s_label + f64::from(anchor),
+            Self::EntropyAdaptive { gamma } => entropy.powf(f64::from(gamma)),
+            Self::Label
+            | Self::Corrected { .. }
+            | Self::Mixture { .. }
+            | Self::Selective { .. } => 1.0,
+        }
+    }
+
+    /// Returns the rule in `shaders/distillation/correction.wgsl`; 0 for the label alone.
     pub(super) fn rule(self) -> u32 {
         match self {
             Self::Label => 0,
@@ -218,182 +362,10 @@ impl Target {
             } => 2,
             Self::Mixture { .. } => 3,
             Self::Selective { .. } => 4,
+            Self::TokenMasking { .. } => 5,
+            Self::Dynamic => 6,
+            Self::Anchored { .. } => 7,
+            Self::EntropyAdaptive { .. } => 8,
         }
-    }
-}
-
-/// The number that sets how strongly a target pulls towards the label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TargetStrength {
-    /// The margin τ of minifinetuning.
-    Tau,
-    /// The label's share α in a constant mixture.
-    Alpha,
-    /// The threshold θ of selective targets: the larger, the weaker the training.
-    Threshold,
-}
-
-impl TargetStrength {
-    /// Returns the name of the setting.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Tau => "tau",
-            Self::Alpha => "alpha",
-            Self::Threshold => "threshold",
-        }
-    }
-
-    /// Returns the symbol in titles and plots.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Self::Tau => "τ",
-            Self::Alpha => "α",
-            Self::Threshold => "θ",
-        }
-    }
-
-    /// Returns the values that a search tries, strongest first.
-    pub fn grid(self) -> &'static [f64] {
-        match self {
-            Self::Tau => &[
-                1.0, 0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02, 0.0,
-            ],
-            Self::Alpha => &[
-                1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01,
-            ],
-            Self::Threshold => &[
-                0.0, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0,
-            ],
-        }
-    }
-}
-
-/// A target in `run.json`, checkpoints and JavaScript: τ = 1 for the label alone and for mixtures, and a
-/// null `alpha` for all but mixtures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "web", derive(tsify::Tsify))]
-pub(super) struct TargetFields {
-    tau: f32,
-    scope: Scope,
-    #[serde(default)]
-    alpha: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    threshold: Option<f32>,
-}
-
-impl From<Target> for TargetFields {
-    fn from(target: Target) -> Self {
-        let label = Self {
-            tau: 1.0,
-            scope: Scope::All,
-            alpha: None,
-            threshold: None,
-        };
-        match target {
-            Target::Label => label,
-            Target::Corrected { tau, scope } => Self {
-                tau,
-                scope,
-                ..label
-            },
-            Target::Mixture { alpha } => Self {
-                alpha: Some(alpha),
-                ..label
-            },
-            Target::Selective { threshold } => Self {
-                threshold: Some(threshold),
-                ..label
-            },
-        }
-    }
-}
-
-impl From<TargetFields> for Target {
-    fn from(fields: TargetFields) -> Self {
-        match (fields.alpha, fields.threshold, fields.tau, fields.scope) {
-            (Some(alpha), ..) => Self::Mixture { alpha },
-            (None, Some(threshold), ..) => Self::Selective { threshold },
-            (None, None, 1.0, Scope::All) => Self::Label,
-            (None, None, tau, scope) => Self::Corrected { tau, scope },
-        }
-    }
-}
-
-/// A target as specified by the user. Absent options have their defaults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::Args))]
-#[cfg_attr(feature = "web", derive(tsify::Tsify))]
-#[serde(default)]
-pub struct TargetOptions {
-    /// Training method [default: mft]
-    #[cfg_attr(feature = "cli", arg(long, value_enum))]
-    pub method: Option<Method>,
-    /// Margin by which the label's probability leads in the corrected target, 0 to 1 (mft)
-    /// [default: 0.25]
-    #[cfg_attr(feature = "cli", arg(long))]
-    pub tau: Option<f32>,
-    /// Tokens whose target is corrected (mft) [default: all]
-    #[cfg_attr(feature = "cli", arg(long, value_enum))]
-    pub scope: Option<Scope>,
-    /// Share of the label in the target, 0 to 1 (constant) [default: 0.3]
-    #[cfg_attr(feature = "cli", arg(long = "mix-alpha", value_name = "ALPHA"))]
-    pub alpha: Option<f32>,
-    /// Probability from which on a label is trained, 0 to 1 (selective) [default: 0.01]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "P"))]
-    pub threshold: Option<f32>,
-    /// Distillation temperature: divides student and teacher logits in the loss [default: 1]
-    #[cfg_attr(feature = "cli", arg(long))]
-    pub temperature: Option<f32>,
-}
-
-impl TargetOptions {
-    /// Returns these options, completed by those of `base`.
-    #[must_use]
-    pub fn or(self, base: Self) -> Self {
-        Self {
-            method: self.method.or(base.method),
-            tau: self.tau.or(base.tau),
-            scope: self.scope.or(base.scope),
-            alpha: self.alpha.or(base.alpha),
-            threshold: self.threshold.or(base.threshold),
-            temperature: self.temperature.or(base.temperature),
-        }
-    }
-
-    /// Returns the target that the options describe.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidSetting`] for an option that has no effect with the method, and for values out
-    /// of range.
-    pub fn target(&self) -> Result<Target> {
-        let method = self.method.unwrap_or_default();
-        for (key, given, of) in [
-            ("tau", self.tau.is_some(), Method::Mft),
-            ("scope", self.scope.is_some(), Method::Mft),
-            ("alpha", self.alpha.is_some(), Method::Constant),
-            ("threshold", self.threshold.is_some(), Method::Selective),
-        ] {
-            if given && method != of {
-                let expected = format!("none with {}, only with {}", method.name(), of.name());
-                return Err(Error::setting(key, "given", expected));
-            }
-        }
-        let target = match method {
-            Method::Ft => Target::Label,
-            Method::Mft => Target::Corrected {
-                tau: self.tau.unwrap_or(DEFAULT_TAU),
-                scope: self.scope.unwrap_or_default(),
-            },
-            Method::Constant => Target::Mixture {
-                alpha: self.alpha.unwrap_or(DEFAULT_ALPHA),
-            },
-            Method::Selective => Target::Selective {
-                threshold: self.threshold.unwrap_or(DEFAULT_THRESHOLD),
-            },
-        };
-        target.validate()?;
-        Ok(target)
     }
 }

@@ -7,6 +7,7 @@ use burn::tensor::Shape;
 
 use super::backend::ObjectiveBackend;
 use super::objective::Objective;
+use super::target::Target;
 use super::teacher::TeacherLogits;
 use crate::kernels::launch::{
     Kernel, ONLINE_SOFTMAX, Specialized, WORKGROUP_SIZE, Wgsl, empty, has_subgroups, launch_rows,
@@ -20,6 +21,8 @@ const ROWS_BY_BARRIERS: Wgsl = wgsl!("distillation/rows_by_barriers");
 const ROWS_BY_SUBGROUPS: Wgsl = wgsl!("distillation/rows_by_subgroups");
 const LOGITS_ONE_BY_ONE: Wgsl = wgsl!("distillation/logits_one_by_one");
 const LOGITS_IN_QUADS: Wgsl = wgsl!("distillation/logits_in_quads");
+const NO_ENTROPY: Wgsl = wgsl!("distillation/no_entropy");
+const STUDENT_ENTROPY: Wgsl = wgsl!("distillation/student_entropy");
 
 static LOSS: Kernel = Kernel {
     file: wgsl!("distillation/loss"),
@@ -52,7 +55,7 @@ pub(crate) fn kernels() -> Vec<Specialized> {
     ] {
         for quads in [false, true] {
             let rows = Rows { reduction, quads };
-            kernels.extend([rows.loss(), rows.corrected_target()]);
+            kernels.extend([rows.loss(false), rows.loss(true), rows.corrected_target()]);
         }
     }
     kernels
@@ -105,12 +108,25 @@ impl Rows {
         }
     }
 
-    fn loss(self) -> Specialized {
-        let pieces: &[&Wgsl] = match (self.reduction, self.quads) {
-            (Reduction::Barriers, false) => &[&ROWS_BY_BARRIERS, &LOGITS_ONE_BY_ONE],
-            (Reduction::Barriers, true) => &[&ROWS_BY_BARRIERS, &LOGITS_IN_QUADS],
-            (_, false) => &[&ROWS_BY_SUBGROUPS, &LOGITS_ONE_BY_ONE],
-            (_, true) => &[&ROWS_BY_SUBGROUPS, &LOGITS_IN_QUADS],
+    /// Returns the loss, `by_entropy` with weights that depend on the student's entropy.
+    fn loss(self, by_entropy: bool) -> Specialized {
+        let pieces: &[&Wgsl] = match (self.reduction, self.quads, by_entropy) {
+            (Reduction::Barriers, false, false) => {
+                &[&ROWS_BY_BARRIERS, &LOGITS_ONE_BY_ONE, &NO_ENTROPY]
+            }
+            (Reduction::Barriers, true, false) => {
+                &[&ROWS_BY_BARRIERS, &LOGITS_IN_QUADS, &NO_ENTROPY]
+            }
+            (Reduction::Barriers, false, true) => {
+                &[&ROWS_BY_BARRIERS, &LOGITS_ONE_BY_ONE, &STUDENT_ENTROPY]
+            }
+            (Reduction::Barriers, true, true) => {
+                &[&ROWS_BY_BARRIERS, &LOGITS_IN_QUADS, &STUDENT_ENTROPY]
+            }
+            (_, false, false) => &[&ROWS_BY_SUBGROUPS, &LOGITS_ONE_BY_ONE, &NO_ENTROPY],
+            (_, true, false) => &[&ROWS_BY_SUBGROUPS, &LOGITS_IN_QUADS, &NO_ENTROPY],
+            (_, false, true) => &[&ROWS_BY_SUBGROUPS, &LOGITS_ONE_BY_ONE, &STUDENT_ENTROPY],
+            (_, true, true) => &[&ROWS_BY_SUBGROUPS, &LOGITS_IN_QUADS, &STUDENT_ENTROPY],
         };
         LOSS.specialized(("WORKGROUP_SIZE", self.workgroup_size()), pieces)
     }
@@ -147,7 +163,7 @@ impl Parameters {
             vocab_size: size(vocab_size),
             one_hot: u32::from(!objective.needs_teacher()),
             rule: objective.target.rule(),
-            strength: objective.target.strength().map_or(1.0, |(_, value)| value),
+            strength: objective.target.value(),
             inverse_temperature: 1.0 / objective.temperature,
             loss_scale: objective.temperature * objective.temperature,
             gradient_scale: gradient_scale * objective.temperature,
@@ -197,13 +213,16 @@ impl ObjectiveBackend for CubeBackend {
         };
         let parameters = Parameters::new(&student, &objective, gradient_scale);
         let rows = Rows::of(&student);
+        let by_entropy = matches!(objective.target, Target::EntropyAdaptive { .. });
+        // The gradient requires a row's softmax and correction, so both logits are read twice. The most likely
+        // tokens are found in four passes and summed in another.
+        let passes = if by_entropy { 7.0 } else { 2.0 };
         launch_rows(
-            rows.loss(),
+            rows.loss(by_entropy),
             rows.workgroup_size(),
             parameters.rows,
-            // The gradient requires a row's softmax and correction, so both logits are read twice.
             &[
-                updates(&student).times(2.0),
+                updates(&student).times(passes),
                 reads(&teacher).times(2.0),
                 reads(&labels),
                 writes(&losses),

@@ -7,12 +7,15 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::backend::HalfBackend;
+use crate::kernels::profile::{self, Operation, Work};
 
 impl HalfBackend for Flex {
     fn pack(tensor: FlexTensor) -> FlexTensor {
         let tensor = tensor.to_contiguous();
         let values: &[f32] = tensor.storage();
         let mut words = vec![0_i32; values.len().div_ceil(2)];
+        let moved = values.len() + words.len();
+        let _span = profile::operation(Operation::Conversion, || Work::moving(moved));
         let halves: &mut [f16] = bytemuck::cast_slice_mut(&mut words);
         to_halves(values, &mut halves[..values.len()]);
         let length = words.len();
@@ -23,6 +26,8 @@ impl HalfBackend for Flex {
         let packed = packed.to_contiguous();
         let halves: &[f16] = bytemuck::cast_slice(packed.storage::<i32>());
         let mut values = vec![0.0_f32; rows * columns];
+        let moved = values.len() + values.len() / 2;
+        let _span = profile::operation(Operation::Conversion, || Work::moving(moved));
         halves[..rows * columns].convert_to_f32_slice(&mut values);
         FlexTensor::from_data(TensorData::new(values, [rows, columns]))
     }

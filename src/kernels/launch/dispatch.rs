@@ -17,6 +17,7 @@ use super::Specialized;
 use super::traffic::{self, Bound};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::device::slices;
+use crate::kernels::profile;
 
 /// Max number of workgroups in the first dimension of a dispatch; `WORKGROUPS_X` in the shaders.
 const WORKGROUPS_X: u32 = 32_768;
@@ -103,6 +104,7 @@ pub(crate) fn launch(
     parameters: &impl Pod,
 ) {
     traffic::count(kernel.name(), tensors);
+    let _span = profile::launch(kernel.name(), || traffic::needed(tensors));
     #[cfg(not(target_arch = "wasm32"))]
     slices::before_launch(kernel.name(), tensors[0].tensor, traffic::moved(tensors));
     let client = &tensors[0].tensor.client;

@@ -50,6 +50,10 @@ impl Bound<'_> {
         (self.tensor.shape().num_elements() * self.tensor.dtype.size()) as f64
     }
 
+    fn needed(&self) -> f64 {
+        self.bytes() * (self.reads.min(1.0) + self.writes.min(1.0))
+    }
+
     fn moved(&self) -> f64 {
         self.bytes() * (self.reads + self.writes)
     }
@@ -86,13 +90,18 @@ pub(super) fn moved(tensors: &[Bound<'_>]) -> f64 {
     tensors.iter().map(Bound::moved).sum()
 }
 
+/// Returns the bytes that any implementation of a launch has to move.
+pub(super) fn needed(tensors: &[Bound<'_>]) -> f64 {
+    tensors.iter().map(Bound::needed).sum()
+}
+
 /// Counts a launch if counting is enabled.
 pub(super) fn count(kernel: &'static str, tensors: &[Bound<'_>]) {
     SEEN.with(|seen| {
         if let Some(seen) = &mut *seen.borrow_mut() {
             let traffic = seen.entry(kernel).or_default();
             for bound in tensors {
-                traffic.needed += bound.bytes() * (bound.reads.min(1.0) + bound.writes.min(1.0));
+                traffic.needed += bound.needed();
                 traffic.moved += bound.moved();
             }
         }

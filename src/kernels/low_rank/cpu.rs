@@ -5,7 +5,9 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
 use super::LowRankBackend;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
+use crate::kernels::profile::{self, Product};
+use crate::quantization::WeightType;
 
 impl LowRankBackend for Flex {
     fn add_product(sum: FlexTensor, a: FlexTensor, b: FlexTensor, scale: f32) -> FlexTensor {
@@ -18,14 +20,24 @@ impl LowRankBackend for Flex {
             [m, n],
             "the product has the sum's shape"
         );
+        let _span = profile::product(|| Product {
+            batches: 1,
+            rows: m,
+            inner: k,
+            columns: n,
+            second: WeightType::Float32,
+            adds: true,
+        });
         let to = Out::new(out.storage_mut::<f32>().as_mut_ptr(), n);
         // SAFETY: the matrices are those of tensors of these shapes, and `out` has no other reference.
         unsafe {
             multiply(
                 [m, n, k],
                 to,
-                true,
-                scale,
+                Update {
+                    adds: true,
+                    factor: scale,
+                },
                 Matrix::of(&a),
                 Matrix::of(&b),
                 Threads::All,

@@ -10,9 +10,22 @@ use burn::tensor::DType;
 use super::MatmulBackend;
 use crate::kernels::flex_tensor;
 use crate::kernels::gemm::{Matrix, multiply_each};
+use crate::kernels::profile::{self, Product};
+use crate::quantization::WeightType;
 
 impl MatmulBackend for Flex {
     fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        let _span = profile::product(|| {
+            let ([rows, inner], [_, columns]) = (last_two(&a), last_two(&b));
+            Product {
+                batches: a.shape().num_elements() / (rows * inner).max(1),
+                rows,
+                inner,
+                columns,
+                second: WeightType::Float32,
+                adds: false,
+            }
+        });
         product(&a, &b).unwrap_or_else(|| Self::float_matmul(a, b))
     }
 }

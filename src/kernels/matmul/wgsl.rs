@@ -12,6 +12,8 @@ use crate::kernels::launch::{
     ELEMENTS, Kernel, Specialized, Wgsl, empty, launch, launch_elements, reads, shared_struct,
     wgsl, writes,
 };
+use crate::kernels::profile::{self, Product};
+use crate::quantization::WeightType;
 
 const TILES: Wgsl = wgsl!("matmul/tiles");
 static FLOAT_FACTOR: Wgsl = wgsl!("matmul/float_factor");
@@ -85,7 +87,7 @@ const MAX_PARTS: usize = 32;
 impl MatmulBackend for CubeBackend {
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         let product = match b.dtype {
-            DType::F32 => product(&a, &b, FLOAT, &Matrices::of(&b)),
+            DType::F32 => product(&a, &b, WeightType::Float32, FLOAT, &Matrices::of(&b)),
             _ => None,
         };
         // Burn's own kernel handles other types, more dimensions and larger sizes.
@@ -93,11 +95,12 @@ impl MatmulBackend for CubeBackend {
     }
 }
 
-/// Returns `a · b`, where b has the buffer of a tensor that pieces read; or `None` if the kernels do not support
-/// the product.
+/// Returns `a · b`, where b of type `second` has the buffer of a tensor that pieces read; or `None` if the kernels
+/// do not support the product.
 pub(crate) fn product(
     a: &CubeTensor,
     b: &CubeTensor,
+    second: WeightType,
     factor: Pieces,
     b_matrices: &Matrices,
 ) -> Option<CubeTensor> {
@@ -115,6 +118,14 @@ pub(crate) fn product(
         parts,
         workgroups,
     } = Launch::new(&a_matrices, b_matrices, tiling)?;
+    let _span = profile::product(|| Product {
+        batches: parameters.batches as usize,
+        rows: parameters.rows as usize,
+        inner: parameters.inner as usize,
+        columns,
+        second,
+        adds: false,
+    });
     let mut shape = a_matrices.shape;
     *shape.last_mut()? = columns;
     let shape = Shape::from(shape);

@@ -9,12 +9,15 @@ use rayon::prelude::*;
 
 use super::backend::{Layout, PackedBackend, UnpackBackend};
 use crate::kernels::flex_tensor;
-use crate::kernels::gemm::{Matrix as Values, Out, Threads, multiply, written};
+use crate::kernels::gemm::{LeftFactor, Matrix as Values, Out, Update, written};
+use crate::kernels::profile::{self, Operation, Product, Work};
 
 /// Values per tile: half of a usual second-level cache.
 const TILE: usize = 1 << 16;
 /// Columns of a tile where the sum runs over rows, at most.
 const TILE_COLUMNS: usize = 512;
+/// Values of x that are multiplied by tiles of columns at once.
+const CHUNK: usize = 1 << 20;
 /// The least number of tasks that the columns of a wide product are shared among.
 const TASKS: usize = 8;
 /// Rows of x up to which the blocks of W are multiplied one by one.
@@ -35,6 +38,14 @@ impl PackedBackend for Flex {
             bytes: bytes_of(&words),
             layout,
         };
+        let _span = profile::product(|| Product {
+            batches: 1,
+            rows: n,
+            inner: x.shape()[1],
+            columns: width,
+            second: layout.kind,
+            adds: false,
+        });
         let x: &[f32] = x.storage();
         // SAFETY: each of these writes every element.
         let product = unsafe {
@@ -56,6 +67,12 @@ impl UnpackBackend for Flex {
         let (indices, words) = (indices.to_contiguous(), words.to_contiguous());
         let (indices, bytes): (&[i32], _) = (indices.storage(), bytes_of(&words));
         let mut values = vec![0.0; indices.len() * layout.columns];
+        let _span = profile::operation(Operation::Conversion, || {
+            let packed = (indices.len() * layout.row_bytes()) as f64;
+            let mut work = Work::moving(values.len());
+            work.bytes += packed;
+            work
+        });
         values
             .par_chunks_exact_mut(layout.columns)
             .zip(indices)
@@ -90,7 +107,16 @@ impl Matrix<'_> {
 
     /// `out = x · Wᵀ` for x \[n, columns\], a tile of rows of W at a time.
     fn times_transposed(&self, x: &[f32], n: usize, out: Out) {
-        let Layout { rows, columns, .. } = self.layout;
+        let Layout {
+            kind,
+            rows,
+            columns,
+        } = self.layout;
+        // SAFETY: x is [n, columns].
+        let x = unsafe {
+            let x = Values::rows(x, 0, columns);
+            LeftFactor::new([n, rows, columns], x, kind.significant_bits())
+        };
         // Whole rows of the kernels of `gemm`, whose widest has four vectors of 16.
         let fit = (TILE / columns).clamp(16, 256);
         let tile_rows = fit.next_multiple_of(if fit < 32 { 16 } else { 64 });
@@ -103,17 +129,15 @@ impl Matrix<'_> {
                 for (i, values) in tile.chunks_exact_mut(columns).take(height).enumerate() {
                     self.unpack(first + i, 0, columns, values);
                 }
-                // SAFETY: x is [n, columns], the tile [height, columns], and the product has columns
-                // `first..first + height` of `out` [n, rows], which no other task writes.
+                // SAFETY: the tile is [height, columns], and the product has columns `first..first + height` of
+                // `out` [n, rows], which no other task writes.
                 unsafe {
-                    multiply(
-                        [n, height, columns],
-                        out.from(first),
-                        false,
-                        1.0,
-                        Values::rows(x, 0, columns),
+                    x.multiply(
+                        0..columns,
                         Values::rows(tile, 0, columns).transpose(),
-                        Threads::One,
+                        height,
+                        out.from(first),
+                        Update::REPLACE,
                     );
                 }
             });
@@ -129,34 +153,44 @@ impl Matrix<'_> {
         // Whole blocks, of which some would otherwise be unpacked twice.
         let tile_columns = columns.div_ceil(TASKS).min(TILE_COLUMNS);
         let tile_columns = tile_columns.next_multiple_of(kind.block().max(64));
-        let tile_rows = (TILE / tile_columns).min(rows);
-        (0..columns.div_ceil(tile_columns))
-            .into_par_iter()
-            .for_each_init(Vec::new, |tile, number| {
-                let first = number * tile_columns;
-                let width = tile_columns.min(columns - first);
-                tile.resize(tile_rows * width, 0.0);
-                for row in (0..rows).step_by(tile_rows) {
-                    let height = tile_rows.min(rows - row);
-                    for (i, values) in tile.chunks_exact_mut(width).take(height).enumerate() {
-                        self.unpack(row + i, first, width, values);
+        let tile_rows = TILE / tile_columns / LeftFactor::STEP * LeftFactor::STEP;
+        let chunk_rows = (CHUNK / n).max(1).next_multiple_of(tile_rows);
+        for chunk in (0..rows).step_by(chunk_rows) {
+            let chunk_rows = chunk_rows.min(rows - chunk);
+            // SAFETY: this part of x is [n, chunk_rows] with rows of `rows`.
+            let x = unsafe {
+                let x = Values::rows(x, chunk, rows);
+                LeftFactor::new([n, columns, chunk_rows], x, kind.significant_bits())
+            };
+            (0..columns.div_ceil(tile_columns))
+                .into_par_iter()
+                .for_each_init(Vec::new, |tile, number| {
+                    let first = number * tile_columns;
+                    let width = tile_columns.min(columns - first);
+                    tile.resize(tile_rows * width, 0.0);
+                    for row in (0..chunk_rows).step_by(tile_rows) {
+                        let height = tile_rows.min(chunk_rows - row);
+                        for (i, values) in tile.chunks_exact_mut(width).take(height).enumerate() {
+                            self.unpack(chunk + row + i, first, width, values);
+                        }
+                        let update = match chunk + row {
+                            0 => Update::REPLACE,
+                            _ => Update::ADD,
+                        };
+                        // SAFETY: the tile is [height, width], and the product has columns `first..first + width`
+                        // of `out` [n, columns], which no other task writes.
+                        unsafe {
+                            x.multiply(
+                                row..row + height,
+                                Values::rows(tile, 0, width),
+                                width,
+                                out.from(first),
+                                update,
+                            );
+                        }
                     }
-                    // SAFETY: the part of x is [n, height] with rows of `rows`, the tile [height, width], and
-                    // the product has columns `first..first + width` of `out` [n, columns], which no other
-                    // task writes.
-                    unsafe {
-                        multiply(
-                            [n, width, height],
-                            out.from(first),
-                            row > 0,
-                            1.0,
-                            Values::rows(x, row, rows),
-                            Values::rows(tile, 0, width),
-                            Threads::One,
-                        );
-                    }
-                }
-            });
+                });
+        }
     }
 
     /// `out = x · Wᵀ` for few rows of x, as when a text is generated: the blocks are multiplied as they are

@@ -89,7 +89,7 @@ impl PackedBackend for CubeBackend {
             shape: shape.to_vec(),
             strides: strides.to_vec(),
         };
-        product(&x, &words, pieces(kind), &weight)
+        product(&x, &words, kind, pieces(kind), &weight)
             .expect("a packed weight is a matrix of fewer than 2^32 values")
     }
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::RmsNormBackend;
 use crate::kernels::flex_tensor;
+use crate::kernels::profile::{self, Operation, Work};
 use crate::kernels::vector::dot;
 
 /// Number of rows per task, over which the task sums weight gradients. Fixed, so that the order of the sums
@@ -17,6 +18,8 @@ const ROWS_PER_TASK: usize = 128;
 
 impl RmsNormBackend for Flex {
     fn rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f32) -> FlexTensor {
+        let values = || 2 * x.shape().num_elements() + weight.shape().num_elements();
+        let _span = profile::operation(Operation::Norm, || Work::moving(values()));
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
         let mut out = FlexTensor::empty(x.shape(), DType::F32);
         rms_norm(x.storage(), weight.storage(), epsilon, out.storage_mut());
@@ -29,6 +32,8 @@ impl RmsNormBackend for Flex {
         epsilon: f32,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
+        let values = || 3 * x.shape().num_elements() + 2 * weight.shape().num_elements();
+        let _span = profile::operation(Operation::Norm, || Work::moving(values()));
         let (x, weight, upstream) = (
             x.to_contiguous(),
             weight.to_contiguous(),

@@ -7,12 +7,15 @@ use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::RotaryBackend;
+use crate::kernels::profile::{self, Operation, Work};
 
 /// Positions per task.
 const POSITIONS_PER_TASK: usize = 64;
 
 impl RotaryBackend for Flex {
     fn rotate(x: FlexTensor, cosine: FlexTensor, sine: FlexTensor, direction: f32) -> FlexTensor {
+        let values = || 2 * x.shape().num_elements() + 2 * cosine.shape().num_elements();
+        let _span = profile::operation(Operation::Rotary, || Work::moving(values()));
         let (x, cosine, sine) = (
             x.to_contiguous(),
             cosine.to_contiguous(),

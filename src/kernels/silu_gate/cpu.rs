@@ -9,10 +9,13 @@ use rayon::prelude::*;
 
 use super::SiluGateBackend;
 use crate::kernels::ELEMENTS_PER_TASK;
+use crate::kernels::profile::{self, Operation, Work};
 use crate::kernels::vector::sigmoid;
 
 impl SiluGateBackend for Flex {
     fn silu_gate(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        let values = || 3 * gate.shape().num_elements();
+        let _span = profile::operation(Operation::Gate, || Work::moving(values()));
         let (gate, up) = (gate.to_contiguous(), up.to_contiguous());
         let mut out = FlexTensor::empty(gate.shape(), DType::F32);
         silu_gate(gate.storage(), up.storage(), out.storage_mut());
@@ -24,6 +27,8 @@ impl SiluGateBackend for Flex {
         up: FlexTensor,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor) {
+        let values = || 5 * gate.shape().num_elements();
+        let _span = profile::operation(Operation::Gate, || Work::moving(values()));
         let (gate, up, upstream) = (
             gate.to_contiguous(),
             up.to_contiguous(),

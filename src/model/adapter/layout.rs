@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::settings::AdapterSettings;
+use super::settings::{AdapterSettings, LoraSettings};
 use crate::error::{Error, Result};
 use crate::kernels::packed::Weight;
 use crate::model::{Decoder, LinearLayer, LinearRole, ParameterSpec};
@@ -192,6 +192,19 @@ impl Layout {
             Role::ScaleOutput(_) | Role::ScaleInput(_) => None,
         });
         ranks.filter(|&(_, rank)| rank != default).collect()
+    }
+
+    /// Returns the α of layers whose scale differs from that of the settings.
+    pub(super) fn other_alphas(&self, lora: &LoraSettings) -> BTreeMap<&str, f64> {
+        let alphas = self.layers.iter().filter_map(|layer| match layer.role {
+            Role::LowRank { a, scale, .. } => {
+                let rank = self.specs[a].shape[0];
+                let alpha = lora.alpha_of(scale, rank);
+                (scale != lora.scale(rank)).then_some((layer.module.as_str(), alpha))
+            }
+            Role::ScaleOutput(_) | Role::ScaleInput(_) => None,
+        });
+        alphas.collect()
     }
 }
 

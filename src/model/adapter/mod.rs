@@ -9,6 +9,7 @@ mod low_rank;
 mod options;
 mod patterns;
 mod peft;
+mod scaled;
 mod settings;
 mod weights;
 

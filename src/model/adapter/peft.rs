@@ -13,7 +13,7 @@ use super::config::Config;
 use super::contents::{Contents, PREFIX, Replacement};
 use super::folder::{CONFIG, WEIGHTS};
 use super::layout::{Addition, Layout, Role, is_named};
-use super::settings::AdapterSettings;
+use super::settings::{AdapterSettings, LoraSettings};
 use super::weights::{Embeddings, missing_modules, replaced};
 use crate::error::{Error, Result};
 use crate::kernels::packed::Weight;
@@ -21,7 +21,7 @@ use crate::model::weights::{self, NamedTensor, Naming};
 use crate::model::{Decoder, LinearLayer, ParameterSpec, Parameters};
 
 /// What the files of a loaded adapter contain besides its own parameters, to be saved again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Saved {
     /// The fields of the configuration.
     fields: Map<String, Value>,
@@ -31,9 +31,19 @@ pub(super) struct Saved {
 
 impl Saved {
     /// Returns whether any tensor replaces one of the base model.
-    #[cfg(feature = "cli")]
     pub(super) fn replaces(&self) -> bool {
         !self.replacements.is_empty()
+    }
+
+    /// Returns the same with the scales of a layout.
+    pub(super) fn with_scales_of(&self, layout: &Layout) -> Self {
+        let mut saved = self.clone();
+        if let AdapterSettings::Lora(lora) = &layout.settings {
+            let fields = &mut saved.fields;
+            fields.insert("lora_alpha".to_string(), integer_if_whole(lora.alpha));
+            fields.insert("alpha_pattern".to_string(), alpha_pattern(layout, lora));
+        }
+        saved
     }
 }
 
@@ -299,7 +309,7 @@ impl Adapter {
         });
         let own = match &layout.settings {
             AdapterSettings::Lora(lora) => json!({
-                "alpha_pattern": {},
+                "alpha_pattern": alpha_pattern(layout, lora),
                 "bias": "none",
                 "init_lora_weights": true,
                 "layers_pattern": null,
@@ -325,6 +335,15 @@ impl Adapter {
         let sorted: BTreeMap<String, Value> = fields.flatten().collect();
         json!(sorted)
     }
+}
+
+/// Returns the α of the layers that have one of their own.
+fn alpha_pattern(layout: &Layout, lora: &LoraSettings) -> Value {
+    let alphas = layout.other_alphas(lora).into_iter();
+    let alphas: BTreeMap<&str, Value> = alphas
+        .map(|(module, alpha)| (module, integer_if_whole(alpha)))
+        .collect();
+    json!(alphas)
 }
 
 /// Writes a whole number as an integer, as PEFT does.

@@ -129,4 +129,8 @@ impl LoraSettings {
             alpha / rank
         }
     }
+    /// Returns the alpha of a layer with a scale and a rank.
+    pub(super) fn alpha_of(&self, scale: f64, rank: usize) -> f64 {
+        scale / self.scale_of(1.0, rank)
+    }
 }

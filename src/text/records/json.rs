@@ -168,7 +168,7 @@ impl Cursor<'_> {
 }
 
 /// Formats a syntax error with its column; the caller adds the line in the file.
-fn syntax_error(error: &serde_json::Error) -> String {
+pub(super) fn syntax_error(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
     match text.strip_suffix(&format!(" at line {line} column {column}")) {

@@ -21,6 +21,7 @@ mod property_tests;
 mod splits;
 mod styles;
 mod table;
+mod test_file;
 mod tools;
 
 use std::borrow::Cow;
@@ -42,6 +43,9 @@ use format::{Format, Kind};
 pub use options::ReadOptions;
 #[cfg(feature = "hub")]
 pub(crate) use splits::{DataFiles, Split, shard};
+#[cfg(not(target_arch = "wasm32"))]
+pub use test_file::read_test;
+pub use test_file::{TestAnswer, TestQuestion, parse_test};
 
 /// One record of a data file.
 #[derive(Debug, Clone, PartialEq)]

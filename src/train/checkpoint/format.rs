@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::weights::{self, NamedTensor, Naming, Put, Trailer};
-use crate::model::{CausalLm, ParameterSpec};
+use crate::model::{CausalLm, FileBytes, ParameterSpec};
 use crate::train::data::RunData;
 use crate::train::optimizer::AdamW;
 use crate::train::outcome::Evaluated;
@@ -135,6 +135,8 @@ impl Checkpoint<'_> {
         }
         let stored: TrainSettings =
             serde_json::from_str(entry("settings")?).map_err(|error| damaged(&error))?;
+        // What is measured after the training does not change it.
+        let stored = stored.with_dial(settings.dial);
         if stored != *settings {
             return Err(fault(format!(
                 "checkpoint of a run with different settings ({}): resume with the same settings, or \
@@ -253,8 +255,11 @@ pub(in crate::train) fn fingerprint(model: &CausalLm, data: &RunData) -> String 
 /// Returns a function that computes [`fingerprint`] for any data; the weights are hashed once.
 pub(crate) fn fingerprints(model: &CausalLm) -> impl Fn(&RunData) -> String + use<> {
     let mut hasher = crc32fast::Hasher::new();
-    for bytes in model.weight_bytes() {
-        hasher.update(bytes);
+    for part in model.weight_files().flat_map(FileBytes::parts) {
+        hasher.update(part);
+    }
+    if let Some(converted) = model.converted() {
+        hasher.update(converted.name().as_bytes());
     }
     move |data| with_data(hasher.clone(), data)
 }

@@ -58,6 +58,7 @@ impl Run {
         self.trainer.set_state(state);
         self.epoch = None;
         self.evaluation = None;
+        self.front = None;
         Ok(())
     }
 

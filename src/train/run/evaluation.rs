@@ -1,9 +1,10 @@
 //! Evaluation within a run.
 
 use super::Run;
-use crate::error::Result;
-use crate::eval::{Evaluation, Metrics, Perplexities};
-use crate::text::Sample;
+use crate::error::{Error, Result};
+use crate::eval::{Metrics, PairEvaluation};
+use crate::model::CausalLm;
+use crate::train::data::RunData;
 use crate::train::event::{Event, Moment};
 use crate::train::outcome::{Evaluated, Outcome};
 
@@ -23,6 +24,7 @@ impl Run {
             before: before.perplexities,
             after: after.perplexities,
             metrics: Metrics::new(before.perplexities, after.perplexities),
+            kl_divergence: after.kl_divergence,
             steps: self.progress.step,
             seconds: self.progress.seconds,
             tokens_per_second: super::rate(self.progress.tokens, self.progress.seconds),
@@ -51,49 +53,57 @@ impl Run {
             _ if step == self.steps => (Moment::After, self.trained_model()),
             _ => (Moment::During, self.trained_model()),
         };
-        // It stays in the run, so that dropping the future loses nothing.
-        let (evaluation, domain) = match &mut self.evaluation {
-            Some(evaluation) => evaluation,
-            none => none.insert((Evaluation::new(&self.data.domain, batch_size)?, None)),
-        };
-        let domain = *domain;
-        let samples = match domain {
-            None => &self.data.domain,
-            Some(_) => &self.data.general,
-        };
-        let result = evaluation.advance(&model, samples).await?;
-        let progress = evaluation.progress();
-        self.model.device().check()?;
-
-        let [of_domain, of_general] = [&self.data.domain, &self.data.general]
-            .map(|samples: &Vec<Sample>| samples.len().div_ceil(batch_size));
-        let done = progress.0 + domain.map_or(0, |_| of_domain);
-        let total = of_domain + of_general;
-        match (result, domain) {
-            (None, _) => {}
-            (Some(found), None) => {
-                let general = Evaluation::new(&self.data.general, batch_size)?;
-                self.evaluation = Some((general, Some(found.perplexity)));
-            }
-            (Some(found), Some(domain)) => {
-                self.evaluation = None;
-                let perplexities = Perplexities {
-                    domain,
-                    general: found.perplexity,
+        let RunData {
+            domain, general, ..
+        } = &*self.data;
+        let untouched = match (&self.evaluation, moment) {
+            (Some(_), _) | (None, Moment::Before) => None,
+            // Weights that were freed are read again, so that the memory is that of the first epoch at most.
+            (None, Moment::During | Moment::After) => {
+                let warn = |error: &Error| {
+                    let reason = error.report();
+                    log::warn!("the divergence from the untouched model is not measured: {reason}");
                 };
-                let evaluated = Evaluated { step, perplexities };
-                self.progress.evaluations.push(evaluated);
-                return Ok(Event::Evaluated {
-                    moment,
-                    step,
-                    perplexities,
-                });
+                self.untouched().inspect_err(warn).ok()
             }
-        }
-        Ok(Event::Evaluating {
+        };
+        // It stays in the run, so that dropping the future loses nothing.
+        let evaluation = match &mut self.evaluation {
+            Some(evaluation) => evaluation,
+            none => {
+                none.insert(PairEvaluation::new(domain, general, batch_size)?.beside(untouched))
+            }
+        };
+        let found = evaluation.advance(&model, domain, general).await?;
+        let (done, total) = evaluation.progress();
+        let kl_divergence = evaluation.kl_divergence();
+        self.model.device().check()?;
+        let Some(perplexities) = found else {
+            return Ok(Event::Evaluating {
+                moment,
+                done,
+                total,
+            });
+        };
+        self.evaluation = None;
+        self.progress.evaluations.push(Evaluated {
+            step,
+            perplexities,
+            kl_divergence,
+        });
+        Ok(Event::Evaluated {
             moment,
-            done,
-            total,
+            step,
+            perplexities,
+            kl_divergence,
         })
+    }
+
+    /// Returns the untouched model; reads its weights again if the run has freed them.
+    pub(super) fn untouched(&self) -> Result<CausalLm> {
+        match self.is_released {
+            true => self.model.reloaded(),
+            false => Ok(self.model.clone()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod batches;
 mod checkpoint;
 mod evaluation;
+mod front;
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
@@ -13,12 +14,13 @@ use web_time::Instant;
 use super::checkpoint::Progress;
 use super::data::RunData;
 use super::event::Event;
+use super::finch;
 use super::outcome::Evaluated;
-use super::settings::TrainSettings;
+use super::settings::{Schedule, TrainSettings};
 use super::teacher::TeacherCache;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Perplexities};
+use crate::eval::{FrontSearch, PairEvaluation, Perplexities};
 use crate::model::{Batch, CausalLm};
 use crate::text::{Sample, predicted_tokens};
 
@@ -54,8 +56,14 @@ pub struct Run {
     epoch: Option<(usize, Vec<Vec<usize>>)>,
     /// Predicted tokens and seconds of training in this process, for the present throughput.
     throughput: (usize, f64),
-    /// The evaluation in progress, with the domain set's perplexity once that is known.
-    evaluation: Option<(Evaluation, Option<f64>)>,
+    /// The evaluation in progress.
+    evaluation: Option<PairEvaluation>,
+    /// Whether the values of `model` were freed.
+    is_released: bool,
+    /// The front of the trained model, in progress or complete.
+    front: Option<FrontSearch>,
+    /// Whether the front is left to the caller.
+    defers_front: bool,
 }
 
 impl Run {
@@ -100,6 +108,9 @@ impl Run {
             epoch: None,
             throughput: (0, 0.0),
             evaluation: None,
+            is_released: false,
+            front: None,
+            defers_front: false,
         })
     }
 
@@ -109,6 +120,7 @@ impl Run {
             self.progress.evaluations.push(Evaluated {
                 step: 0,
                 perplexities: before,
+                kl_divergence: None,
             });
         }
     }
@@ -203,7 +215,7 @@ impl Run {
             }
             return self.train_step().await.map(Some);
         }
-        Ok(None)
+        self.measure_front().await
     }
 
     /// Returns the remaining events as an iterator that blocks until the next one.
@@ -256,7 +268,11 @@ impl Run {
             true => self.batches_of_step(at + 1)?,
             false => Vec::new(),
         };
-        let learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
+        let mut learning_rate = self.trainer.settings().learning_rate_at(at, self.steps);
+        if self.trainer.settings().schedule == Schedule::Finch {
+            let loss = self.trainer.loss_before(&batches).await?;
+            learning_rate *= finch::factor(&self.progress.losses, loss);
+        }
         let step = self.trainer.step_before(&batches, learning_rate, &next);
         let output = step.await?;
         self.model.device().check()?;
@@ -283,7 +299,7 @@ impl Run {
         if self.progress.step.is_multiple_of(self.steps_per_epoch)
             && self.trainer.release_teacher(self.samples.len())
         {
-            self.model = self.model.without_values();
+            self.release_untouched();
         }
         let tokens_per_second = rate(self.throughput.0, self.throughput.1);
         let tokens_left = self.tokens.saturating_sub(self.progress.tokens);

@@ -108,8 +108,14 @@ fn invalid_options_are_named() {
             &["--max-degeneralization", "0%"],
         ),
         (
-            &["--max-degeneralization", "5%", "--resume"],
-            &["resume", "--max-degeneralization"],
+            &[
+                "--max-degeneralization",
+                "5%",
+                "--search",
+                "trainings",
+                "--resume",
+            ],
+            &["resume (--resume)", "--search trainings"],
         ),
         (&["--validation", "general.txt"], &["required"]),
         (

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::Rule;
 use super::chunk::{Chunk, Gates, Overlaps};
 use super::rows::{add, add_row_products, decay_gradients, product, scale_rows, substitute, weigh};
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
 
 /// Memory of a task.
 #[derive(Default)]
@@ -206,9 +206,16 @@ impl Rule<'_> {
         // SAFETY: all matrices have these sizes, and only this task has the gradients.
         unsafe {
             let of_pairs = [count, width, count];
-            multiply(of_pairs, out, false, 1.0, within, upstream, Threads::One);
+            multiply(
+                of_pairs,
+                out,
+                Update::REPLACE,
+                within,
+                upstream,
+                Threads::One,
+            );
             let of_state = [count, width, size];
-            multiply(of_state, out, true, 1.0, keys, after, Threads::One);
+            multiply(of_state, out, Update::ADD, keys, after, Threads::One);
         }
         weigh(&overlaps.keys_keys, &gates.between, pairs);
         substitute(pairs, &gates.betas, &mut grad.delta, &mut grad.value, true);
@@ -235,8 +242,10 @@ impl Rule<'_> {
                 multiply(
                     [count, size, width],
                     out,
-                    false,
-                    sign,
+                    Update {
+                        adds: false,
+                        factor: sign,
+                    },
                     rows,
                     state,
                     Threads::One,
@@ -258,8 +267,10 @@ impl Rule<'_> {
                 multiply(
                     [count, count, width],
                     out,
-                    false,
-                    sign,
+                    Update {
+                        adds: false,
+                        factor: sign,
+                    },
                     rows,
                     deltas,
                     Threads::One,
@@ -296,8 +307,7 @@ impl Rule<'_> {
             multiply(
                 [count, size, width],
                 out,
-                false,
-                1.0,
+                Update::REPLACE,
                 deltas,
                 after,
                 Threads::One,
@@ -323,8 +333,7 @@ impl Rule<'_> {
                 multiply(
                     [count, size, count],
                     out,
-                    true,
-                    1.0,
+                    Update::ADD,
                     pairs,
                     rows,
                     Threads::One,
@@ -356,8 +365,10 @@ impl Rule<'_> {
                 multiply(
                     [size, width, count],
                     out,
-                    true,
-                    sign,
+                    Update {
+                        adds: true,
+                        factor: sign,
+                    },
                     columns,
                     rows,
                     Threads::One,

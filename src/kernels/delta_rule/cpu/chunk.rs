@@ -2,7 +2,7 @@
 
 use super::Rule;
 use super::rows::{scale_rows, substitute, weigh};
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
 use crate::kernels::vector::exp;
 
 /// A chunk of the tokens of one key head.
@@ -100,7 +100,16 @@ impl Rule<'_> {
             let out = Out::new(products.as_mut_ptr(), count);
             let sizes = [count, count, self.sizes.key_size];
             // SAFETY: the chunk's rows are within the tensors, and the products have room for all pairs.
-            unsafe { multiply(sizes, out, false, 1.0, rows, key.transpose(), Threads::One) };
+            unsafe {
+                multiply(
+                    sizes,
+                    out,
+                    Update::REPLACE,
+                    rows,
+                    key.transpose(),
+                    Threads::One,
+                )
+            };
         }
     }
 
@@ -173,7 +182,19 @@ impl Rule<'_> {
         let sizes = [count, width, self.sizes.key_size];
         let state = Matrix::rows(state, 0, width);
         // SAFETY: all matrices have these sizes, and only this task has the errors.
-        unsafe { multiply(sizes, out, true, -1.0, keys, state, Threads::One) };
+        unsafe {
+            multiply(
+                sizes,
+                out,
+                Update {
+                    adds: true,
+                    factor: -1.0,
+                },
+                keys,
+                state,
+                Threads::One,
+            )
+        };
         weigh(&overlaps.keys_keys, &gates.between, pairs);
         substitute(pairs, &gates.betas, errors, deltas, false);
     }
@@ -196,7 +217,7 @@ impl Rule<'_> {
         // SAFETY: all matrices have these sizes, and only this task has the state.
         unsafe {
             let sizes = [size, width, count];
-            multiply(sizes, out, true, 1.0, keys, deltas, Threads::One);
+            multiply(sizes, out, Update::ADD, keys, deltas, Threads::One);
         }
     }
 }

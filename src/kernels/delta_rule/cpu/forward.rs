@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::Rule;
 use super::chunk::{Chunk, Gates, Overlaps};
 use super::rows::weigh;
-use crate::kernels::gemm::{Matrix, Out, Threads, multiply, written};
+use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply, written};
 
 /// Memory of a task.
 #[derive(Default)]
@@ -79,9 +79,16 @@ impl Rule<'_> {
         unsafe {
             let out = out.from(self.sizes.value_at(chunk.batch, chunk.first, head));
             let of_state = [count, width, size];
-            multiply(of_state, out, false, 1.0, queries, before, Threads::One);
+            multiply(
+                of_state,
+                out,
+                Update::REPLACE,
+                queries,
+                before,
+                Threads::One,
+            );
             let of_pairs = [count, width, count];
-            multiply(of_pairs, out, true, 1.0, pairs, within, Threads::One);
+            multiply(of_pairs, out, Update::ADD, pairs, within, Threads::One);
         }
         self.advance(chunk, gates, deltas, scaled, state);
     }

@@ -2,8 +2,9 @@
 
 use multiversion::multiversion;
 
+use super::student_entropy::entropy_of_student;
 use super::{Correction, TeacherRow, correct};
-use crate::kernels::distillation::Objective;
+use crate::kernels::distillation::{Objective, Target};
 use crate::kernels::vector::{exp, exponentiate, first_index_of, map_and_sum, maximum};
 
 /// The terms of a row's loss.
@@ -23,6 +24,7 @@ struct Row {
     student_scale: f64,
     /// (1 − α) / sum
     teacher_scale: f32,
+    gradient_scale: f32,
 }
 
 /// Accumulates the terms of the loss over a row. Overwrites both rows of logits with exp(x − maximum). The
@@ -73,14 +75,24 @@ fn gather(
     }
 }
 
-/// Returns L / T²; the last two arguments are logarithms of the label's probabilities.
+/// Returns L / T², 0 for a weight of 0; the last two arguments are logarithms of the label's probabilities.
 fn loss_of_row(
+    target: Target,
     teacher: &TeacherRow,
     correction: &Correction,
     log_student_label: f64,
     log_p_label: f64,
 ) -> f64 {
+    if correction.weight == 0.0 {
+        return 0.0;
+    }
     let mut loss = -log_student_label;
+    if matches!(target, Target::Anchored { .. }) {
+        if correction.kept > 0.0 {
+            loss += correction.kept * (teacher.contrast / teacher.sum + log_p_label);
+        }
+        return correction.weight * loss;
+    }
     if correction.kept > 0.0 {
         loss += correction.kept * teacher.contrast / teacher.sum
             + (1.0 - correction.q_label) * (correction.kept.ln() + log_p_label);
@@ -88,12 +100,13 @@ fn loss_of_row(
     if correction.q_label > 0.0 {
         loss += correction.q_label * correction.q_label.ln();
     }
-    loss
+    correction.weight * loss
 }
 
 /// Overwrites the student's row by its gradient. Both rows hold exp(x − maximum).
 #[inline(always)]
-fn put_gradient(student: &mut [f32], teacher: &[f32], row: &Row, gradient_scale: f32) {
+fn put_gradient(student: &mut [f32], teacher: &[f32], row: &Row) {
+    let gradient_scale = row.gradient_scale;
     let p_student_label = (f64::from(student[row.label]) * row.student_scale) as f32;
     let student_factor = gradient_scale * row.student_scale as f32;
     if row.teacher_scale > 0.0 {
@@ -141,18 +154,32 @@ pub(super) fn work_on_row(
 
     let log_student_label =
         f64::from(student_label) - f64::from(gathered.student_maximum) - gathered.student_sum.ln();
+    let s_label = log_student_label.exp();
+    let entropy = match objective.target {
+        Target::EntropyAdaptive { .. } => entropy_of_student(student),
+        _ => 0.0,
+    };
     let mut log_p_label = 0.0;
     let mut correction = Correction {
         kept: 0.0,
         q_label: 1.0,
+        weight: objective.target.weight(0.0, s_label, entropy),
     };
     if !one_hot {
         log_p_label = f64::from(teacher_label)
             - f64::from(gathered.teacher_maximum)
             - gathered.teacher.sum.ln();
-        correction = correct(&gathered.teacher, log_p_label, label, objective);
+        correction = correct(
+            &gathered.teacher,
+            log_p_label,
+            label,
+            s_label,
+            entropy,
+            objective,
+        );
     }
     let loss = loss_of_row(
+        objective.target,
         &gathered.teacher,
         &correction,
         log_student_label,
@@ -163,7 +190,8 @@ pub(super) fn work_on_row(
         q_label: correction.q_label as f32,
         student_scale: 1.0 / gathered.student_sum,
         teacher_scale: (correction.kept / gathered.teacher.sum) as f32,
+        gradient_scale: gradient_scale * correction.weight as f32,
     };
-    put_gradient(student, teacher, &row, gradient_scale);
+    put_gradient(student, teacher, &row);
     objective.temperature * objective.temperature * loss as f32
 }

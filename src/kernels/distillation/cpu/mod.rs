@@ -1,11 +1,13 @@
 //! The distillation kernels on the CPU. Each file has the functions of the shader of the same name in
 //! `shaders/distillation/`, in the same order, and `correction.wgsl` is in `target.rs` and here.
 //!
-//! Two things differ, since a CPU has caches and `f64`: a row's maximum is found first, so that every
-//! exponential is computed once, and sums are carried in `f64` beyond a few hundred elements.
+//! Three things differ, since a CPU has caches and `f64`: a row's maximum is found first, so that every
+//! exponential is computed once, sums are carried in `f64` beyond a few hundred elements, and the most likely
+//! tokens are collected in a short list.
 
 mod corrected_target;
 mod loss;
+mod student_entropy;
 
 use rayon::prelude::*;
 
@@ -30,10 +32,19 @@ struct Correction {
     kept: f64,
     /// The label's probability in the target.
     q_label: f64,
+    /// w: the factor of loss and gradient.
+    weight: f64,
 }
 
 /// See `shaders/distillation/correction.wgsl`.
-fn correct(row: &TeacherRow, log_p_label: f64, label: usize, objective: &Objective) -> Correction {
+fn correct(
+    row: &TeacherRow,
+    log_p_label: f64,
+    label: usize,
+    s_label: f64,
+    entropy: f64,
+    objective: &Objective,
+) -> Correction {
     let p_max = 1.0 / row.sum;
     let label_is_argmax = row.argmax == label;
     let p_label = if label_is_argmax {
@@ -42,10 +53,11 @@ fn correct(row: &TeacherRow, log_p_label: f64, label: usize, objective: &Objecti
         log_p_label.exp()
     };
     let target = objective.target;
-    let kept = target.one_minus_alpha(p_label, p_max, label_is_argmax);
+    let kept = target.one_minus_alpha(p_label, p_max, label_is_argmax, s_label);
     Correction {
         kept,
         q_label: kept * p_label + (1.0 - kept),
+        weight: target.weight(p_label, s_label, entropy),
     }
 }
 
@@ -166,10 +178,11 @@ mod tests {
             assert_eq!(functions(shader), functions(cpu));
         }
         let correction = include_str!("../../../../shaders/distillation/correction.wgsl");
-        let [one_minus_alpha, correct] = functions(correction)[..] else {
+        let [one_minus_alpha, weight, correct] = functions(correction)[..] else {
             panic!("correction.wgsl has other functions");
         };
-        assert!(functions(include_str!("../target.rs")).contains(&one_minus_alpha));
+        let rules = functions(include_str!("../target.rs"));
+        assert!(rules.contains(&one_minus_alpha) && rules.contains(&weight));
         assert!(functions(include_str!("mod.rs")).contains(&correct));
     }
 }

@@ -18,6 +18,7 @@ use super::{Place, ReadOptions, Record, names};
 
 pub(super) use collector::{Collector, ignored_note, missing_columns};
 pub(super) use conversation::is_message;
+pub(super) use question::before;
 pub(super) use turns::{renamed, turns_of_round};
 
 /// An object of a file.

@@ -59,7 +59,7 @@ pub(super) fn messages(
 }
 
 /// The text before an answer: the prompt, and a line break if there is no space between them.
-fn before(prompt: &str, answer: &str) -> String {
+pub(in crate::text::records) fn before(prompt: &str, answer: &str) -> String {
     let has_space =
         prompt.ends_with(char::is_whitespace) || answer.starts_with(char::is_whitespace);
     match has_space {

@@ -1,0 +1,3 @@
+#![no_main]
+
+minift_fuzz::fuzz!("expected_logits");
