@@ -123,7 +123,7 @@ pub use kernels::distillation::{
 pub mod internals {
     pub use crate::kernels::{
         Impl, attention, delta_rule, distillation, launch, low_rank, matmul, packed, rms_norm,
-        rotary, shaders, short_conv, silu_gate,
+        rotary, shaders, short_conv, silu_gate, soft_cap,
     };
     pub use crate::model::internals::{Decoder, DecoderCache, Weights};
     pub use crate::quantization::WeightType;

@@ -99,6 +99,8 @@ def enlarge(folder, config):
             weights[name] = torch.cat([weight, more.to(weight.dtype)])
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     config["vocab_size"] = VOCABULARY
+    if "vocab_size_per_layer_input" in config:
+        config["vocab_size_per_layer_input"] = VOCABULARY
 
 
 def with_tokenizer(folder, scratch):

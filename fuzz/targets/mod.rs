@@ -62,7 +62,7 @@ impl Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target::new("model_config", model::config),
     Target::new("weights", model::weights).generated(model::weights_seeds),
     Target::new("weights_index", model::index),

@@ -1,7 +1,8 @@
 // Causal attention, one query of a head per invocation. Keys and values are processed tile by tile with an
 // online softmax, so that scores are never stored (Dao et al., arXiv:2205.14135).
 //
-// Pieces: attention/shape, attention/keys.
+// Pieces: attention/shape, attention/keys, and attention/no_soft_cap or attention/soft_cap with
+// shared/soft_cap.
 
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> parameters: Parameters;
@@ -33,7 +34,7 @@ fn main(
             for (var i = 0u; i < HEAD_QUADS; i++) {
                 products = fma(own[i], keys[row + i], products);
             }
-            let score = sum_of_quad(products);
+            let score = score_of(sum_of_quad(products));
             if score > maximum {
                 let shrink = exp(maximum - score);
                 maximum = score;

@@ -1,12 +1,12 @@
 // The gradients of forward.wgsl with respect to the keys and values, one key of a head per invocation:
 //
-//   dL/dkey   = scale sum over queries of dL/ds query
+//   dL/dkey   = scale sum over queries of dL/ds slope_of(s) query
 //   dL/dvalue = sum over queries of p u
 //
 // in the notation of query_gradient.wgsl, over the queries of one of the heads that the key serves. The
 // caller sums over those heads.
 //
-// Pieces: attention/shape.
+// Pieces: attention/shape, and attention/no_soft_cap or attention/soft_cap with shared/soft_cap.
 
 @group(0) @binding(0) var<storage, read_write> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> key: array<vec4<f32>>;
@@ -82,11 +82,13 @@ fn main(
                 products = fma(own_key[i], queries[row + i], products);
                 products_above = fma(own_value[i], above[row + i], products_above);
             }
-            let weight = exp(sum_of_quad(products) - own_stats.x);
-            let grad_score = weight * (sum_of_quad(products_above) - own_stats.y);
+            let score = score_of(sum_of_quad(products));
+            let weight = exp(score - own_stats.x);
+            let grad_product =
+                weight * (sum_of_quad(products_above) - own_stats.y) * slope_of(score);
             for (var i = 0u; i < HEAD_QUADS; i++) {
                 value_sums[i] = fma(vec4(weight), above[row + i], value_sums[i]);
-                key_sums[i] = fma(vec4(grad_score), queries[row + i], key_sums[i]);
+                key_sums[i] = fma(vec4(grad_product), queries[row + i], key_sums[i]);
             }
         }
         workgroupBarrier();

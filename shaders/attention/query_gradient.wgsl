@@ -1,13 +1,14 @@
 // The gradient of forward.wgsl with respect to the queries, one query of a head per invocation. With p the
-// softmax of a query's scores s = scale query . key, and u the gradient of its output,
+// softmax of a query's scores s = score_of(scale query . key), and u the gradient of its output,
 //
 //   dL/ds    = p (u . value - mean),   mean = sum over keys of p (u . value)
-//   dL/dquery = scale sum over keys of dL/ds key
+//   dL/dquery = scale sum over keys of dL/ds slope_of(s) key
 //
 // There are two passes over the keys: the first accumulates softmax and mean, the second the gradient. The
 // statistics of each query are stored for key_gradient.wgsl.
 //
-// Pieces: attention/shape, attention/keys.
+// Pieces: attention/shape, attention/keys, and attention/no_soft_cap or attention/soft_cap with
+// shared/soft_cap.
 
 @group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> grad_query: array<vec4<f32>>;
@@ -47,7 +48,7 @@ fn main(
                     products = fma(own[i], keys[row + i], products);
                     products_above = fma(above[i], values[row + i], products_above);
                 }
-                let score = sum_of_quad(products);
+                let score = score_of(sum_of_quad(products));
                 let grad_weight = sum_of_quad(products_above);
                 if pass_number == 0u {
                     if score > maximum {
@@ -60,9 +61,9 @@ fn main(
                     sum += weight;
                     mean = fma(weight, grad_weight, mean);
                 } else {
-                    let grad_score = exp(score - maximum) * (grad_weight - mean);
+                    let grad_product = exp(score - maximum) * (grad_weight - mean) * slope_of(score);
                     for (var i = 0u; i < HEAD_QUADS; i++) {
-                        sums[i] = fma(vec4(grad_score), keys[row + i], sums[i]);
+                        sums[i] = fma(vec4(grad_product), keys[row + i], sums[i]);
                     }
                 }
             }

@@ -15,6 +15,8 @@ struct Parameters {
     // Whether samples are packed, with segment starts.
     packed: u32,
     scale: f32,
+    // Soft cap of the scores; unused without one.
+    soft_cap: f32,
 }
 
 // Invocations per workgroup, each for one query or one key of a head.

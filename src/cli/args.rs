@@ -6,13 +6,14 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::bench::BenchArguments;
 use super::chat::ChatArguments;
+use super::compare::CompareArguments;
 use super::dial::DialArguments;
+use super::doctor::DoctorArguments;
 use super::export::ExportArguments;
 use super::inputs::TextArguments;
 use super::models::{LoadArguments, ModelArguments};
 use super::sampling::SamplingArguments;
 use super::training::{GeneralText, Percentage, SearchOver, TrainingArguments};
-use crate::compare::Shard;
 use crate::device::DeviceChoice;
 use crate::model::SaveType;
 
@@ -120,38 +121,6 @@ pub(super) struct DemoArguments {
     /// Random seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct CompareArguments {
-    /// Recipe in TOML: models, data, methods and their strengths [default: the built-in
-    /// recipes/embedded.toml]
-    #[arg(long, value_name = "FILE")]
-    pub recipe: Option<PathBuf>,
-    /// Output folder for results.jsonl, results.csv and report.html; an interrupted comparison resumes
-    #[arg(long, value_name = "DIR", default_value = "minift-comparison")]
-    pub out: PathBuf,
-    #[command(flatten)]
-    pub part: PartArguments,
-}
-
-/// The part of a comparison that a process does.
-#[derive(Clone, Debug, Args)]
-#[group(multiple = false)]
-pub(super) struct PartArguments {
-    /// Print the names of the trainings, one a line, and exit
-    #[arg(long, help_heading = "Many processes")]
-    pub list: bool,
-    /// Run only the training of this name, as --list prints it. Any number of processes, on any number of
-    /// machines, can write to --out at once
-    #[arg(long, value_name = "NAME", help_heading = "Many processes")]
-    pub cell: Option<String>,
-    /// Run only share I of N of the trainings, such as 3/8; likewise
-    #[arg(long, value_name = "I/N", help_heading = "Many processes")]
-    pub shard: Option<Shard>,
-    /// Run nothing: write the tables and the report of what is complete, and print what is missing
-    #[arg(long, help_heading = "Many processes")]
-    pub collect: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -374,37 +343,6 @@ pub(super) struct MergeArguments {
     /// Replace the output folder if it exists, once the new one is complete
     #[arg(long, help_heading = "Output")]
     pub force: bool,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(allow_negative_numbers = true)] // so that the error names the setting
-pub(super) struct DoctorArguments {
-    /// Reference values in safetensors format to check in addition
-    #[arg(long, value_name = "FILE", conflicts_with = "expected")]
-    pub vectors: Option<PathBuf>,
-    #[command(flatten)]
-    pub model: LoadArguments,
-    /// Adapter folder
-    #[arg(
-        long,
-        alias = "adapter",
-        value_name = "DIR",
-        requires = "expected",
-        help_heading = "Model"
-    )]
-    pub adapter_dir: Option<PathBuf>,
-    /// Check a model instead of the device: input_ids, and the logits of another program for them, in
-    /// safetensors format
-    #[arg(long, value_name = "FILE", help_heading = "Model")]
-    pub expected: Option<PathBuf>,
-    /// Largest acceptable error of a logit [default: 2e-3; more for --weights and logits of less precision]
-    #[arg(
-        long,
-        value_name = "ERROR",
-        requires = "expected",
-        help_heading = "Model"
-    )]
-    pub tolerance: Option<f64>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! `minift doctor`: verifies a device; its output belongs into every bug report. With `--expected`, verifies a
 //! model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
 use super::Ended;
-use super::args::DoctorArguments;
+use super::models::LoadArguments;
 use super::output::{Output, counted, thousands};
 use super::{models, setup};
 use crate::device::{Device, DeviceChoice};
@@ -14,6 +15,37 @@ use crate::doctor::{ExpectedLogits, LogitsCheck, check_logits, examine, logits_t
 use crate::error::{Error, Result};
 use crate::kernels::gemm::uses_amx;
 use crate::model::FileBytes;
+
+#[derive(Clone, Debug, Args)]
+#[command(allow_negative_numbers = true)] // so that the error names the setting
+pub(super) struct DoctorArguments {
+    /// Reference values in safetensors format to check in addition
+    #[arg(long, value_name = "FILE", conflicts_with = "expected")]
+    pub vectors: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: LoadArguments,
+    /// Adapter folder
+    #[arg(
+        long,
+        alias = "adapter",
+        value_name = "DIR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub adapter_dir: Option<PathBuf>,
+    /// Check a model instead of the device: input_ids, and the logits of another program for them, in
+    /// safetensors format
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    pub expected: Option<PathBuf>,
+    /// Largest acceptable error of a logit [default: 2e-3; more for --weights and logits of less precision]
+    #[arg(
+        long,
+        value_name = "ERROR",
+        requires = "expected",
+        help_heading = "Model"
+    )]
+    pub tolerance: Option<f64>,
+}
 
 pub(super) async fn run(
     arguments: &DoctorArguments,

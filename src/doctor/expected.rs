@@ -61,11 +61,16 @@ impl<'a> ExpectedLogits<'a> {
             );
             return Err(fault(path, message));
         }
-        let of_rows = &logits.shape()[..logits.shape().len() - 1];
-        // A single row may have its dimension in one of the tensors only.
-        if ids.shape() != of_rows && !(shape[0] == 1 && ids.shape().last() == Some(&shape[1])) {
+        let [rows, length, _] = shape;
+        // A single row may lack its dimension in either tensor.
+        let fits = match *ids.shape() {
+            [of_row] => rows == 1 && of_row == length,
+            [found, of_row] => found == rows && of_row == length,
+            _ => false,
+        };
+        if !fits {
             let message = format!(
-                "{IDS} has shape {:?}, expected {of_rows:?} since {LOGITS} has shape {:?}",
+                "{IDS} has shape {:?}, expected [{rows}, {length}] since {LOGITS} has shape {:?}",
                 ids.shape(),
                 logits.shape()
             );
@@ -73,7 +78,7 @@ impl<'a> ExpectedLogits<'a> {
         }
         Ok(Self {
             path,
-            ids: token_ids(&ids, shape[1], path)?,
+            ids: token_ids(&ids, length, path)?,
             shape,
             kind,
             logits: logits.data(),

@@ -115,7 +115,7 @@ pub async fn check_logits(
         let Predictions { hidden, head } = model.predictions(tokens);
         for first in (0..length).step_by(tile) {
             let count = tile.min(length - first);
-            let logits = head.times_transposed(hidden.clone().narrow(0, first, count));
+            let logits = head.logits(hidden.clone().narrow(0, first, count));
             let logits = device::read(logits).await?;
             let of_positions = logits.par_chunks_exact(vocab_size).enumerate();
             let of_tile: Result<Vec<Compared>> = of_positions

@@ -188,7 +188,8 @@ impl FrontSearch {
             self.dial.at(weight)?;
             let probe = Probe::At(weight);
             let is_untouched = weight == 0.0 && self.dial.profile().ends_untouched();
-            if !is_untouched && !self.next.contains(&probe) {
+            let is_known = self.found.iter().any(|&(other, _)| other == weight);
+            if !(is_untouched || is_known || self.next.contains(&probe)) {
                 self.next.push_back(probe);
             }
         }

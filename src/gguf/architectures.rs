@@ -1,64 +1,15 @@
 //! The architectures that minift and llama.cpp both know, and their tensors.
 
-use super::names::{Architecture, Change, FUSED, Name};
+mod tensors;
 
-const fn same(gguf: &'static str, hugging_face: &'static str) -> Name {
-    changed(gguf, hugging_face, Change::None)
-}
-
-const fn changed(gguf: &'static str, hugging_face: &'static str, change: Change) -> Name {
-    Name {
-        gguf,
-        hugging_face,
-        change,
-        is_full: false,
-    }
-}
-
-/// A tensor whose names have neither `.weight` nor `.bias` added.
-const fn full(gguf: &'static str, hugging_face: &'static str, change: Change) -> Name {
-    Name {
-        is_full: true,
-        ..changed(gguf, hugging_face, change)
-    }
-}
-
-const LLAMA_OUTSIDE: &[Name] = &[
-    same("token_embd", "model.embed_tokens"),
-    same("output_norm", "model.norm"),
-    same("output", "lm_head"),
-];
-
-/// The tensors of the families that rotate neighbours in llama.cpp, and halves in `transformers`.
-const LLAMA_LAYER: &[Name] = &[
-    same("attn_norm", "input_layernorm"),
-    changed("attn_q", "self_attn.q_proj", Change::HeadRows),
-    changed("attn_k", "self_attn.k_proj", Change::HeadRows),
-    same("attn_v", "self_attn.v_proj"),
-    same("attn_output", "self_attn.o_proj"),
-    same("ffn_norm", "post_attention_layernorm"),
-    same("ffn_gate", "mlp.gate_proj"),
-    same("ffn_up", "mlp.up_proj"),
-    same("ffn_down", "mlp.down_proj"),
-];
-
-/// The tensors of the families that rotate the same elements in both.
-const QWEN_LAYER: &[Name] = &[
-    same("attn_norm", "input_layernorm"),
-    same("attn_q", "self_attn.q_proj"),
-    same("attn_k", "self_attn.k_proj"),
-    same("attn_v", "self_attn.v_proj"),
-    same("attn_q_norm", "self_attn.q_norm"),
-    same("attn_k_norm", "self_attn.k_norm"),
-    same("attn_output", "self_attn.o_proj"),
-    same("ffn_norm", "post_attention_layernorm"),
-    same("ffn_gate", "mlp.gate_proj"),
-    same("ffn_up", "mlp.up_proj"),
-    same("ffn_down", "mlp.down_proj"),
-];
+use super::names::{Architecture, Change, FUSED};
+use tensors::{
+    GEMMA_LAYER, GEMMA_OUTSIDE, GEMMA4_LAYER, GEMMA4_OUTSIDE, LLAMA_LAYER, LLAMA_OUTSIDE,
+    QWEN_LAYER, changed, full, same,
+};
 
 /// All architectures.
-pub(crate) const ARCHITECTURES: [Architecture; 16] = [
+pub(crate) const ARCHITECTURES: [Architecture; 18] = [
     Architecture {
         gguf: "llama",
         hugging_face: &["LlamaForCausalLM", "MistralForCausalLM"],
@@ -84,38 +35,28 @@ pub(crate) const ARCHITECTURES: [Architecture; 16] = [
         in_layer: QWEN_LAYER,
     },
     Architecture {
+        gguf: "gemma2",
+        hugging_face: &["Gemma2ForCausalLM"],
+        model_type: "gemma2",
+        layer: "model.layers.",
+        outside: GEMMA_OUTSIDE,
+        in_layer: GEMMA_LAYER,
+    },
+    Architecture {
         gguf: "gemma3",
         hugging_face: &["Gemma3ForCausalLM"],
         model_type: "gemma3_text",
         layer: "model.layers.",
-        outside: &[
-            same("token_embd", "model.embed_tokens"),
-            changed("output_norm", "model.norm", Change::PlusOne),
-            same("output", "lm_head"),
-        ],
-        in_layer: &[
-            changed("attn_norm", "input_layernorm", Change::PlusOne),
-            same("attn_q", "self_attn.q_proj"),
-            same("attn_k", "self_attn.k_proj"),
-            same("attn_v", "self_attn.v_proj"),
-            changed("attn_q_norm", "self_attn.q_norm", Change::PlusOne),
-            changed("attn_k_norm", "self_attn.k_norm", Change::PlusOne),
-            same("attn_output", "self_attn.o_proj"),
-            changed(
-                "post_attention_norm",
-                "post_attention_layernorm",
-                Change::PlusOne,
-            ),
-            changed("ffn_norm", "pre_feedforward_layernorm", Change::PlusOne),
-            same("ffn_gate", "mlp.gate_proj"),
-            same("ffn_up", "mlp.up_proj"),
-            same("ffn_down", "mlp.down_proj"),
-            changed(
-                "post_ffw_norm",
-                "post_feedforward_layernorm",
-                Change::PlusOne,
-            ),
-        ],
+        outside: GEMMA_OUTSIDE,
+        in_layer: GEMMA_LAYER,
+    },
+    Architecture {
+        gguf: "gemma4",
+        hugging_face: &["Gemma4ForCausalLM"],
+        model_type: "gemma4_text",
+        layer: "model.layers.",
+        outside: GEMMA4_OUTSIDE,
+        in_layer: GEMMA4_LAYER,
     },
     Architecture {
         gguf: "gpt2",

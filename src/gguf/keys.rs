@@ -24,7 +24,7 @@ const READ: [&str; 15] = [
 ];
 
 /// Keys that are read for some architectures only.
-const READ_OF: [(&str, &[&str]); 5] = [
+const READ_OF: [(&str, &[&str]); 7] = [
     (
         "granite",
         &[
@@ -37,6 +37,22 @@ const READ_OF: [(&str, &[&str]); 5] = [
     // llama.cpp has its own pattern, that of all models.
     ("olmo2", &["attention.sliding_window_pattern"]),
     ("gptneox", &["use_parallel_residual"]),
+    (
+        "gemma4",
+        &[
+            "attention.key_length_swa",
+            "attention.value_length_swa",
+            "attention.shared_kv_layers",
+            "attention.sliding_window_pattern",
+            "embedding_length_per_layer_input",
+            "final_logit_softcapping",
+            "rope.dimension_count_swa",
+        ],
+    ),
+    (
+        "gemma2",
+        &["attn_logit_softcapping", "final_logit_softcapping"],
+    ),
     ("lfm2", &["shortconv.l_cache"]),
     (
         "qwen35",

@@ -84,6 +84,18 @@ impl Metadata {
         })
     }
 
+    /// Reads a list with a bool for each of `count` layers.
+    pub(super) fn flags(&self, key: &str, count: usize) -> Result<Option<&[bool]>> {
+        self.read(
+            key,
+            &format!("an array of {count} bools, one per layer"),
+            |value| match value {
+                Value::Array(Array::Bool(flags)) if flags.len() == count => Some(&**flags),
+                _ => None,
+            },
+        )
+    }
+
     /// Reads a token id.
     pub(super) fn token(&self, key: &str) -> Result<Option<u32>> {
         // -1 stands for none, and is also written as an unsigned number.

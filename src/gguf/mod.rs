@@ -16,6 +16,7 @@ pub(crate) mod tokenizer;
 #[allow(dead_code)] // the writer uses all of it
 pub(crate) mod value;
 pub(crate) mod value_heads;
+mod value_rows;
 mod weights;
 #[cfg_attr(not(feature = "cli"), allow(dead_code))] // only the program exports
 pub(crate) mod write;

@@ -86,6 +86,7 @@ values! {
     Vec<u32> => |list| Self::Array(Array::U32(list)),
     Vec<i32> => |list| Self::Array(Array::I32(list)),
     Vec<f32> => |list| Self::Array(Array::F32(list)),
+    Vec<bool> => |list| Self::Array(Array::Bool(list)),
 }
 
 /// Receives the bytes of a file piece by piece.

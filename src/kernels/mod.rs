@@ -22,6 +22,7 @@ pub mod rms_norm;
 pub mod rotary;
 pub mod short_conv;
 pub mod silu_gate;
+pub mod soft_cap;
 pub(crate) mod vector;
 
 use burn::backend::flex::FlexTensor;
@@ -52,6 +53,7 @@ pub(crate) fn kernels() -> Vec<Specialized> {
         rotary::kernels(),
         short_conv::kernels(),
         silu_gate::kernels(),
+        soft_cap::kernels(),
     ]
     .concat()
 }
@@ -72,6 +74,13 @@ const ELEMENTS_PER_TASK: usize = 1 << 15;
 /// Returns a CPU tensor of these values.
 fn flex_tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// Returns the tensor with contiguous elements, without another handle to its memory.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    let contiguous = tensor.to_contiguous();
+    drop(tensor);
+    contiguous
 }
 
 /// Converts a size to WGSL's type.

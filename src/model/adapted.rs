@@ -134,7 +134,7 @@ impl CausalLm {
     pub(crate) fn trains_embeddings(&self) -> bool {
         self.adapter
             .as_ref()
-            .is_none_or(Adapter::changes_embeddings)
+            .is_none_or(|adapter| adapter.changes_any(&self.decoder.embedding_parameters()))
     }
 
     /// Returns the model with embedding and head as an adapter needs them. Resized ones have to be replaced.

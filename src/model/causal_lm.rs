@@ -47,11 +47,14 @@ impl CausalLm {
                 adapter: Some(adapter.with_values(values)),
                 ..self.clone()
             },
-            None => Self {
-                parameters: values.into_iter().map(Weight::from).collect(),
-                is_as_loaded: false,
-                ..self.clone()
-            },
+            None => {
+                let mut model = self.clone();
+                for (parameter, value) in model.parameters.iter_mut().zip(values) {
+                    *parameter = value.into();
+                }
+                model.is_as_loaded = false;
+                model
+            }
         }
     }
 
@@ -75,9 +78,10 @@ impl CausalLm {
         self.keeping(|parameter| head.contains(&parameter))
     }
 
-    /// Returns the model without the values of its weights.
+    /// Returns the model without the values of its weights, but with its constants.
     pub(crate) fn without_values(&self) -> Self {
-        self.keeping(|_| false)
+        let trainable = self.decoder.trainable_parameters().len();
+        self.keeping(|parameter| parameter >= trainable)
     }
 
     fn keeping(&self, keeps: impl Fn(usize) -> bool) -> Self {
@@ -126,7 +130,7 @@ impl CausalLm {
     pub fn trainable_parameters(&self) -> &[ParameterSpec] {
         match &self.adapter {
             Some(adapter) => adapter.parameters(),
-            None => self.decoder.parameters(),
+            None => self.decoder.trainable_parameters(),
         }
     }
 
@@ -134,7 +138,11 @@ impl CausalLm {
     pub fn trainable_values(&self) -> Parameters {
         match &self.adapter {
             Some(adapter) => adapter.values().clone(),
-            None => self.parameters(),
+            None => {
+                let mut values = self.parameters();
+                values.truncate(self.trainable_parameters().len());
+                values
+            }
         }
     }
 
@@ -205,7 +213,7 @@ impl CausalLm {
     /// Returns the number of parameters, without the adapter's.
     pub fn parameter_count(&self) -> usize {
         let untouched = self.untouched.as_deref().unwrap_or(self);
-        count(untouched.decoder.parameters())
+        count(untouched.decoder.trainable_parameters())
     }
 
     /// Returns the number of trainable parameters.
@@ -247,10 +255,9 @@ impl CausalLm {
     pub fn logits(&self, inputs: impl Into<Inputs>) -> Tensor<3> {
         let inputs = inputs.into();
         let [batch, length] = inputs.tokens.dims();
-        let Predictions { hidden, head } = self.predictions(inputs);
         let vocab_size = self.config().decoder.vocab_size;
-        head.times_transposed(hidden)
-            .reshape([batch, length, vocab_size])
+        let logits = self.predictions(inputs).logits();
+        logits.reshape([batch, length, vocab_size])
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::fields::MAX_SIZE;
-pub use super::mixer::{AttentionConfig, GatedDeltaConfig, Mixer, ShortConvConfig};
+pub use super::mixer::{AttentionConfig, GatedDeltaConfig, KeysAndValues, Mixer, ShortConvConfig};
 use super::names::Family;
 use super::ops::Activation;
 use super::rope_scaling::RopeScaling;
@@ -19,8 +19,6 @@ pub struct DecoderConfig {
     pub vocab_size: usize,
     /// Width of the hidden states.
     pub hidden_size: usize,
-    /// Width of an attention head.
-    pub head_size: usize,
     /// Maximum sequence length in tokens.
     pub max_length: usize,
     /// Layers, in order.
@@ -35,6 +33,8 @@ pub struct DecoderConfig {
     pub query_key_value: QueryKeyValue,
     /// Normalization of queries and keys, if they have one.
     pub qk_norm: Option<QkNorm>,
+    /// Whether the values of each head are normalized, without weights.
+    pub value_norm: bool,
     /// Growth of the queries with their positions, if they grow.
     pub query_scaling: Option<QueryScaling>,
     /// Whether the file stores the weights of linear layers as \[in, out\].
@@ -45,10 +45,20 @@ pub struct DecoderConfig {
     pub embedding_scale: f32,
     /// Factor of the outputs of attention and feed-forward block, which are added to the hidden states.
     pub residual_scale: f32,
+    /// Inputs of the layers beside the hidden states, if they have any.
+    pub per_layer_inputs: Option<PerLayerInputs>,
+    /// Whether the file has a constant factor of each layer's output.
+    pub layer_scales: bool,
     /// Factor of the logits.
     pub logits_scale: f32,
+    /// Soft cap of the logits, if they have one: cap · tanh(logit / cap).
+    pub logits_soft_cap: Option<f32>,
+    /// Soft cap of the attention scores, if they have one.
+    pub attention_soft_cap: Option<f32>,
     /// Which linear layers have biases.
     pub biases: Biases,
+    /// Token whose embedding gets no gradient where it is an input, as PyTorch's `padding_idx`.
+    pub padding_token: Option<u32>,
     /// Whether the head shares the weights of the token embedding.
     pub tie_word_embeddings: bool,
     /// `bos_token_id` of `config.json`; see [`TextReader::begin_token`](super::TextReader::begin_token).
@@ -64,6 +74,15 @@ pub struct LayerConfig {
     pub mixer: Mixer,
     /// Inner width of the feed-forward block.
     pub intermediate_size: usize,
+}
+
+/// Inputs of the layers beside the hidden states, from the tokens and their embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerLayerInputs {
+    /// Rows of their embedding; at least the vocabulary size.
+    pub vocab_size: usize,
+    /// Width of the input of one layer.
+    pub size: usize,
 }
 
 /// Normalization of hidden states.
@@ -200,6 +219,18 @@ impl DecoderConfig {
         layers.filter_map(|layer| layer.mixer.attention_mut())
     }
 
+    /// Returns the width of the heads of the first layer with attention, or 1 without any.
+    pub(super) fn head_size(&self) -> usize {
+        let mut attentions = self.attentions();
+        attentions.next().map_or(1, |attention| attention.head_size)
+    }
+
+    /// Returns whether other layers take the keys and values of this one.
+    pub(super) fn is_shared(&self, layer: usize) -> bool {
+        self.attentions()
+            .any(|attention| attention.keys_and_values == KeysAndValues::OfLayer(layer))
+    }
+
     /// Returns the gated delta rule of the layers that have one.
     pub(super) fn gated_delta(&self) -> Option<&GatedDeltaConfig> {
         self.layers.iter().find_map(|layer| match &layer.mixer {
@@ -245,9 +276,6 @@ impl DecoderConfig {
                 message,
             })
         };
-        if self.head_size == 0 {
-            return fault("the size of attention heads is 0: expected at least 1".to_string());
-        }
         for (number, layer) in self.layers.iter().enumerate() {
             if let Mixer::GatedDelta(delta) = &layer.mixer {
                 delta.check(number).or_else(fault)?;
@@ -255,31 +283,27 @@ impl DecoderConfig {
             let Some(attention) = layer.mixer.attention() else {
                 continue;
             };
-            if !attention.heads.is_multiple_of(attention.num_kv_heads) {
-                return fault(format!(
-                    "layer {number} has {} attention heads: expected a multiple of its {} key and value \
-                     heads",
-                    attention.heads, attention.num_kv_heads
-                ));
-            }
-            let width = attention.heads.saturating_mul(self.head_size);
+            let of = |layer: usize| self.layers.get(layer)?.mixer.attention();
+            attention.check(number, of).or_else(fault)?;
+        }
+        if let Some(inputs) = self.per_layer_inputs {
+            let width = inputs.size.saturating_mul(self.layers.len());
             if width > MAX_SIZE {
                 return fault(format!(
-                    "layer {number} has {} attention heads of size {}: expected a product of at most {MAX_SIZE}",
-                    attention.heads, self.head_size
+                    "the inputs of {} layers have size {}: expected a product of at most {MAX_SIZE}",
+                    self.layers.len(),
+                    inputs.size
                 ));
             }
-            if attention.window == 0 {
-                return fault("sliding_window is 0: expected at least 1, or null".to_string());
-            }
-            if !attention.scale.is_finite() {
-                let scale = attention.scale;
+        }
+        for (name, cap) in [
+            ("attention scores", self.attention_soft_cap),
+            ("logits", self.logits_soft_cap),
+        ] {
+            if let Some(cap) = cap.filter(|cap| !(cap.is_finite() && *cap > 0.0)) {
                 return fault(format!(
-                    "the attention scale is {scale}: expected a finite number"
+                    "the soft cap of the {name} is {cap}: expected a finite number above 0, or null"
                 ));
-            }
-            if let Some(rotary) = &attention.rotary {
-                rotary.check(self.head_size).or_else(fault)?;
             }
         }
         let query_rate = self.query_scaling.map_or(0.0, |scaling| scaling.rate);

@@ -4,12 +4,14 @@
 use burn::tensor::{Int, Tensor};
 
 use super::cache::DecoderCache;
-use super::config::DecoderConfig;
+use super::carried::Carried;
+use super::config::{DecoderConfig, KeysAndValues};
 use super::inputs::{Inputs, Weights};
 use super::linear::{merged, merged_bias};
 use super::parameter_index::ParameterIndex;
 use super::parameters::{LinearLayer, ParameterSpec};
 use super::pass::Pass;
+use crate::kernels::distillation::LanguageHead;
 use crate::kernels::packed::Weight;
 
 /// A decoder-only transformer of a given configuration.
@@ -36,6 +38,38 @@ impl Decoder {
         &self.index.specs
     }
 
+    /// Returns those that can be trained, which come first; the others are constants.
+    pub(crate) fn trainable_parameters(&self) -> &[ParameterSpec] {
+        &self.index.specs[..self.index.trainable]
+    }
+
+    /// Returns the indices of the parameters that the input of the first layer depends on, and what the embedding
+    /// computes for others.
+    pub(super) fn embedding_parameters(&self) -> Vec<usize> {
+        let index = &self.index;
+        let inputs = index.layer_inputs.iter();
+        let inputs = inputs.flat_map(|index| [index.table, index.projection.weight]);
+        let first = std::iter::once(index.embedding).chain(index.positions);
+        first.chain(inputs).collect()
+    }
+
+    /// Returns the names of tensors that files may have for projections of layers that take the keys and values
+    /// of others.
+    pub(super) fn unused_tensors(&self) -> Vec<String> {
+        let names = self.config.family.tensors;
+        let parts = [names.key, names.value, names.key_norm];
+        let layers = self.config.layers.iter().enumerate();
+        let shared = layers.filter(|(_, layer)| {
+            let attention = layer.mixer.attention();
+            let source = attention.map(|attention| attention.keys_and_values);
+            matches!(source, Some(KeysAndValues::OfLayer(_)))
+        });
+        shared
+            .flat_map(|(number, _)| parts.map(|part| format!("{}.{number}.{part}", names.layer)))
+            .flat_map(|name| [format!("{name}.weight"), format!("{name}.bias")])
+            .collect()
+    }
+
     /// Returns the linear layers, embeddings and head, which adapters can change.
     pub fn linear_layers(&self) -> Vec<LinearLayer> {
         self.index.linear_layers(&self.config)
@@ -47,9 +81,15 @@ impl Decoder {
         std::iter::once(head.weight).chain(head.bias).collect()
     }
 
-    /// Returns the head \[vocab_size, width\] with an adapter's change, where logits = hidden states ·
-    /// headᵀ. A bias is its last column.
-    pub fn head(&self, weights: &Weights<'_>) -> Weight {
+    /// Returns the head \[vocab_size, width\] with an adapter's change. A bias is its last column.
+    pub fn head(&self, weights: &Weights<'_>) -> LanguageHead {
+        LanguageHead {
+            weight: self.head_weight(weights),
+            soft_cap: self.config.logits_soft_cap,
+        }
+    }
+
+    fn head_weight(&self, weights: &Weights<'_>) -> Weight {
         let index = self.index.head;
         let weight = &weights.parameters[index.weight];
         let change = weights.change(index.weight);
@@ -109,9 +149,10 @@ impl Decoder {
             .as_deref_mut()
             .map_or(0, |cache| cache.begin(computed));
         let pass = self.pass(weights, &inputs, first);
-        let mut x = pass.embed(inputs.tokens);
+        let mut carried = Carried::default();
+        let mut x = pass.embed(inputs.tokens, &mut carried);
         for number in 0..self.config.layers.len() {
-            x = pass.layer(number, x, cache.as_deref_mut());
+            x = pass.layer(number, x, &mut carried, cache.as_deref_mut());
         }
         let x = pass.finish(x);
         if computed == added {

@@ -44,6 +44,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Returns the names of all fields.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.json.keys().map(String::as_str)
+    }
+
     /// Returns whether a field is present, even if null.
     pub(super) fn has(&self, name: &str) -> bool {
         self.json.contains_key(name)

@@ -13,7 +13,7 @@ use super::inputs::Weights;
 use super::text_stream::TextStream;
 use crate::device;
 use crate::error::{Error, Result, counted};
-use crate::kernels::packed::Weight;
+use crate::kernels::distillation::LanguageHead;
 
 /// How the next token is sampled from the model's distribution.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -175,7 +175,7 @@ impl CausalLm {
     pub(crate) async fn next_logits(
         &self,
         weights: &Weights<'_>,
-        head: &Weight,
+        head: &LanguageHead,
         tokens: Vec<i32>,
         texts: usize,
         cache: &mut DecoderCache,
@@ -190,7 +190,7 @@ impl CausalLm {
             .reshape([texts, length, width])
             .narrow(1, length - 1, 1)
             .reshape([texts, width]);
-        let logits = device::read(head.times_transposed(last)).await?;
+        let logits = device::read(head.logits(last)).await?;
         self.device().check()?;
         Ok(logits)
     }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use super::decoder::Decoder;
 use super::file_bytes::FileBytes;
 use super::file_names::{GENERATION_CONFIG, TOKENIZER_CONFIG};
 #[cfg(not(target_arch = "wasm32"))]
 use super::file_names::{INDEX, WEIGHTS};
 use super::files::ModelFiles;
-use super::parameters::ParameterSpec;
 use super::stored::StoredTensor;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufModel, GgufWeights};
@@ -142,7 +142,7 @@ impl ModelFiles {
     }
 }
 
-/// Returns the weights of `specs` on a device, as they are stored or in the `wanted` type.
+/// Returns the weights of a decoder on a device, as they are stored or in the `wanted` type.
 ///
 /// # Errors
 ///
@@ -150,12 +150,15 @@ impl ModelFiles {
 pub(super) fn weights(
     files: &ModelFiles,
     gguf: &GgufWeights,
-    specs: &[ParameterSpec],
+    decoder: &Decoder,
     wanted: Option<WeightType>,
     device: &Device,
 ) -> Result<Vec<Weight>> {
     let path = files.weights_path();
-    let names = gguf.names();
+    let specs = decoder.parameters();
+    let mut names = gguf.names();
+    let unused = decoder.unused_tensors();
+    names.retain(|name| !unused.contains(name));
     let missing = specs.iter().map(|spec| spec.name.clone());
     let missing: Vec<String> = missing.filter(|name| !names.contains(name)).collect();
     if !missing.is_empty() {

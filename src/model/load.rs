@@ -128,17 +128,16 @@ fn parameters(
 ) -> Result<(Vec<Weight>, Vec<String>)> {
     let (files, config, specs) = (reader.files(), decoder.config(), decoder.parameters());
     if let Some(gguf) = &files.gguf {
-        let weights = gguf_files::weights(files, gguf, specs, weights, device.tensors())?;
+        let weights = gguf_files::weights(files, gguf, decoder, weights, device.tensors())?;
         return Ok((weights, Vec::new()));
     }
     let names = config.family.tensors;
     let [embedding, head] = [names.embedding, names.head].map(|name| format!("{name}.weight"));
     let has_head_alone = tied_head(reader)? == TiedHead::HeadAlone;
-    let tied_heads = match config.tie_word_embeddings {
-        true => names.in_files(&head),
-        false => Vec::new(),
-    };
-    let unused = UnusedTensors::new(names, tied_heads);
+    let tied_head = Some(head.clone()).filter(|_| config.tie_word_embeddings);
+    let unneeded = decoder.unused_tensors().into_iter().chain(tied_head);
+    let unneeded = unneeded.flat_map(|name| names.in_files(&name)).collect();
+    let unused = UnusedTensors::new(names, unneeded);
     let in_files = files.weights();
     let naming = Naming {
         family: Some(names),

@@ -4,6 +4,7 @@ mod adapted;
 pub mod adapter;
 mod batch;
 mod cache;
+mod carried;
 mod causal_lm;
 mod chat;
 mod config;
@@ -53,11 +54,13 @@ pub(crate) mod weights;
 
 pub(crate) use batch::ordered_batches;
 pub use batch::{Batch, epoch_batches};
+pub(crate) use carried::Carried;
 pub use causal_lm::CausalLm;
 pub use chat::Chat;
 pub use config::{
     AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
-    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue, QueryScaling, ShortConvConfig,
+    KeysAndValues, LayerConfig, Mixer, Norm, NormKind, PerLayerInputs, QkNorm, QueryKeyValue,
+    QueryScaling, ShortConvConfig,
 };
 pub(crate) use decoder::Decoder;
 pub use dial::{Dial, DialProfile};

@@ -1,8 +1,8 @@
-//! The text model inside a model of text and images: its configuration, and the tensors beside it.
+//! The text model inside a model of text and other media: its configuration, and the tensors beside it.
 
 use serde_json::{Map, Value, json};
 
-/// A model of text and images whose text model is supported.
+/// A model of text and other media whose text model is supported.
 struct Wrapper {
     /// Name in `architectures`.
     architecture: &'static str,
@@ -14,7 +14,7 @@ struct Wrapper {
     tied: bool,
 }
 
-const WRAPPERS: [Wrapper; 2] = [
+const WRAPPERS: [Wrapper; 3] = [
     Wrapper {
         architecture: "Mistral3ForConditionalGeneration",
         model_type: "mistral3",
@@ -29,6 +29,12 @@ const WRAPPERS: [Wrapper; 2] = [
         model_type: "qwen3_5",
         text_models: &[("qwen3_5_text", "Qwen3_5ForCausalLM")],
         tied: false,
+    },
+    Wrapper {
+        architecture: "Gemma4ForConditionalGeneration",
+        model_type: "gemma4",
+        text_models: &[("gemma4_text", "Gemma4ForCausalLM")],
+        tied: true,
     },
 ];
 
@@ -45,17 +51,18 @@ const OUTSIDE: [&str; 6] = [
 /// The field that says whether the head shares the embedding's weights.
 const TIE: &str = "tie_word_embeddings";
 
-/// Prefixes of the names of tensors that only images need.
-const OF_IMAGES: [&str; 6] = [
+/// What the names of tensors begin with that only images, videos or sounds need, after an optional `model.`.
+const OF_MEDIA: [&str; 6] = [
     "visual.",
-    "model.visual.",
     "vision_tower.",
     "multi_modal_projector.",
-    "model.vision_tower.",
-    "model.multi_modal_projector.",
+    "audio_tower.",
+    "embed_vision.",
+    "embed_audio.",
 ];
 
-/// Returns the `config.json` of the text model inside a model of text and images; `None` for other models.
+/// Returns the `config.json` of the text model inside a model of text and other media; `None` for other
+/// models.
 pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value>> {
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     let architecture = json.get("architectures").and_then(|list| list.get(0));
@@ -84,7 +91,8 @@ pub(super) fn text_config(json: &Map<String, Value>) -> Option<Map<String, Value
     Some(config)
 }
 
-/// Returns whether only images need a tensor.
-pub(super) fn is_of_images(tensor: &str) -> bool {
-    OF_IMAGES.iter().any(|prefix| tensor.starts_with(prefix))
+/// Returns whether a tensor is for other media than text.
+pub(super) fn is_of_media(tensor: &str) -> bool {
+    let name = tensor.strip_prefix("model.").unwrap_or(tensor);
+    OF_MEDIA.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -59,6 +59,16 @@ pub(super) struct ParameterNames {
     pub gate_and_up: &'static str,
     pub down: &'static str,
     pub feed_forward_output_norm: &'static str,
+    /// Table, projection and norm of the inputs that layers have beside the hidden states.
+    pub layer_inputs_table: &'static str,
+    pub layer_inputs_projection: &'static str,
+    pub layer_inputs_norm: &'static str,
+    /// What a layer adds its input by.
+    pub layer_input_gate: &'static str,
+    pub layer_input_projection: &'static str,
+    pub layer_input_norm: &'static str,
+    /// Constant factor of a layer's output; its whole name.
+    pub layer_scale: &'static str,
     pub norm: &'static str,
     pub head: &'static str,
     /// Name of the head in saved files, if it is another.
@@ -128,6 +138,13 @@ impl ParameterNames {
         gate_and_up: "",
         down: "",
         feed_forward_output_norm: "",
+        layer_inputs_table: "",
+        layer_inputs_projection: "",
+        layer_inputs_norm: "",
+        layer_input_gate: "",
+        layer_input_projection: "",
+        layer_input_norm: "",
+        layer_scale: "",
         norm: "",
         head: "",
         saved_head: "",

@@ -1,9 +1,11 @@
 //! Which parameters a decoder has, and where each is in the list.
 
 mod gated_delta;
+mod layer_inputs;
 mod mixers;
 
 pub(super) use gated_delta::GatedDeltaIndex;
+pub(super) use layer_inputs::{LayerInputIndex, LayerInputsIndex};
 pub(super) use mixers::{AttentionIndex, MixerIndex, ProjectionIndex, ShortConvIndex};
 
 use super::config::{DecoderConfig, FeedForwardKind, NormKind};
@@ -43,14 +45,20 @@ pub(super) struct LayerIndex {
     pub feed_forward: FeedForwardIndex,
     pub down: LinearIndex,
     pub feed_forward_output_norm: Option<NormIndex>,
+    pub input: Option<LayerInputIndex>,
+    /// Constant factor of the output.
+    pub scale: Option<usize>,
 }
 
 /// Index of each parameter in the list.
 #[derive(Clone, Debug)]
 pub(super) struct ParameterIndex {
     pub specs: Vec<ParameterSpec>,
+    /// Number of the specs that can be trained; constants follow.
+    pub trainable: usize,
     pub embedding: usize,
     pub positions: Option<usize>,
+    pub layer_inputs: Option<LayerInputsIndex>,
     pub layers: Vec<LayerIndex>,
     pub norm: NormIndex,
     /// The embedding's index if the weights are tied.
@@ -70,7 +78,8 @@ impl ParameterIndex {
             let shape = [config.max_length, config.hidden_size];
             builder.add(format!("{}.weight", names.positions), &shape)
         });
-        let layers = (0..config.layers.len())
+        let layer_inputs = builder.layer_inputs(names);
+        let mut layers: Vec<LayerIndex> = (0..config.layers.len())
             .map(|layer| builder.layer(names, layer))
             .collect();
         let norm = builder.norm(names.norm, config.hidden_size);
@@ -85,10 +94,19 @@ impl ParameterIndex {
                 .head
                 .then(|| builder.add(format!("{}.bias", names.head), &table[..1])),
         };
+        let trainable = builder.specs.len();
+        if config.layer_scales {
+            for (number, layer) in layers.iter_mut().enumerate() {
+                let name = format!("{}.{number}.{}", names.layer, names.layer_scale);
+                layer.scale = Some(builder.add(name, &[1]));
+            }
+        }
         Self {
             specs: builder.specs,
+            trainable,
             embedding,
             positions,
+            layer_inputs,
             layers,
             norm,
             head,
@@ -98,9 +116,13 @@ impl ParameterIndex {
     /// Returns the linear layers in the order of a forward pass. The parameter of a tied head is the
     /// embedding.
     pub(super) fn linear_layers(&self, config: &DecoderConfig) -> Vec<LinearLayer> {
-        let tables = std::iter::once(self.embedding).chain(self.positions);
+        let inputs = self.layer_inputs.as_ref();
+        let tables = std::iter::once(self.embedding)
+            .chain(self.positions)
+            .chain(inputs.map(|index| index.table));
         let tables =
             tables.map(|weight| (LinearIndex { weight, bias: None }, LinearRole::Embedding));
+        let tables = tables.chain(inputs.map(|index| (index.projection, LinearRole::LayerInputs)));
         let head = (self.head, LinearRole::Head);
         let layers = tables
             .chain(self.layers.iter().flat_map(roles))
@@ -146,6 +168,7 @@ fn roles(layer: &LayerIndex) -> Vec<(LinearIndex, LinearRole)> {
         FeedForwardIndex::FusedGated(fused) => roles.push((fused, LinearRole::GateAndUp)),
     }
     roles.push((layer.down, LinearRole::Down));
+    roles.extend(layer.input.iter().flat_map(LayerInputIndex::roles));
     roles
 }
 
@@ -224,6 +247,8 @@ impl Builder<'_> {
             feed_forward_output_norm: block
                 .normalizes_outputs()
                 .then(|| self.norm(&name(names.feed_forward_output_norm), hidden)),
+            input: self.layer_input(names, &prefix),
+            scale: None,
         }
     }
 }

@@ -54,6 +54,12 @@ pub enum LinearRole {
     GateAndUp,
     /// Down projection.
     Down,
+    /// Projection of the embeddings to the inputs of all layers.
+    LayerInputs,
+    /// Gate of a layer's input.
+    LayerInputGate,
+    /// Projection of a layer's gated input.
+    LayerInput,
     /// Embedding of tokens or positions: the transposed weight of a layer with one input per row.
     Embedding,
     /// Head.

@@ -2,11 +2,13 @@
 
 mod attention;
 mod gated_delta;
+mod layer_inputs;
 mod short_conv;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::cache::DecoderCache;
+use super::carried::Carried;
 use super::config::{Block, DecoderConfig, NormKind};
 use super::inputs::{Inputs, Weights};
 use super::linear::{linear, look_up};
@@ -80,22 +82,14 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Returns the input of the first layer.
-    pub(crate) fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+    /// Returns the input of the first layer, and carries what later ones take besides.
+    pub(crate) fn embed(&self, tokens: Tensor<2, Int>, carried: &mut Carried) -> Tensor<2> {
         let [batch, length] = tokens.dims();
         let width = self.config.hidden_size;
-        let look_up = |index: usize, ids: Tensor<2, Int>| -> Tensor<3> {
-            look_up(
-                ids,
-                &self.weights.parameters[index],
-                self.weights.change(index),
-            )
-            .reshape([batch, length, width])
-        };
-        let mut x = look_up(self.index.embedding, tokens.clone());
-        if self.config.embedding_scale != 1.0 {
-            x = x * self.config.embedding_scale;
-        }
+        let x = self.look_up_tokens(self.index.embedding, tokens.clone());
+        let x = scaled(x, self.config.embedding_scale);
+        self.carry_layer_inputs(tokens.clone(), &x, carried);
+        let mut x: Tensor<3> = x.reshape([batch, length, width]);
         if let Some(positions) = self.index.positions {
             x = x + match &self.segment_starts {
                 None => {
@@ -106,7 +100,7 @@ impl<'a> Pass<'a> {
                 Some(segment_starts) => {
                     let ids =
                         packed_position_ids(segment_starts, [batch, length], &tokens.device());
-                    look_up(positions, ids)
+                    self.look_up(positions, ids).reshape([batch, length, width])
                 }
             };
         }
@@ -124,6 +118,25 @@ impl<'a> Pass<'a> {
         };
         // A factor of the hidden states and of the bias's column is one of the logits.
         scaled(x, self.config.logits_scale)
+    }
+
+    /// Returns the rows \[tokens, width\] of an embedding.
+    fn look_up(&self, index: usize, ids: Tensor<2, Int>) -> Tensor<2> {
+        let (table, change) = (&self.weights.parameters[index], self.weights.change(index));
+        look_up(ids, table, change)
+    }
+
+    /// Returns the rows of an embedding of tokens; that of the padding token gets no gradient.
+    fn look_up_tokens(&self, index: usize, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let rows = self.look_up(index, tokens.clone());
+        let is_trained = !self.weights.parameters[index].is_frozen_head();
+        let Some(padding) = self.config.padding_token.filter(|_| is_trained) else {
+            return rows;
+        };
+        let [count, width] = rows.dims();
+        let is_padding = tokens.equal_elem(padding as i32).reshape([count, 1]);
+        let constant = rows.clone().detach();
+        rows.mask_where(is_padding.expand([count, width]), constant)
     }
 
     fn parameter(&self, index: usize) -> Tensor<2> {
@@ -172,6 +185,7 @@ impl<'a> Pass<'a> {
         &self,
         number: usize,
         x: Tensor<2>,
+        carried: &mut Carried,
         cache: Option<&mut DecoderCache>,
     ) -> Tensor<2> {
         let index = &self.index.layers[number];
@@ -179,11 +193,13 @@ impl<'a> Pass<'a> {
         let residual_scale = self.config.residual_scale;
         let input = self.optional_norm(x.clone(), index.mixer_norm);
         let mixed = match &index.mixer {
-            MixerIndex::Attention(index) => self.attention(index, input.clone(), cache),
+            MixerIndex::Attention(index) => {
+                self.attention(number, index, input.clone(), carried, cache)
+            }
             MixerIndex::ShortConv(index) => self.short_conv(*index, input.clone(), cache),
             MixerIndex::GatedDelta(index) => self.gated_delta(index, input.clone(), cache),
         };
-        match self.config.block {
+        let x = match self.config.block {
             Block::Sequential | Block::Sandwiched | Block::PostNorm => {
                 let mixed = self.optional_norm(mixed, index.mixer_output_norm);
                 let x = x + scaled(mixed, residual_scale);
@@ -200,6 +216,11 @@ impl<'a> Pass<'a> {
                 let output = self.feed_forward(index, input);
                 x + scaled(mixed, residual_scale) + scaled(output, residual_scale)
             }
+        };
+        let x = self.add_layer_input(number, index, x, carried);
+        match index.scale {
+            Some(scale) => x * self.parameter(scale),
+            None => x,
         }
     }
 

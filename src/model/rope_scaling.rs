@@ -16,6 +16,13 @@ pub enum RopeScaling {
         /// Divisor of the frequencies.
         factor: f64,
     },
+    /// Rotates only the pairs with the highest frequencies, as far apart as whole heads are wide (Gemma 4).
+    Proportional {
+        /// Fraction of the pairs that are rotated.
+        proportion: f64,
+        /// Divisor of the frequencies.
+        factor: f64,
+    },
     /// Divides low frequencies, and interpolates in a band above them (Llama 3.1, Grattafiori et al.,
     /// arXiv:2407.21783).
     Llama3 {
@@ -73,6 +80,10 @@ impl RopeScaling {
         let (valid, expected) = match self {
             Self::None => (true, ""),
             Self::Linear { factor } => (positive(&[*factor]), ""),
+            Self::Proportional { proportion, factor } => (
+                positive(&[*proportion, *factor]) && *proportion <= 1.0,
+                ", and a partial_rotary_factor of at most 1",
+            ),
             Self::Llama3 {
                 factor,
                 low_frequency,
@@ -192,6 +203,14 @@ impl RopeScaling {
         match self {
             Self::None | Self::Dynamic { .. } => frequencies.collect(),
             Self::Linear { factor } => frequencies.map(|frequency| frequency / factor).collect(),
+            Self::Proportional { proportion, factor } => {
+                let rotated = (proportion * width / 2.0) as usize;
+                let scale = |(pair, frequency): (usize, f64)| match pair < rotated {
+                    true => frequency / factor,
+                    false => 0.0,
+                };
+                frequencies.enumerate().map(scale).collect()
+            }
             Self::Llama3 {
                 factor,
                 low_frequency,

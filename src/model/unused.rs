@@ -1,6 +1,7 @@
 //! Tensors of a model's files that its decoder does not need.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 
 use super::multimodal;
 use super::names::ParameterNames;
@@ -9,19 +10,20 @@ use crate::error::counted;
 /// Counts the tensors that are ignored.
 pub(super) struct UnusedTensors<'a> {
     names: &'a ParameterNames,
-    /// Names that a head may have which is tied to the embedding.
-    tied_heads: Vec<String>,
-    of_images: Cell<usize>,
+    /// Names of tensors that the decoder computes without: a tied head, and projections of layers that take the
+    /// keys and values of others.
+    unneeded: HashSet<String>,
+    of_media: Cell<usize>,
     of_further_tokens: Cell<usize>,
 }
 
 impl<'a> UnusedTensors<'a> {
-    /// `tied_heads` are the names that a head may have which is tied to the embedding.
-    pub(super) fn new(names: &'a ParameterNames, tied_heads: Vec<String>) -> Self {
+    /// `unneeded` are the names of tensors that the decoder computes without.
+    pub(super) fn new(names: &'a ParameterNames, unneeded: HashSet<String>) -> Self {
         Self {
             names,
-            tied_heads,
-            of_images: Cell::new(0),
+            unneeded,
+            of_media: Cell::new(0),
             of_further_tokens: Cell::new(0),
         }
     }
@@ -30,7 +32,7 @@ impl<'a> UnusedTensors<'a> {
     pub(super) fn accept(&self, name: &str) -> bool {
         let prefix = self.names.further_tokens;
         let counts = [
-            (multimodal::is_of_images(name), &self.of_images),
+            (multimodal::is_of_media(name), &self.of_media),
             (
                 !prefix.is_empty() && name.starts_with(prefix),
                 &self.of_further_tokens,
@@ -40,7 +42,7 @@ impl<'a> UnusedTensors<'a> {
             count.set(count.get() + 1);
             return true;
         }
-        self.tied_heads.iter().any(|head| head == name)
+        self.unneeded.contains(name)
             || (self.names.ignored.iter()).any(|ending| name.ends_with(ending))
     }
 
@@ -48,10 +50,10 @@ impl<'a> UnusedTensors<'a> {
     pub(super) fn notes(&self) -> Vec<String> {
         let tensors = |count: &Cell<usize>| counted(count.get(), "tensor");
         let mut notes = Vec::new();
-        if self.of_images.get() > 0 {
+        if self.of_media.get() > 0 {
             notes.push(format!(
-                "a model of text and images: {} for images ignored, and only the text model is saved",
-                tensors(&self.of_images)
+                "a model of text and other media: {} for those ignored, and only the text model is saved",
+                tensors(&self.of_media)
             ));
         }
         if self.of_further_tokens.get() > 0 {

@@ -5,7 +5,7 @@ use burn::tensor::{Gradients, Tensor};
 use crate::device;
 use crate::kernels::distillation::Predictions;
 use crate::kernels::profile::{self, Phase};
-use crate::model::{Batch, CausalLm, Parameters};
+use crate::model::{Batch, Carried, CausalLm, Parameters};
 
 /// A loss and its gradient.
 #[derive(Clone, Debug)]
@@ -79,20 +79,23 @@ impl Backward<'_> {
         let weights = self.model.weights(self.dropout_seed);
         let pass = decoder.pass(&weights, &inputs, 0);
         let layers = decoder.config().layers.len();
-        let mut before = vec![pass.embed(inputs.tokens.clone())];
+        let mut carried = Carried::default();
+        let mut before = vec![pass.embed(inputs.tokens.clone(), &mut carried)];
         for layer in 0..layers {
-            before.push(pass.layer(layer, before[layer].clone(), None));
+            let x = before[layer].clone();
+            before.push(pass.layer(layer, x, &mut carried, None));
         }
 
         let (student, values) = self.model.tracked();
         let weights = student.weights(self.dropout_seed);
         let pass = decoder.pass(&weights, &inputs, 0);
         let mut sums = Sums::new(values);
-        let leaf = |x: Option<Tensor<2>>| {
-            let x = x.expect("there is a state before and after each layer");
-            x.autodiff().require_grad()
+        let leaf = |x: Tensor<2>| x.autodiff().require_grad();
+        let last = |before: &mut Vec<Tensor<2>>| {
+            let x = before.pop();
+            leaf(x.expect("there is a state before and after each layer"))
         };
-        let end = leaf(before.pop());
+        let end = last(&mut before);
         let predictions = Predictions {
             hidden: pass.finish(end.clone()),
             head: decoder.head(&weights),
@@ -100,23 +103,69 @@ impl Backward<'_> {
         drop(phase);
         let loss = self.loss(predictions);
         let _phase = profile::phase(Phase::Backward);
-        let mut upstream = sums.take_with(&mut loss.backward(), &end);
-        // The gradient of output · upstream is that of the loss, as far as it comes through this layer.
-        let pull =
-            |output: Tensor<2>, upstream: Tensor<2>| device::sum(output * upstream.autodiff());
+        let mut upstream = Upstream {
+            hidden: sums.take_with(&mut loss.backward(), &end),
+            carried: Carried::default(),
+        };
         for layer in (0..layers).rev() {
-            let x = leaf(before.pop());
-            let output = pass.layer(layer, x.clone(), None);
-            upstream = sums.take_with(&mut pull(output, upstream).backward(), &x);
+            let x = last(&mut before);
+            let earlier = carried.iter();
+            let earlier = earlier.filter(|(slot, _)| slot.made_by() < Some(layer));
+            let leaves = earlier.map(|(slot, tensor)| (*slot, leaf(tensor.clone())));
+            let leaves: Carried = leaves.collect();
+            let mut carried = leaves.clone();
+            let output = pass.layer(layer, x.clone(), &mut carried, None);
+            let mut gradients = upstream.pull(output, carried, Some(layer)).backward();
+            upstream.hidden = sums.take_with(&mut gradients, &x);
+            upstream.add(leaves, &mut gradients);
         }
         // Most adapters train nothing before the first layer.
         if self.model.trains_embeddings() {
-            let output = pass.embed(inputs.tokens);
-            sums.take(&mut pull(output, upstream).backward());
+            let mut carried = Carried::default();
+            let output = pass.embed(inputs.tokens, &mut carried);
+            sums.take(&mut upstream.pull(output, carried, None).backward());
         }
         LossAndGradients {
             loss: loss.inner(),
             gradients: sums.finish(),
+        }
+    }
+}
+
+/// Gradients of the loss with respect to what a part of the decoder computes.
+struct Upstream {
+    /// With respect to the hidden states after it.
+    hidden: Tensor<2>,
+    /// With respect to what is carried to later layers, of which all have been differentiated.
+    carried: Carried,
+}
+
+impl Upstream {
+    /// Returns the products of what a part computed and the gradients, summed: the gradient of this sum is that of
+    /// the loss, as far as it comes through this part. `made_by` is its layer, or `None` for the embedding.
+    fn pull(&mut self, hidden: Tensor<2>, carried: Carried, made_by: Option<usize>) -> Tensor<1> {
+        let product =
+            |output: Tensor<2>, gradient: Tensor<2>| device::sum(output * gradient.autodiff());
+        let mut sum = product(hidden, self.hidden.clone());
+        for (slot, tensor) in carried {
+            if slot.made_by() == made_by
+                && let Some(gradient) = self.carried.remove(&slot)
+            {
+                sum = sum + product(tensor, gradient);
+            }
+        }
+        sum
+    }
+
+    /// Adds the gradients with respect to tensors that a layer may have read.
+    fn add(&mut self, read: Carried, gradients: &mut Gradients) {
+        for (slot, tensor) in read {
+            if let Some(mut gradient) = tensor.grad_remove(gradients) {
+                if let Some(sum) = self.carried.remove(&slot) {
+                    gradient = sum + gradient;
+                }
+                self.carried.insert(slot, gradient);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Impl, attention};
 use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::{CausalLm, LayerConfig, ParameterSpec};
+use crate::model::{AttentionConfig, CausalLm, LayerConfig, ParameterSpec};
 use crate::text::Sample;
 use activations::kept_by_layer;
 
@@ -117,7 +117,10 @@ impl MemoryEstimate {
 
     fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
-        let attention = attention::available(&model.tensor_device(), config.head_size);
+        let device = model.tensor_device();
+        let composed = |attention: &AttentionConfig| {
+            attention::available(&device, attention.head_size) == Impl::Composed
+        };
         let adapts = settings.adapter.is_some() || model.adapter().is_some();
         let has_teacher = settings.objective.needs_teacher();
         let [hidden, vocabulary] = [config.hidden_size, config.vocab_size].map(|size| size as u64);
@@ -140,8 +143,10 @@ impl MemoryEstimate {
         let head = vocabulary * hidden * FLOAT;
 
         let tokens = [load.batch, load.length];
-        let of_layer =
-            |layer: &LayerConfig| kept_by_layer(attention, config, layer, tokens) * FLOAT;
+        let of_layer = |layer: &LayerConfig| {
+            let composed = layer.mixer.attention().is_some_and(composed);
+            kept_by_layer(composed, config, layer, tokens) * FLOAT
+        };
         let layers = config.layers.iter().map(of_layer);
         let largest_layer = layers.clone().max().unwrap_or(0);
         let state = rows * hidden * FLOAT;
@@ -150,24 +155,27 @@ impl MemoryEstimate {
         } else {
             layers.sum()
         };
+        // The inputs of all layers: projected, normalized and of each layer.
+        let layer_inputs = config.per_layer_inputs.map_or(0, |inputs| inputs.size);
+        let layer_inputs = 3 * (config.layers.len() * layer_inputs) as u64 * FLOAT;
         // The end of the decoder and the gradients of the loss.
-        let activations = kept + 4 * state;
+        let activations = kept + 4 * state + rows * layer_inputs;
         let evaluated_rows = load.evaluated_batch * load.evaluated_length;
         let inner = config.layers.iter().map(|layer| layer.intermediate_size);
         let inner = inner.max().unwrap_or(0) as u64;
-        let heads = config.attentions().map(|attention| attention.heads);
+        let composed = config.attentions().filter(|attention| composed(attention));
+        let heads = composed.map(|attention| attention.heads);
         let heads = heads.max().unwrap_or(0) as u64;
         let scores = |batch: u64, length: u64| batch * heads * length * length * FLOAT;
-        let evaluation = evaluated_rows * (4 * hidden + 2 * inner) * FLOAT
-            + match attention {
-                Impl::Fused => 0,
-                Impl::Composed => 2 * scores(load.evaluated_batch, load.evaluated_length),
-            };
+        let evaluation = evaluated_rows * ((4 * hidden + 2 * inner) * FLOAT + layer_inputs)
+            + 2 * scores(load.evaluated_batch, load.evaluated_length);
         let logits = rows.max(evaluated_rows) * vocabulary * FLOAT;
         let tile = logits
             .min(settings.tile_bytes as u64)
             .max(vocabulary * FLOAT);
-        let tiles = tile * if has_teacher { 2 } else { 1 };
+        // The gradient of a soft cap needs the logits that the loss's own gradient would overwrite.
+        let tiles = [true, has_teacher, config.logits_soft_cap.is_some()];
+        let tiles = tile * tiles.into_iter().filter(|&is_held| is_held).count() as u64;
 
         let of_head = if adapts { 0 } else { head };
         // Gradients, activations and tiles of logits, at the peak of the phases.
@@ -205,11 +213,8 @@ impl MemoryEstimate {
         ];
         let tensors = [
             largest_parameter,
-            match attention {
-                Impl::Fused => 0,
-                Impl::Composed => scores(load.batch, load.length),
-            },
-            rows * inner.max(hidden) * FLOAT,
+            scores(load.batch, load.length),
+            rows * (inner.max(hidden) * FLOAT).max(layer_inputs / 3),
             tile,
         ];
         Ok(Self {

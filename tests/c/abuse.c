@@ -228,6 +228,10 @@ static void null_arguments(void) {
     INVALID(minift_run_model(run, NULL), "model is NULL");
     INVALID(minift_run_write(NULL, "x", 0), "run is NULL");
     INVALID(minift_run_write(run, NULL, 0), "folder is NULL");
+    size_t count = 0;
+    INVALID(minift_run_set_dial(NULL, 0.5), "run is NULL");
+    INVALID(minift_run_front(NULL, NULL, 0, 0, &count), "run is NULL");
+    INVALID(minift_run_front(run, NULL, 0, 0, NULL), "count is NULL");
 
     minift_run_cancel(NULL);
     minift_run_free(NULL);
@@ -661,6 +665,58 @@ static void adapters(void) {
     free_inputs(&given);
 }
 
+static void a_dial_chooses_the_strength(void) {
+    Inputs given = inputs();
+    MiniftRun *run = new_run(&given, SETTINGS);
+    size_t count = 0;
+    FAILS(minift_run_set_dial(run, 0.5), MINIFT_STATUS_NOT_FINISHED, "not finished");
+    FAILS(minift_run_front(run, NULL, 0, 0, &count), MINIFT_STATUS_NOT_FINISHED, "not finished");
+    OK(minift_run_drive(run, NULL, NULL, NULL, 0));
+    MiniftOutcome full, half;
+    OK(minift_run_outcome(run, &full, sizeof full));
+    INVALID(minift_run_set_dial(run, 1.5), "0 to 1");
+    OK(minift_run_set_dial(run, 0.5));
+    OK(minift_run_outcome(run, &half, sizeof half));
+    CHECK(half.specialization > 0 && half.specialization < full.specialization);
+    MiniftModel *model;
+    OK(minift_run_model(run, &model));
+    OK(minift_model_write(model, in_folder("half_model"), 0));
+    minift_model_free(model);
+    OK(minift_run_write(run, in_folder("half"), 0));
+    compare_files(in_folder("half_model/model.safetensors"), in_folder("half/model.safetensors"));
+    OK(minift_run_set_dial(run, 0));
+    OK(minift_run_outcome(run, &half, sizeof half));
+    CHECK(half.specialization == 0 && half.degeneralization == 0);
+    OK(minift_run_set_dial(run, 1));
+    OK(minift_run_outcome(run, &half, sizeof half));
+    CHECK(half.general_perplexity_after == full.general_perplexity_after);
+
+    OK(minift_run_front(run, NULL, 0, 0, &count));
+    CHECK(count == 7);
+    MiniftFrontPoint points[8];
+    INVALID(minift_run_front(run, NULL, 8, sizeof *points, &count), "points is NULL");
+    INVALID(minift_run_front(run, points, 8, 0, &count), "sizeof");
+    OK(minift_run_front(run, points, 8, sizeof *points, &count));
+    CHECK(points[0].weight == 0 && points[6].weight == 1 && count == 7);
+    CHECK(points[6].domain_perplexity == full.domain_perplexity_after);
+    CHECK(points[0].specialization == 0);
+    minift_run_free(run);
+
+    // Measured by the run itself, with events.
+    run = new_run(&given, "{\"epochs\": 2, \"batch_size\": 4, \"dial\": \"uniform\"}");
+    MiniftEvent event;
+    int measured = 0;
+    do {
+        OK(minift_run_next(run, &event, sizeof event));
+        measured += event.kind == MINIFT_EVENT_KIND_FRONT_POINT;
+    } while (event.kind != MINIFT_EVENT_KIND_FINISHED);
+    CHECK(measured == 5);
+    OK(minift_run_front(run, points, 1, sizeof *points, &count));
+    CHECK(count == 7 && points[0].weight == 0);
+    minift_run_free(run);
+    free_inputs(&given);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     folder = argv[1];
@@ -678,6 +734,7 @@ int main(int argc, char **argv) {
     handles_are_freed_in_any_order();
     structure_sizes();
     adapters();
+    a_dial_chooses_the_strength();
     printf("all checks passed\n");
     return EXIT_SUCCESS;
 }

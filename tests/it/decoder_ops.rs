@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use common::{devices, values};
 use minift::device::Device;
 use minift::internals::Impl;
-use minift::internals::attention::{AttentionMask, causal_attention};
+use minift::internals::attention::{AttentionMask, Scores, causal_attention};
 use minift::internals::rms_norm::rms_norm;
 use minift::internals::rotary::rotate;
 use minift::internals::silu_gate::silu_gate;
@@ -135,6 +135,16 @@ fn rotary_embeddings() {
 
 #[test]
 fn attention() {
+    attention_with(None);
+}
+
+/// The cap changes most scores, which are up to ±3.
+#[test]
+fn attention_with_a_soft_cap() {
+    attention_with(Some(1.5));
+}
+
+fn attention_with(soft_cap: Option<f32>) {
     // The last case has several segments per sample.
     for ([batch, length, heads, size], key_length, num_kv_heads, window) in [
         ([1, 1, 1, 4], 1, 1, usize::MAX),
@@ -165,7 +175,10 @@ fn attention() {
                     inputs[1].clone(),
                     inputs[2].clone(),
                     // Keeps the softmax weights comparable for every head size.
-                    2.8 / size.max(8) as f32,
+                    Scores {
+                        scale: 2.8 / size.max(8) as f32,
+                        soft_cap,
+                    },
                     AttentionMask {
                         window,
                         segment_starts: (length == 33).then(|| {

@@ -82,7 +82,7 @@ fn the_divergence_is_that_of_a_plain_computation_and_0_for_the_same_model() {
         assert!(error < 1e-3, "{found} for {expected} on {}", device.name());
 
         let same = measured(&model, &model, &samples);
-        assert!((0.0..1e-6).contains(&same), "{same} on {}", device.name());
+        assert!((0.0..1e-5).contains(&same), "{same} on {}", device.name());
         // It is no distance.
         assert!((measured(&model, &other, &samples) / expected - 1.0).abs() > 1e-2);
     }
@@ -116,7 +116,7 @@ fn a_run_measures_the_divergence_from_the_untouched_model() {
         }
         let found = run.outcome().unwrap().kl_divergence.unwrap();
         assert_eq!(found, measured(&run.trained_model(), &model, &data.domain));
-        assert!(found > 1e-3, "{found}");
+        assert!(found > 1e-6, "{found}");
         let of_evaluations = run.evaluations().iter().map(|found| found.kl_divergence);
         assert!(of_evaluations.eq(events.iter().copied()));
         assert_eq!(events[0], None);

@@ -27,7 +27,7 @@ use pollster::block_on;
 fn models() -> Vec<PathBuf> {
     let more = std::env::var_os("MINIFT_TEST_MODELS").map(PathBuf::from);
     let own = folders(&data("tiny"));
-    assert!(own.len() >= 41, "models are missing: {own:?}");
+    assert!(own.len() >= 45, "models are missing: {own:?}");
     own.into_iter()
         .chain(more.iter().flat_map(|folder| folders(folder)))
         .collect()

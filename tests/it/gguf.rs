@@ -295,7 +295,7 @@ fn versions_and_kinds_that_are_not_read_are_named() {
         ),
         (
             set("tokenizer.ggml.model", text("t5")),
-            "is \"t5\": expected gpt2 or llama",
+            "is \"t5\": expected gpt2, llama or gemma4",
         ),
         (
             set("tokenizer.ggml.pre", text("odd")),

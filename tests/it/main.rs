@@ -50,6 +50,7 @@ mod runs;
 mod shaders;
 mod shared_comparison;
 mod short_conv;
+mod soft_caps;
 mod special_tokens;
 mod teacher_cache;
 mod threads;

@@ -324,6 +324,19 @@ fn unusable_files_are_named() {
             vec!["input_ids has shape", "logits has shape"],
         ),
         (
+            "more ids",
+            vec![
+                model.ids(),
+                (
+                    "logits",
+                    Dtype::F32,
+                    vec![length, vocab_size],
+                    model.logits().3[..4 * length * vocab_size].to_vec(),
+                ),
+            ],
+            vec!["input_ids has shape", "logits has shape"],
+        ),
+        (
             "one dimension",
             vec![
                 model.ids(),

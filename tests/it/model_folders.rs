@@ -163,7 +163,7 @@ fn the_text_model_of_a_model_of_text_and_images_is_loaded_and_saved() {
     let [note] = model.notes() else {
         panic!("{:?}", model.notes());
     };
-    assert!(note.contains("15 tensors for images ignored"), "{note}");
+    assert!(note.contains("15 tensors for those ignored"), "{note}");
     // A text model is saved, which needs no note.
     let mut saved = block_on(model.to_files()).unwrap();
     let file = |saved: &[(String, Vec<u8>)], name: &str| {
@@ -524,4 +524,29 @@ fn a_tokenizer_may_have_more_tokens_than_the_model() {
         error.contains("token 1024") && error.contains("1024 tokens"),
         "{error}"
     );
+}
+
+/// Files on the Hub have projections that layers with the keys and values of others do not use.
+#[test]
+fn the_text_model_of_gemma_4_is_loaded_and_saved() {
+    let model = load_tiny(&data("tiny/gemma4_wrapped"), &Device::cpu());
+    let [note] = model.notes() else {
+        panic!("{:?}", model.notes());
+    };
+    assert!(note.contains("86 tensors for those ignored"), "{note}");
+    let saved = block_on(model.to_files()).unwrap();
+    let again = load_saved(&saved);
+    assert!(again.notes().is_empty());
+    assert_eq!(tiny_logits(&again), tiny_logits(&model));
+    let weights = saved.iter().find(|(name, _)| name == "model.safetensors");
+    let tensors = SafeTensors::deserialize(&weights.unwrap().1).unwrap();
+    assert!(tensors.tensor("model.layers.5.layer_scalar").is_ok());
+    assert!(
+        tensors
+            .tensor("model.layers.5.self_attn.k_proj.weight")
+            .is_err()
+    );
+    // Constants are saved, and not trained.
+    let constants = model.decoder().parameters().len() - model.trainable_parameters().len();
+    assert_eq!(constants, 6);
 }

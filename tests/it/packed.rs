@@ -124,6 +124,16 @@ fn products_and_gradients_match_float32() {
     }
 }
 
+/// Products of sizes that the CPU device computes by other instructions, and in several blocks.
+#[test]
+fn large_products_match_float32() {
+    let device = Opened::cpu();
+    for kind in TYPES.map(|name| name.parse::<WeightType>().unwrap()) {
+        let blocks = 1024 / kind.block().max(8);
+        products_match(&device, kind, [260, 600, blocks], 8);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -159,11 +169,11 @@ fn the_loss_of_a_packed_head_matches_float32() {
                 let loss = distillation_loss(
                     Predictions {
                         hidden: hidden.clone(),
-                        head: head.clone(),
+                        head: head.clone().into(),
                     },
                     Some(Predictions {
                         hidden: teacher.clone(),
-                        head,
+                        head: head.into(),
                     }),
                     labels.clone(),
                     &Objective::default(),

@@ -6,7 +6,10 @@ use minift::doctor::check_shaders;
 #[test]
 fn every_shader_translates_for_every_graphics_api() {
     let checked = check_shaders();
-    assert_eq!(checked.len(), 17 + 3 * 5 + (4 * 3 + 1) + 2 * 6 + 7 * 3);
+    assert_eq!(
+        checked.len(),
+        19 + 3 * 5 + 3 * 3 + (4 * 3 + 1) + 2 * 6 + 7 * 3
+    );
     for (name, problem) in checked {
         assert_eq!(problem, None, "{name}.wgsl");
     }

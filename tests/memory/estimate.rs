@@ -34,6 +34,18 @@ fn llama() -> Value {
     })
 }
 
+/// A model with inputs per layer, shared keys and values, heads of two sizes and a soft cap.
+fn gemma4() -> Value {
+    json!({
+        "architectures": ["Gemma4ForCausalLM"], "model_type": "gemma4_text",
+        "hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12,
+        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64, "global_head_dim": 128,
+        "num_kv_shared_layers": 6, "hidden_size_per_layer_input": 128, "vocab_size": 16384,
+        "vocab_size_per_layer_input": 16384, "final_logit_softcapping": 30.0,
+        "max_position_embeddings": 8192, "torch_dtype": "bfloat16",
+    })
+}
+
 /// A model that is mostly short convolutions, and small feed-forward blocks.
 fn lfm2() -> Value {
     json!({
@@ -99,6 +111,11 @@ fn write_model(folder: &Path, config: &Value) {
 #[test]
 fn the_estimate_is_within_15_percent_for_a_135m_model() {
     check(&llama(), 134_515_008);
+}
+
+#[test]
+fn the_estimate_is_within_15_percent_for_gemma_4() {
+    check(&gemma4(), 50_504_000);
 }
 
 #[test]

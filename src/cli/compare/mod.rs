@@ -1,5 +1,6 @@
 //! `minift compare`: compares methods over their strengths, as described by a recipe.
 
+mod arguments;
 mod part;
 mod texts;
 
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::CompareArguments;
+pub(super) use arguments::CompareArguments;
+
 use super::models::ModelArguments;
 use super::output::{Output, counted};
 use super::{Ended, eval, setup, summary};

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Comparison;
-use crate::cli::args::PartArguments;
+use super::arguments::PartArguments;
 use crate::cli::output::{Output, counted};
 use crate::compare::{Cell, Plan};
 use crate::error::{Error, Result};

@@ -99,10 +99,4 @@ impl Description<'_> {
         all.append(&mut object(fields));
         Ok(all)
     }
-
-    /// Returns the size of the sliding window, if there is one.
-    fn window(&self) -> Result<Option<usize>> {
-        let window = self.metadata.size(&self.key("attention.sliding_window"))?;
-        Ok(window.filter(|&window| window > 0))
-    }
 }

@@ -2,13 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{DEFAULT_THETA, Description, greatest_common_divisor, object, shortest};
+use super::{Description, greatest_common_divisor, object, shortest};
 use crate::error::Result;
-
-/// Gemma 3's models have global attention in each sixth layer.
-const GEMMA_PATTERN: usize = 6;
-/// Layers of Gemma 3 27B, whose attention is scaled by another size than that of its heads.
-const GEMMA_27B_LAYERS: usize = 62;
 
 impl Description<'_> {
     /// Returns the fields of Llama and of the families that follow it.
@@ -52,7 +47,7 @@ impl Description<'_> {
                 set("mlp_bias", self.has("blk.0.ffn_up.bias").into());
             }
             ("qwen3", None) => drop(set("attention_bias", self.has("blk.0.attn_q.bias").into())),
-            ("gemma3" | "olmo2" | "phi3", _) | (_, None) => {}
+            ("gemma2" | "gemma3" | "olmo2" | "phi3", _) | (_, None) => {}
             (_, Some(window)) => {
                 return Err(self.metadata.fault(format!(
                     "metadata {} is {window}: unsupported, expected none",
@@ -60,36 +55,6 @@ impl Description<'_> {
                 )));
             }
         }
-        Ok(fields)
-    }
-
-    pub(super) fn gemma3(&self) -> Result<Map<String, Value>> {
-        let mut fields = self.llama()?;
-        fields.remove("hidden_act");
-        let window = self.metadata.size(&self.key("attention.sliding_window"))?;
-        let local = self.metadata.float(&self.key("rope.freq_base_swa"))?;
-        let scale = match self.layers {
-            GEMMA_27B_LAYERS => self.hidden_size / self.heads[0].max(1),
-            _ => self.head_size,
-        };
-        // Without a window, all layers are global.
-        let pattern = if window.is_some_and(|window| window > 0) {
-            GEMMA_PATTERN
-        } else {
-            1
-        };
-        let kind = |layer: usize| match layer % pattern {
-            last if last + 1 == pattern => "full_attention",
-            _ => "sliding_attention",
-        };
-        fields.append(&mut object(json!({
-            "hidden_activation": "gelu_pytorch_tanh",
-            "query_pre_attn_scalar": scale,
-            "sliding_window": window.filter(|window| *window > 0),
-            "layer_types": (0..self.layers).map(kind).collect::<Vec<_>>(),
-            "rope_local_base_freq": shortest(local.unwrap_or(DEFAULT_THETA)),
-            "attention_bias": false,
-        })));
         Ok(fields)
     }
 

@@ -2,6 +2,8 @@
 
 mod cousins;
 mod families;
+mod gemma;
+mod gemma4;
 mod hybrids;
 
 use std::collections::HashMap;
@@ -113,12 +115,13 @@ impl<'a> Description<'a> {
 
     /// Returns the fields of `config.json`.
     pub(super) fn config(mut self) -> Result<Map<String, Value>> {
-        let factors = self.factors.take();
         let mut config = match self.architecture.gguf {
             "gpt2" => self.gpt2()?,
             "phi2" => self.phi()?,
             "openelm" => self.openelm()?,
+            "gemma2" => self.gemma2()?,
             "gemma3" => self.gemma3()?,
+            "gemma4" => self.gemma4()?,
             "smollm3" => self.smollm3()?,
             "granite" => self.granite()?,
             "phi3" => self.phi3()?,
@@ -130,6 +133,11 @@ impl<'a> Description<'a> {
             "qwen35" => self.qwen3_5()?,
             _ => self.llama()?,
         };
+        // Those of Gemma 4 are part of its fields.
+        let factors = self
+            .factors
+            .take()
+            .filter(|_| !config.contains_key("rope_parameters"));
         let theta = config.get("rope_theta").and_then(Value::as_f64);
         let scaling = rope::scaling(
             self.metadata,
@@ -206,6 +214,12 @@ impl<'a> Description<'a> {
     fn theta(&self) -> Result<f64> {
         let theta = self.metadata.float(&self.key("rope.freq_base"))?;
         Ok(theta.unwrap_or(DEFAULT_THETA))
+    }
+
+    /// Returns the size of the sliding window, if there is one.
+    fn window(&self) -> Result<Option<usize>> {
+        let window = self.metadata.size(&self.key("attention.sliding_window"))?;
+        Ok(window.filter(|&window| window > 0))
     }
 
     /// Returns an epsilon, in the fewest digits that give its float32.

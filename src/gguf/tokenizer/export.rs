@@ -24,7 +24,7 @@ const SCORE_OF_ADDED: f32 = -1000.0;
 pub(crate) type Notes = Vec<String>;
 
 /// Adds the vocabulary of a `tokenizer.json` for a model with embeddings of `vocab_size` tokens. Returns notes
-/// about what llama.cpp does differently.
+/// about what llama.cpp does differently. `sentence_piece` is its name of a tokenizer like SentencePiece's.
 ///
 /// # Errors
 ///
@@ -32,6 +32,7 @@ pub(crate) type Notes = Vec<String>;
 pub(crate) fn add_vocabulary(
     list: &mut MetadataList,
     tokenizer: &Value,
+    sentence_piece: &str,
     vocab_size: usize,
 ) -> Result<Notes, String> {
     let model = &tokenizer["model"];
@@ -45,7 +46,7 @@ pub(crate) fn add_vocabulary(
     let tokens = Tokens::read(tokenizer, vocab_size, &mut notes)?;
     match spaces(tokenizer) {
         Some(Spaces { prefix }) => {
-            list.add("tokenizer.ggml.model", "llama");
+            list.add("tokenizer.ggml.model", sentence_piece);
             list.add("tokenizer.ggml.pre", "default");
             list.add("tokenizer.ggml.add_space_prefix", prefix);
             let scores = tokens.scores();
@@ -319,7 +320,7 @@ mod tests {
             (sequence(&[qwen, bytes(false)]), "qwen2"),
         ] {
             let mut list = MetadataList::default();
-            let notes = add_vocabulary(&mut list, &byte_level(pre_tokenizer), 6).unwrap();
+            let notes = add_vocabulary(&mut list, &byte_level(pre_tokenizer), "llama", 6).unwrap();
             assert_eq!(notes.len(), 1, "{notes:?}");
             assert_eq!(list.get("tokenizer.ggml.pre"), Some(&expected.into()));
             let tokens = ["a", "b", "ab", "<|end|>", "tool", "[PAD5]"];
@@ -334,7 +335,7 @@ mod tests {
             Value::Null,
         ] {
             let mut list = MetadataList::default();
-            let error = add_vocabulary(&mut list, &byte_level(unknown), 6).unwrap_err();
+            let error = add_vocabulary(&mut list, &byte_level(unknown), "llama", 6).unwrap_err();
             assert!(error.contains("pre_tokenizer"), "{error}");
         }
     }
@@ -350,7 +351,11 @@ mod tests {
             "added_tokens": [{"id": 0, "content": "<unk>", "special": true}],
         });
         let mut list = MetadataList::default();
-        assert!(add_vocabulary(&mut list, &tokenizer, 7).unwrap().is_empty());
+        assert!(
+            add_vocabulary(&mut list, &tokenizer, "llama", 7)
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(list.get("tokenizer.ggml.model"), Some(&"llama".into()));
         let prefix = list.get("tokenizer.ggml.add_space_prefix");
         assert_eq!(prefix, Some(&true.into()));

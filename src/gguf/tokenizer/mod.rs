@@ -44,10 +44,10 @@ pub(super) fn files(metadata: &Metadata, architecture: &Architecture) -> Result<
     let fault = |message| metadata.tokenizer_fault(message);
     let (tokenizer, specials) = match model {
         Some("gpt2") => byte_level::build(metadata, architecture, &vocabulary)?,
-        Some("llama") => sentence_piece::build(metadata, architecture, &vocabulary)?,
+        Some("llama" | "gemma4") => sentence_piece::build(metadata, architecture, &vocabulary)?,
         Some(other) => {
             return Err(fault(format!(
-                "metadata {MODEL} is {other:.40?}: expected gpt2 or llama"
+                "metadata {MODEL} is {other:.40?}: expected gpt2, llama or gemma4"
             )));
         }
         None => {

@@ -6,8 +6,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use super::AttentionBackend;
-use super::AttentionMask;
+use super::{AttentionBackend, AttentionMask, Scores};
 use crate::kernels::gradients::{constant, register};
 
 impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B, C> {
@@ -15,7 +14,7 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
     ) -> FloatTensor<Self> {
         let (query, query_node) = query.into_parts();
@@ -25,7 +24,7 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
             query.clone(),
             key.clone(),
             value.clone(),
-            scale,
+            scores,
             mask.clone(),
         );
         let nodes = [query_node, key_node, value_node];
@@ -34,7 +33,7 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((query, key, value, scale, mask), out),
+            OpsKind::Tracked(prep) => prep.finish((query, key, value, scores, mask), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -43,7 +42,7 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -51,7 +50,7 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
             query.into_primitive(),
             key.into_primitive(),
             value.into_primitive(),
-            scale,
+            scores,
             mask,
             upstream.into_primitive(),
         );
@@ -71,15 +70,15 @@ impl<B: AttentionBackend> Backward<B, 3> for CausalAttention {
         FloatTensor<B>,
         FloatTensor<B>,
         FloatTensor<B>,
-        f32,
+        Scores,
         AttentionMask,
     );
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let upstream = grads.consume::<B>(&ops.node);
-        let (query, key, value, scale, mask) = ops.state;
+        let (query, key, value, scores, mask) = ops.state;
         let (grad_query, grad_key, grad_value) =
-            B::causal_attention_backward(query, key, value, scale, mask, upstream);
+            B::causal_attention_backward(query, key, value, scores, mask, upstream);
         let parents = ops.parents.map(|node| node.map(|node| node.id));
         register::<B, 3>(grads, parents, [grad_query, grad_key, grad_value]);
     }

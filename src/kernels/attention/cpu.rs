@@ -8,9 +8,11 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
-use super::rows::{combine, normalize, score_gradients, scores_of, softmax_weights};
+use super::rows::{
+    cap_scores, combine, normalize, score_gradients, scores_of, slopes_of, softmax_weights,
+};
 use super::shape::AttentionShape;
-use super::{AttentionBackend, AttentionMask};
+use super::{AttentionBackend, AttentionMask, Scores};
 use crate::kernels::flex_tensor;
 use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply, written};
 use crate::kernels::profile::{self, Operation};
@@ -25,7 +27,7 @@ impl AttentionBackend for Flex {
         query: FlexTensor,
         key: FlexTensor,
         value: FlexTensor,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
     ) -> FlexTensor {
         let shape = AttentionShape::new(&query, &key, mask);
@@ -36,7 +38,7 @@ impl AttentionBackend for Flex {
             key: key.storage(),
             value: value.storage(),
             shape: &shape,
-            scale,
+            scores,
         };
         flex_tensor(heads.attention(), query.shape())
     }
@@ -45,7 +47,7 @@ impl AttentionBackend for Flex {
         query: FlexTensor,
         key: FlexTensor,
         value: FlexTensor,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
         upstream: FlexTensor,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
@@ -58,7 +60,7 @@ impl AttentionBackend for Flex {
             key: key.storage(),
             value: value.storage(),
             shape: &shape,
-            scale,
+            scores,
         };
         let [grad_query, grad_key, grad_value] = heads.gradients(upstream.storage());
         (
@@ -75,7 +77,16 @@ struct Heads<'a> {
     key: &'a [f32],
     value: &'a [f32],
     shape: &'a AttentionShape,
-    scale: f32,
+    scores: Scores,
+}
+
+/// Working memory for the gradients of a block, each \[count, width\].
+#[derive(Default)]
+struct Buffers {
+    weights: Vec<f32>,
+    /// Derivatives of the scores by the scaled products, if scores have a soft cap.
+    slopes: Vec<f32>,
+    grad_scores: Vec<f32>,
 }
 
 /// A block of queries of one head.
@@ -148,7 +159,8 @@ impl Heads<'_> {
             row,
             weights,
         );
-        let inverse = softmax_weights(weights, self.scale);
+        let scale = self.cap(weights);
+        let inverse = softmax_weights(weights, scale);
         let mut attended = vec![0.0; shape.size];
         combine(weights, inverse, &self.value[first..], row, &mut attended);
         for (i, &value) in attended.iter().enumerate() {
@@ -166,7 +178,7 @@ impl Heads<'_> {
         let size = self.shape.size;
         // SAFETY: the block's queries and keys are within the tensors.
         unsafe {
-            self.weights(block, weights);
+            self.weights(block, weights, None);
             multiply(
                 [block.count, size, block.width()],
                 out.from(self.query_at(block)),
@@ -192,7 +204,7 @@ impl Heads<'_> {
                 let [grad_key, grad_value] = keys_and_values;
                 (0..shape.batch * shape.num_kv_heads)
                     .into_par_iter()
-                    .for_each_init(Default::default, |buffers: &mut [Vec<f32>; 2], task| {
+                    .for_each_init(Default::default, |buffers: &mut Buffers, task| {
                         let (batch, key_head) =
                             (task / shape.num_kv_heads, task % shape.num_kv_heads);
                         for head in (0..shape.group()).map(|i| key_head * shape.group() + i) {
@@ -216,7 +228,11 @@ impl Heads<'_> {
         &self,
         block: Block,
         upstream: &[f32],
-        [weights, grad_scores]: &mut [Vec<f32>; 2],
+        Buffers {
+            weights,
+            slopes,
+            grad_scores,
+        }: &mut Buffers,
         [grad_query, grad_key, grad_value]: [Out; 3],
     ) {
         let Block { count, .. } = block;
@@ -227,7 +243,7 @@ impl Heads<'_> {
         grad_scores.resize(count * width, 0.0);
         // SAFETY: the block's queries and keys are within the tensors.
         unsafe {
-            self.weights(block, weights);
+            self.weights(block, weights, Some(slopes));
             let scores = Out::new(grad_scores.as_mut_ptr(), width);
             let (all, one) = ([count, width, size], Threads::One);
             multiply(
@@ -242,12 +258,15 @@ impl Heads<'_> {
         for i in 0..count {
             let seen = self.seen(block, i);
             let row = i * width..(i + 1) * width;
-            score_gradients(
-                &weights[row.clone()],
-                &mut grad_scores[row],
-                seen,
-                self.scale,
-            );
+            let gradients = &mut grad_scores[row.clone()];
+            score_gradients(&weights[row.clone()], gradients, seen, self.scores.scale);
+            if self.scores.soft_cap.is_some() {
+                let slopes = &slopes[row][seen.0..seen.1];
+                let gradients = gradients[seen.0..seen.1].iter_mut();
+                gradients
+                    .zip(slopes)
+                    .for_each(|(gradient, slope)| *gradient *= slope);
+            }
         }
         let [weights, grad_scores] = [weights, grad_scores].map(|of| Matrix::rows(of, 0, width));
         let first_key = self.shape.key_at(block.batch, block.keys.0, block.key_head);
@@ -284,12 +303,30 @@ impl Heads<'_> {
         }
     }
 
+    /// Applies the soft cap to the products of a query with the keys that it attends to. Returns the factor
+    /// that the scores lack.
+    fn cap(&self, products: &mut [f32]) -> f32 {
+        match self.scores.soft_cap {
+            None => self.scores.scale,
+            Some(cap) => {
+                cap_scores(products, self.scores.scale, cap);
+                1.0
+            }
+        }
+    }
+
     /// Computes the attention weights \[count, width\] of a block; 0 for keys that a query does not attend to.
+    /// If scores have a soft cap, `slopes` gets their derivatives by the scaled products.
     ///
     /// # Safety
     ///
     /// The block's queries and keys are within the tensors.
-    unsafe fn weights(&self, block: Block, weights: &mut Vec<f32>) {
+    unsafe fn weights(
+        &self,
+        block: Block,
+        weights: &mut Vec<f32>,
+        mut slopes: Option<&mut Vec<f32>>,
+    ) {
         let width = block.width();
         weights.resize(block.count * width, 0.0);
         // SAFETY: as promised by the caller.
@@ -304,8 +341,15 @@ impl Heads<'_> {
             );
         }
         for i in 0..block.count {
-            let seen = self.seen(block, i);
-            normalize(&mut weights[i * width..(i + 1) * width], seen, self.scale);
+            let seen @ (first, end) = self.seen(block, i);
+            let row = &mut weights[i * width..(i + 1) * width];
+            let scale = self.cap(&mut row[first..end]);
+            if let (Some(slopes), Some(cap)) = (&mut slopes, self.scores.soft_cap) {
+                slopes.resize(block.count * width, 0.0);
+                let slopes = &mut slopes[i * width..(i + 1) * width];
+                slopes_of(&row[first..end], &mut slopes[first..end], cap);
+            }
+            normalize(row, seen, scale);
         }
     }
 

@@ -5,6 +5,7 @@ mod cpu;
 mod mask;
 mod reference;
 mod rows;
+mod scores;
 mod shape;
 mod wgsl;
 
@@ -15,6 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Impl, is_cpu};
 
 pub use mask::{AttentionMask, SegmentStarts};
+pub use scores::Scores;
 pub(crate) use wgsl::kernels;
 
 /// Elements of the largest head that the shaders support.
@@ -30,7 +32,7 @@ pub trait AttentionBackend: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
     ) -> FloatTensor<Self>;
 
@@ -40,7 +42,7 @@ pub trait AttentionBackend: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
         upstream: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -57,7 +59,7 @@ pub fn causal_attention(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    scale: f32,
+    scores: Scores,
     mask: AttentionMask,
 ) -> Tensor<4> {
     let available = available(&query.device(), query.dims()[3]);
@@ -66,10 +68,10 @@ pub fn causal_attention(
             query.into_dispatch(),
             key.into_dispatch(),
             value.into_dispatch(),
-            scale,
+            scores,
             mask,
         )),
-        _ => reference::causal_attention(query, key, value, scale, &mask),
+        _ => reference::causal_attention(query, key, value, scores, &mask),
     }
 }
 

@@ -3,14 +3,15 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::AttentionMask;
+use super::{AttentionMask, Scores};
 use crate::kernels::matmul::matmul;
+use crate::kernels::soft_cap;
 
 pub(super) fn causal_attention(
     query: Tensor<4>,
     key: Tensor<4>,
     value: Tensor<4>,
-    scale: f32,
+    scores: Scores,
     mask: &AttentionMask,
 ) -> Tensor<4> {
     let [batch, length, heads, size] = query.dims();
@@ -20,7 +21,11 @@ pub(super) fn causal_attention(
         .swap_dims(1, 2)
         .reshape([batch, num_kv_heads, group * length, size]);
     let (key, value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
-    let scores = matmul(query, key.swap_dims(2, 3)) * scale;
+    let products = matmul(query, key.swap_dims(2, 3)) * scores.scale;
+    let scores = match scores.soft_cap {
+        Some(cap) => soft_cap::reference::soft_cap(products, cap),
+        None => products,
+    };
     let masked = masked_keys(length, key_length, mask, &scores.device());
     let samples = masked.dims()[0];
     let masked = masked

@@ -2,7 +2,24 @@
 
 use multiversion::multiversion;
 
+use crate::kernels::soft_cap::{slope, soft_capped};
 use crate::kernels::vector::{dot, exponentiate, maximum};
+
+/// Replaces the products of a query with its keys by scores with a soft cap.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+pub(super) fn cap_scores(products: &mut [f32], scale: f32, cap: f32) {
+    for product in products {
+        *product = soft_capped(*product * scale, cap);
+    }
+}
+
+/// Computes the derivatives of scores with a soft cap by the scaled products.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]
+pub(super) fn slopes_of(scores: &[f32], slopes: &mut [f32], cap: f32) {
+    for (slope_of, &score) in slopes.iter_mut().zip(scores) {
+        *slope_of = slope(score, cap);
+    }
+}
 
 /// Replaces the scores of a query by its attention weights.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512bw+avx512dq", "x86_64+avx2"))]

@@ -6,15 +6,18 @@ use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
 use burn::tensor::{DType, Shape};
 
 use super::shape::AttentionShape;
-use super::{AttentionBackend, AttentionMask};
+use super::{AttentionBackend, AttentionMask, Scores};
 use crate::kernels::launch::{
-    Bound, Kernel, Specialized, Wgsl, empty, launch, reads, shared_struct, uploaded, wgsl, writes,
+    Bound, Kernel, SOFT_CAP, Specialized, Wgsl, empty, launch, reads, shared_struct, uploaded,
+    wgsl, writes,
 };
 use crate::kernels::profile::{self, Operation};
 use crate::kernels::wgsl_size;
 
 const SHAPE: Wgsl = wgsl!("attention/shape");
 const KEYS: Wgsl = wgsl!("attention/keys");
+const NO_SOFT_CAP: Wgsl = wgsl!("attention/no_soft_cap");
+const SCORE_SOFT_CAP: Wgsl = wgsl!("attention/soft_cap");
 
 static FORWARD: Kernel = Kernel {
     file: wgsl!("attention/forward"),
@@ -32,19 +35,25 @@ static KEY_GRADIENT: Kernel = Kernel {
     layouts: &[Parameters::LAYOUT],
 };
 
-/// Returns the attention kernels for the smallest head, a common one and the largest.
+/// Returns the attention kernels for the smallest head, a common one and the largest, without a soft cap and
+/// with one.
 pub(crate) fn kernels() -> Vec<Specialized> {
     let kernels = [&FORWARD, &QUERY_GRADIENT, &KEY_GRADIENT];
     let sizes = [4, 64, super::LARGEST_HEAD];
     kernels
         .into_iter()
-        .flat_map(|kernel| sizes.map(|size| for_head(kernel, size)))
+        .flat_map(|kernel| sizes.map(|size| (kernel, size)))
+        .flat_map(|(kernel, size)| [false, true].map(|capped| for_head(kernel, size, capped)))
         .collect()
 }
 
-/// Returns a kernel specialized for a head size, a multiple of 4.
-fn for_head(kernel: &'static Kernel, head_size: usize) -> Specialized {
-    kernel.specialized(("HEAD_QUADS", wgsl_size(head_size / 4)), &[])
+/// Returns a kernel specialized for a head size, a multiple of 4, and for scores with a soft cap or without.
+fn for_head(kernel: &'static Kernel, head_size: usize, capped: bool) -> Specialized {
+    let pieces: &[&Wgsl] = match capped {
+        false => &[&NO_SOFT_CAP],
+        true => &[&SOFT_CAP, &SCORE_SOFT_CAP],
+    };
+    kernel.specialized(("HEAD_QUADS", wgsl_size(head_size / 4)), pieces)
 }
 
 /// Queries or keys per workgroup; the value of `INVOCATIONS` in the shaders.
@@ -59,6 +68,7 @@ shared_struct! {
         window: u32,
         packed: u32,
         scale: f32,
+        soft_cap: f32,
     }
 }
 
@@ -66,12 +76,14 @@ shared_struct! {
 struct Attention {
     batch: u32,
     head_size: usize,
+    /// Whether scores have a soft cap.
+    capped: bool,
     parameters: Parameters,
     segment_starts: CubeTensor,
 }
 
 impl Attention {
-    fn new(query: &CubeTensor, key: &CubeTensor, scale: f32, mask: &AttentionMask) -> Self {
+    fn new(query: &CubeTensor, key: &CubeTensor, scores: Scores, mask: &AttentionMask) -> Self {
         let [batch, length, heads, head_size] = query.shape().dims();
         let [_, key_length, num_kv_heads, _] = key.shape().dims();
         let segment_starts = match &mask.segment_starts {
@@ -86,6 +98,7 @@ impl Attention {
         Self {
             batch: wgsl_size(batch),
             head_size,
+            capped: scores.soft_cap.is_some(),
             parameters: Parameters {
                 length: wgsl_size(length),
                 key_length: wgsl_size(key_length),
@@ -93,7 +106,8 @@ impl Attention {
                 num_kv_heads: wgsl_size(num_kv_heads),
                 window: u32::try_from(mask.window).unwrap_or(u32::MAX),
                 packed: u32::from(mask.segment_starts.is_some()),
-                scale,
+                scale: scores.scale,
+                soft_cap: scores.soft_cap.unwrap_or(1.0),
             },
             segment_starts,
         }
@@ -119,7 +133,7 @@ impl Attention {
     /// Launches a kernel with one invocation per position, head and sample.
     fn launch(&self, kernel: &'static Kernel, [positions, heads]: [u32; 2], tensors: &[Bound<'_>]) {
         let workgroups = [positions.div_ceil(INVOCATIONS), heads, self.batch];
-        let kernel = for_head(kernel, self.head_size);
+        let kernel = for_head(kernel, self.head_size, self.capped);
         launch(kernel, INVOCATIONS, workgroups, tensors, &self.parameters);
     }
 }
@@ -129,11 +143,11 @@ impl AttentionBackend for CubeBackend {
         query: CubeTensor,
         key: CubeTensor,
         value: CubeTensor,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
     ) -> CubeTensor {
         let [query, key, value] = [query, key, value].map(into_contiguous);
-        let attention = Attention::new(&query, &key, scale, &mask);
+        let attention = Attention::new(&query, &key, scores, &mask);
         let out = empty(&query, query.shape());
         let shape = || AttentionShape::new(&query, &key, mask.clone());
         let _span = profile::operation(Operation::Attention, || shape().forward_work());
@@ -156,12 +170,12 @@ impl AttentionBackend for CubeBackend {
         query: CubeTensor,
         key: CubeTensor,
         value: CubeTensor,
-        scale: f32,
+        scores: Scores,
         mask: AttentionMask,
         upstream: CubeTensor,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [query, key, value, upstream] = [query, key, value, upstream].map(into_contiguous);
-        let attention = Attention::new(&query, &key, scale, &mask);
+        let attention = Attention::new(&query, &key, scores, &mask);
         let [batch, length, heads_of_query, _] = query.shape().dims();
         let grad_query = empty(&query, query.shape());
         let query_stats = empty(&query, Shape::new([batch, heads_of_query, length, 4]));

@@ -3,6 +3,8 @@
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
+use crate::kernels::profile::Work;
+
 /// Sizes of a delta rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sizes {
@@ -27,6 +29,27 @@ impl Sizes {
             key_heads,
             key_size,
             value_size,
+        }
+    }
+
+    /// Returns the work of the forward pass: for every token, a state is decayed, read twice and written once.
+    pub(super) fn forward_work(&self) -> Work {
+        let tokens = (self.batch * self.length) as f64;
+        let per_token = 2.0 * 3.0 * (self.heads * self.state()) as f64;
+        let keys = 2 * self.key_heads * self.key_size;
+        let values = self.batch * self.length * (keys + 2 * self.heads * (self.value_size + 1));
+        Work {
+            flops: tokens * per_token,
+            ..Work::moving(values + 2 * self.batch * self.heads * self.state())
+        }
+    }
+
+    /// Returns the work of the backward pass: the states again, and twice the products of the forward pass.
+    pub(super) fn backward_work(&self) -> Work {
+        let forward = self.forward_work();
+        Work {
+            flops: 3.0 * forward.flops,
+            bytes: 2.0 * forward.bytes,
         }
     }
 

@@ -14,14 +14,16 @@ use super::cpu;
 use super::objective::Objective;
 use super::teacher::{TeacherHidden, TeacherLogits};
 use super::tiled;
+use crate::kernels::contiguous;
 use crate::kernels::matmul::MatmulBackend;
 use crate::kernels::packed::{Head, PackedBackend};
 use crate::kernels::profile::{self, Operation, Work};
+use crate::kernels::soft_cap::SoftCapBackend;
 
 /// The objective's operations. Logits are \[rows, vocab_size\] in `f32`, labels \[rows\] in `i32`, negative
 /// for masked tokens.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
-pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend {
+pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBackend {
     /// Computes the corrected target q \[rows, vocab_size\].
     #[fusion(dtype = teacher_logits, shape = teacher_logits)]
     fn corrected_target(
@@ -56,14 +58,15 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend {
     }
 
     /// Computes `scale · Σ loss` \[1\] from hidden states \[rows, hidden\] and head weights
-    /// \[vocab_size, hidden\] in tiles of at most `tile` rows, differentiable with respect to the
-    /// student's hidden states and head.
+    /// \[vocab_size, hidden\] in tiles of at most `tile` rows, with a soft cap of the student's and the
+    /// teacher's logits if there is one. Differentiable with respect to the student's hidden states and head.
     #[allow(clippy::too_many_arguments)] // the macro can dispatch only plain arguments
     #[fusion(default)]
     fn loss_of_hidden(
         student_hidden: FloatTensor<Self>,
         #[extension_type] student_head: Head<Self>,
         #[extension_type] teacher: TeacherHidden<Self>,
+        soft_cap: Option<f32>,
         labels: IntTensor<Self>,
         objective: Objective,
         scale: f32,
@@ -73,6 +76,7 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend {
             student_hidden,
             student_head,
             teacher,
+            soft_cap,
             labels,
             objective,
             scale,
@@ -125,11 +129,4 @@ impl ObjectiveBackend for Flex {
         );
         (losses, gradient)
     }
-}
-
-/// Returns the tensor with contiguous elements, without another handle to its memory.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    let contiguous = tensor.to_contiguous();
-    drop(tensor);
-    contiguous
 }

@@ -23,14 +23,14 @@ pub(crate) fn losses_by_row<const N: usize>(
     tile_bytes: usize,
 ) -> [Tensor<1>; N] {
     let [rows, _] = student.hidden.dims();
-    let [vocab_size, _] = student.head.dims();
+    let [vocab_size, _] = student.head.weight.dims();
     let tile = rows_of_tile(vocab_size, tile_bytes);
     let mut losses: [Vec<Tensor<1>>; N] = std::array::from_fn(|_| Vec::new());
     for start in (0..rows).step_by(tile) {
         let length = tile.min(rows - start);
         let logits = |predictions: &Predictions| {
             let hidden = predictions.hidden.clone().narrow(0, start, length);
-            predictions.head.times_transposed(hidden)
+            predictions.head.logits(hidden)
         };
         let mut student_logits = Some(logits(student));
         for (place, (objective, losses)) in objectives.iter().zip(&mut losses).enumerate() {

@@ -19,6 +19,7 @@ mod autodiff;
 mod backend;
 mod by_row;
 pub mod cpu;
+mod head;
 mod objective;
 mod options;
 pub mod reference;
@@ -33,6 +34,7 @@ use burn::tensor::{DType, Int, IntDType, Tensor};
 
 pub use backend::ObjectiveBackend;
 pub(crate) use by_row::losses_by_row;
+pub use head::{LanguageHead, Predictions};
 pub use objective::Objective;
 #[cfg_attr(not(feature = "c"), allow(unused_imports))]
 pub(crate) use options::OPTIONAL_KEYS;
@@ -42,22 +44,11 @@ pub use target::{DEFAULT_ALPHA, DEFAULT_TAU, Method, Scope, Target};
 pub use teacher::{TeacherHidden, TeacherLogits};
 pub(crate) use wgsl::kernels;
 
-use crate::kernels::packed::Weight;
-
 /// Default size in bytes of a tile of logits, one for the student and one for the teacher.
 ///
 /// Large enough for matmuls at full speed, yet small compared with a model: 8,192 rows at a vocabulary
 /// of 1,024, 262 at 32,000, 65 at 128,256.
 pub const DEFAULT_TILE_BYTES: usize = 32 << 20;
-
-/// Next-token predictions before their logits are computed: logits = hidden · headᵀ.
-#[derive(Clone, Debug)]
-pub struct Predictions {
-    /// Last hidden states \[rows, hidden size\].
-    pub hidden: Tensor<2>,
-    /// Weight of the language model head \[vocab_size, hidden size\].
-    pub head: Weight,
-}
 
 /// Computes the mean loss `Σ loss / predicted` \[1\] of the student's predictions, differentiable with
 /// respect to their hidden states and head.
@@ -80,7 +71,7 @@ pub fn distillation_loss(
     tile_bytes: usize,
 ) -> Tensor<1> {
     let [rows, hidden_size] = student.hidden.dims();
-    let [vocab_size, head_width] = student.head.dims();
+    let [vocab_size, head_width] = student.head.weight.dims();
     assert!(rows > 0, "the loss requires at least one row");
     assert_eq!(
         hidden_size, head_width,
@@ -99,22 +90,27 @@ pub fn distillation_loss(
             "teacher and student must have the same number of rows"
         );
         assert_eq!(
-            teacher.head.dims()[0],
+            teacher.head.weight.dims()[0],
             vocab_size,
             "teacher and student must have the same vocabulary"
+        );
+        assert_eq!(
+            teacher.head.soft_cap, student.head.soft_cap,
+            "teacher and student must have the same soft cap"
         );
     }
     let teacher = match teacher {
         None => TeacherHidden::Unneeded,
         Some(teacher) => TeacherHidden::Hidden {
             hidden: teacher.hidden.into_dispatch(),
-            head: teacher.head.into_head(),
+            head: teacher.head.weight.into_head(),
         },
     };
     let loss = Dispatch::loss_of_hidden(
         student.hidden.into_dispatch(),
-        student.head.into_head(),
+        student.head.weight.into_head(),
         teacher,
+        student.head.soft_cap,
         int32(labels).into_dispatch(),
         *objective,
         1.0 / predicted.max(1) as f32,

@@ -63,6 +63,12 @@ impl TargetFields {
     }
 }
 
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        TargetFields::from(*self) == TargetFields::from(*other)
+    }
+}
+
 impl From<Target> for TargetFields {
     fn from(target: Target) -> Self {
         let mut fields = Self {

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::options::TargetFields;
 use super::strength::TargetStrength;
 use crate::error::{Error, Result};
 
@@ -175,12 +174,6 @@ impl Default for Target {
             tau: DEFAULT_TAU,
             scope: Scope::All,
         }
-    }
-}
-
-impl PartialEq for Target {
-    fn eq(&self, other: &Self) -> bool {
-        TargetFields::from(*self) == TargetFields::from(*other)
     }
 }
 

@@ -9,12 +9,14 @@ use super::objective::Objective;
 use super::teacher::{TeacherHidden, TeacherLogits};
 use crate::kernels::matmul::MatmulBackend;
 use crate::kernels::packed::{Head, PackedBackend, times_head};
+use crate::kernels::soft_cap::SoftCapBackend;
 
 /// Inputs of the tiled loss; see `ObjectiveBackend::loss_of_hidden`.
-pub(super) struct Inputs<B: MatmulBackend + PackedBackend> {
+pub(super) struct Inputs<B: MatmulBackend + PackedBackend + SoftCapBackend> {
     pub student_hidden: FloatTensor<B>,
     pub student_head: Head<B>,
     pub teacher: TeacherHidden<B>,
+    pub soft_cap: Option<f32>,
     pub labels: IntTensor<B>,
     pub objective: Objective,
     pub scale: f32,
@@ -46,7 +48,7 @@ type Kernel<B> = fn(
 ) -> (FloatTensor<B>, FloatTensor<B>);
 
 /// Computes the loss and the requested gradients tile by tile.
-pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend>(
+pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend + SoftCapBackend>(
     inputs: Inputs<B>,
     requested: Requested,
     kernel: Kernel<B>,
@@ -56,7 +58,14 @@ pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend>(
         let columns = Slice::from(0..hidden_size);
         B::float_slice(tensor.clone(), &[Slice::from(start..end), columns])
     };
-    let logits = |hidden, head: &Head<B>| times_head(hidden, head, true);
+    let logits = |hidden, head: &Head<B>| {
+        let products = times_head(hidden, head, true);
+        match inputs.soft_cap {
+            Some(cap) => B::soft_cap(products, cap),
+            None => products,
+        }
+    };
+    let is_differentiated = requested.hidden || requested.head;
 
     let mut loss: Option<FloatTensor<B>> = None;
     let mut hidden_gradients = Vec::new();
@@ -72,6 +81,9 @@ pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend>(
             }
         };
         let labels = B::int_slice(inputs.labels.clone(), &[Slice::from(start..end)]);
+        // The kernel overwrites logits without another handle.
+        let capped = inputs.soft_cap.filter(|_| is_differentiated);
+        let capped = capped.map(|cap| (student_logits.clone(), cap));
         let (losses, gradient) = kernel(
             student_logits,
             teacher_logits,
@@ -82,6 +94,10 @@ pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend>(
 
         // Along the only dimension, see `crate::device::sum`.
         add::<B>(&mut loss, B::float_sum_dim(losses, 0));
+        let gradient = match capped {
+            Some((logits, cap)) => B::soft_cap_backward(logits, gradient, cap),
+            None => gradient,
+        };
         if requested.hidden {
             hidden_gradients.push(times_head(gradient.clone(), &inputs.student_head, false));
         }

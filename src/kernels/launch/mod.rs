@@ -10,5 +10,5 @@ pub(crate) use dispatch::{
 };
 pub use kernel::Shader;
 pub(crate) use kernel::{Kernel, Layout, Specialized, Wgsl, shared_struct, wgsl};
-pub(crate) use pieces::{ELEMENTS, FINITE, LANES_OF_ROW, ONLINE_SOFTMAX, SIGMOID};
+pub(crate) use pieces::{ELEMENTS, FINITE, LANES_OF_ROW, ONLINE_SOFTMAX, SIGMOID, SOFT_CAP};
 pub(crate) use traffic::{Bound, reads, updates, writes};

@@ -8,6 +8,8 @@ pub(crate) const ELEMENTS: Wgsl = wgsl!("shared/elements");
 pub(crate) const FINITE: Wgsl = wgsl!("shared/finite");
 /// Iteration over several rows per workgroup.
 pub(crate) const LANES_OF_ROW: Wgsl = wgsl!("shared/lanes_of_row");
+/// Soft caps and their slopes.
+pub(crate) const SOFT_CAP: Wgsl = wgsl!("shared/soft_cap");
 /// The softmax of a row, in one pass.
 pub(crate) const ONLINE_SOFTMAX: Wgsl = wgsl!("shared/online_softmax");
 /// The logistic function.

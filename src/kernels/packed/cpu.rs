@@ -154,7 +154,7 @@ impl Matrix<'_> {
         let tile_columns = columns.div_ceil(TASKS).min(TILE_COLUMNS);
         let tile_columns = tile_columns.next_multiple_of(kind.block().max(64));
         let tile_rows = TILE / tile_columns / LeftFactor::STEP * LeftFactor::STEP;
-        let chunk_rows = (CHUNK / n).max(1).next_multiple_of(tile_rows);
+        let chunk_rows = (CHUNK / n.max(1)).max(1).next_multiple_of(tile_rows);
         for chunk in (0..rows).step_by(chunk_rows) {
             let chunk_rows = chunk_rows.min(rows - chunk);
             // SAFETY: this part of x is [n, chunk_rows] with rows of `rows`.
@@ -167,7 +167,7 @@ impl Matrix<'_> {
                 .for_each_init(Vec::new, |tile, number| {
                     let first = number * tile_columns;
                     let width = tile_columns.min(columns - first);
-                    tile.resize(tile_rows * width, 0.0);
+                    tile.resize(tile_rows.min(chunk_rows) * width, 0.0);
                     for row in (0..chunk_rows).step_by(tile_rows) {
                         let height = tile_rows.min(chunk_rows - row);
                         for (i, values) in tile.chunks_exact_mut(width).take(height).enumerate() {

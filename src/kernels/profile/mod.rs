@@ -28,6 +28,10 @@ pub(crate) enum Operation {
     Rotary,
     /// Gated linear units and their gradients.
     Gate,
+    /// Short convolutions and their gradients.
+    ShortConv,
+    /// Gated delta rules and their gradients.
+    DeltaRule,
     /// The loss of logits, and its gradient.
     Loss,
     /// Gradient norm and AdamW.
@@ -132,10 +136,12 @@ impl Operation {
         match path.split('/').next()? {
             "adamw" => Some(Self::Optimizer),
             "attention" => Some(Self::Attention),
+            "delta_rule" => Some(Self::DeltaRule),
             "distillation" => Some(Self::Loss),
             "half" | "packed" => Some(Self::Conversion),
             "rms_norm" => Some(Self::Norm),
             "rotary" => Some(Self::Rotary),
+            "short_conv" => Some(Self::ShortConv),
             "silu_gate" => Some(Self::Gate),
             _ => None,
         }

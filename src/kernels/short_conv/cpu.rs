@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::{ShortConv, ShortConvBackend};
 use crate::kernels::flex_tensor;
+use crate::kernels::profile::{self, Operation, Work};
 use crate::kernels::vector::sigmoid;
 
 /// Rows per task, over which the task sums weight gradients. Fixed, so that the order of the sums does not
@@ -24,6 +25,7 @@ impl ShortConvBackend for Flex {
     ) -> FlexTensor {
         let [x, weight, bias] = [x, weight, bias].map(|tensor| tensor.to_contiguous());
         let sizes = Sizes::new(&x, &weight, conv);
+        let _span = profile::operation(Operation::ShortConv, || sizes.work(1));
         let weight = sizes.by_tap(weight.storage());
         let mut out = FlexTensor::empty(x.shape(), DType::F32);
         forward(
@@ -46,6 +48,7 @@ impl ShortConvBackend for Flex {
         let [x, weight, bias, upstream] =
             [x, weight, bias, upstream].map(|tensor| tensor.to_contiguous());
         let sizes = Sizes::new(&x, &weight, conv);
+        let _span = profile::operation(Operation::ShortConv, || sizes.work(2));
         let by_tap = sizes.by_tap(weight.storage());
         let grad_sum = if sizes.conv.silu {
             let mut grad_sum = FlexTensor::empty(x.shape(), DType::F32);
@@ -93,6 +96,15 @@ impl Sizes {
             channels,
             taps,
             conv,
+        }
+    }
+
+    /// Returns the work of that many passes over the taps, each of which reads and writes all rows.
+    fn work(&self, passes: usize) -> Work {
+        let values = self.rows * self.channels;
+        Work {
+            flops: (2 * passes * values * self.taps) as f64,
+            ..Work::moving(2 * passes * values)
         }
     }
 

@@ -181,9 +181,10 @@ impl Adapter {
         changes
     }
 
-    /// Returns whether an embedding is adapted.
-    pub(crate) fn changes_embeddings(&self) -> bool {
-        self.layout.layers.iter().any(|layer| layer.is_embedding)
+    /// Returns whether any of these of the decoder's parameters is adapted.
+    pub(crate) fn changes_any(&self, parameters: &[usize]) -> bool {
+        let mut layers = self.layout.layers.iter();
+        layers.any(|layer| parameters.contains(&layer.parameter))
     }
 
     /// Returns a layer whose bias of B cannot be merged, since it has no bias of its own.

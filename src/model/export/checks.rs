@@ -5,15 +5,17 @@ use super::metadata::attention_interval;
 use crate::error::{Error, Result};
 use crate::gguf::names::Architecture;
 use crate::model::CausalLm;
-use crate::model::config::{DecoderConfig, FeedForwardKind, LayerConfig, Mixer, QkNorm};
+use crate::model::config::{
+    DecoderConfig, FeedForwardKind, KeysAndValues, LayerConfig, Mixer, QkNorm,
+};
 use crate::model::ops::Activation;
 
-/// Gemma 3 has global attention in each sixth layer.
-const GEMMA_PATTERN: usize = 6;
+/// Gemma 2 has global attention in each second layer, Gemma 3 in each sixth.
+const GEMMA_PATTERNS: [usize; 2] = [2, 6];
 /// OLMo 3 has global attention in each fourth layer, and SmolLM3 no rotary embedding.
 const OTHER_PATTERN: usize = 4;
-/// Layers of Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
-const GEMMA_27B_LAYERS: usize = 62;
+/// Layers of Gemma 2 27B and Gemma 3 27B, whose attention llama.cpp scales by another size than that of its heads.
+const GEMMA_27B_LAYERS: [usize; 2] = [46, 62];
 
 /// Checks that llama.cpp computes what the model does, and notes where it differs for long texts.
 ///
@@ -35,7 +37,9 @@ pub(super) fn check(
     })?;
     let windows = decoder.attentions().map(|attention| attention.window);
     let window = windows.min().unwrap_or(usize::MAX);
-    if !matches!(architecture.gguf, "gemma3" | "olmo2") && window < decoder.max_length {
+    if !matches!(architecture.gguf, "gemma2" | "gemma3" | "gemma4" | "olmo2")
+        && window < decoder.max_length
+    {
         notes.push(format!(
             "llama.cpp has no sliding window for {}: in texts of more than {window} tokens it attends to all",
             architecture.gguf
@@ -48,7 +52,7 @@ pub(super) fn check(
 fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String> {
     let (kind, activation) = match name {
         "gpt2" | "phi2" => (FeedForwardKind::Plain, Activation::GeluTanh),
-        "gemma3" => (FeedForwardKind::Gated, Activation::GeluTanh),
+        "gemma2" | "gemma3" | "gemma4" => (FeedForwardKind::Gated, Activation::GeluTanh),
         "openelm" | "phi3" => (FeedForwardKind::FusedGated, Activation::Silu),
         // llama.cpp approximates it.
         "gptneox" => (FeedForwardKind::Plain, Activation::Gelu),
@@ -59,7 +63,7 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
         return Err(format!("the feed-forward block {feed_forward:?}"));
     }
     let norm = match name {
-        "qwen3" | "gemma3" | "openelm" | "lfm2" | "qwen35" => Some(QkNorm::Heads),
+        "qwen3" | "gemma3" | "gemma4" | "openelm" | "lfm2" | "qwen35" => Some(QkNorm::Heads),
         "hunyuan-dense" => Some(QkNorm::RotatedHeads),
         "olmo2" => Some(QkNorm::Whole),
         _ => None,
@@ -94,28 +98,29 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     if name == "gptneox" && !biases.attention {
         return Err("attention without biases".to_string());
     }
-    if name == "openelm" && !decoder.tie_word_embeddings {
+    let caps = [decoder.attention_soft_cap, decoder.logits_soft_cap];
+    let allows_caps = match name {
+        "gemma2" => caps.iter().all(Option::is_some),
+        "gemma4" => caps[0].is_none(),
+        _ => caps == [None; 2],
+    };
+    if !allows_caps {
+        return Err(format!("soft caps of {caps:?} for scores and logits"));
+    }
+    if matches!(name, "openelm" | "gemma2") && !decoder.tie_word_embeddings {
         return Err("a head with weights of its own".to_string());
     }
     let widths = decoder
         .attentions()
-        .map(|attention| attention.heads * decoder.head_size);
+        .map(|attention| attention.heads * attention.head_size);
     if matches!(name, "gpt2" | "phi2") && widths.clone().any(|width| width != decoder.hidden_size) {
         return Err("attention heads that are not as wide as the hidden states".to_string());
     }
-    let scaled_size = match (name, decoder.layers.len()) {
-        ("gemma3", GEMMA_27B_LAYERS) => {
-            let heads = decoder
-                .attentions()
-                .next()
-                .map_or(1, |attention| attention.heads);
-            decoder.hidden_size as f32 / heads as f32
-        }
-        _ => decoder.head_size as f32,
-    };
-    let embedding_scale = match name {
-        "gemma3" => (decoder.hidden_size as f32).sqrt(),
-        _ => 1.0,
+    let gemma = ["gemma2", "gemma3"].iter().position(|gemma| *gemma == name);
+    let is_27b = gemma.is_some_and(|gemma| decoder.layers.len() == GEMMA_27B_LAYERS[gemma]);
+    let embedding_scale = match name.starts_with("gemma") {
+        true => (decoder.hidden_size as f32).sqrt(),
+        false => 1.0,
     };
     if name != "granite" && !is_close(decoder.embedding_scale, embedding_scale) {
         return Err(format!(
@@ -126,11 +131,26 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
     let has_windows = decoder
         .attentions()
         .any(|attention| attention.window != usize::MAX);
+    if name == "gemma4" && !has_windows {
+        return Err("only global layers".to_string());
+    }
+    let projects = |layer: &LayerConfig| {
+        let attention = layer.mixer.attention();
+        attention.is_some_and(|attention| attention.keys_and_values.has_keys())
+    };
+    let last = decoder.layers.iter().rposition(projects);
     for (number, layer) in decoder.layers.iter().enumerate() {
         let Some(attention) = layer.mixer.attention() else {
             continue;
         };
-        let expected = 1.0 / scaled_size.sqrt();
+        let scaled_size = match is_27b {
+            true => decoder.hidden_size as f32 / attention.heads as f32,
+            false => attention.head_size as f32,
+        };
+        let expected = match name {
+            "gemma4" => 1.0,
+            _ => 1.0 / scaled_size.sqrt(),
+        };
         if name != "granite" && !is_close(attention.scale, expected) {
             return Err(format!(
                 "attention scaled by {} instead of {expected}",
@@ -138,14 +158,14 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
             ));
         }
         let is_global = attention.window == usize::MAX;
-        let (pattern, each) = match name {
-            "gemma3" => (GEMMA_PATTERN, "sixth"),
-            _ => (OTHER_PATTERN, "fourth"),
-        };
+        let pattern = gemma.map_or(OTHER_PATTERN, |gemma| GEMMA_PATTERNS[gemma]);
         let is_last = (number + 1).is_multiple_of(pattern);
-        if matches!(name, "gemma3" | "olmo2") && is_global != (!has_windows || is_last) {
+        // Gemma 2 always has windows.
+        let has_windows = has_windows || name == "gemma2";
+        let has_pattern = matches!(name, "gemma2" | "gemma3" | "olmo2");
+        if has_pattern && is_global != (!has_windows || is_last) {
             return Err(format!(
-                "layer {number} with other attention than global in each {each} layer and local in the others"
+                "layer {number} with other attention than global in one layer of {pattern} and local in the others"
             ));
         }
         if name == "smollm3" && attention.rotary.is_none() != is_last {
@@ -153,8 +173,17 @@ fn fault(decoder: &DecoderConfig, name: &str) -> std::result::Result<(), String>
                 "layer {number} with other rotary embeddings than in all but each fourth layer"
             ));
         }
+        if let KeysAndValues::OfLayer(of) = attention.keys_and_values {
+            // llama.cpp takes those of the last layer with its own, or of the one before if it is local.
+            let expected = last.and_then(|last| last.checked_sub(usize::from(!is_global)));
+            if expected != Some(of) {
+                return Err(format!(
+                    "layer {number} with the keys and values of layer {of}"
+                ));
+            }
+        }
         let rotated = attention.rotary.as_ref().map(|rotary| rotary.size);
-        let is_whole = rotated.is_none_or(|size| size == decoder.head_size);
+        let is_whole = rotated.is_none_or(|size| size == attention.head_size);
         if !matches!(name, "gpt2" | "phi2" | "phi3" | "gptneox" | "qwen35") && !is_whole {
             return Err("rotary embeddings of a part of each head".to_string());
         }

@@ -6,7 +6,8 @@ use crate::gguf::names::Architecture;
 use crate::gguf::write::MetadataList;
 use crate::model::CausalLm;
 use crate::model::config::{
-    AttentionConfig, Block, GatedDeltaConfig, LayerConfig, Mixer, NormKind,
+    AttentionConfig, Block, DecoderConfig, GatedDeltaConfig, KeysAndValues, LayerConfig, Mixer,
+    NormKind,
 };
 
 /// Adds the metadata. Returns the divisors of the rotary frequencies, if a tensor has to hold them.
@@ -54,8 +55,12 @@ pub(super) fn add(
         let attention = layer.mixer.attention();
         attention.map_or(without_attention, |attention| attention.num_kv_heads)
     });
+    // Layers with full attention may have another size than those with windows.
+    let mut attentions = decoder.attentions();
+    let global = attentions.find(|attention| attention.window == usize::MAX);
+    let head_size = global.map_or(decoder.head_size(), |global| global.head_size) as u32;
     for field in ["attention.key_length", "attention.value_length"] {
-        list.add(key(field), decoder.head_size as u32);
+        list.add(key(field), head_size);
     }
     let epsilon = match decoder.norm.kind {
         NormKind::Layer => "attention.layer_norm_epsilon",
@@ -79,6 +84,7 @@ pub(super) fn add(
             let is_parallel = decoder.block == Block::ParallelNorms;
             list.add(key("use_parallel_residual"), is_parallel);
         }
+        "gemma4" => add_gemma4(decoder, key, list),
         "lfm2" => {
             let taps = layers.iter().find_map(|layer| match &layer.mixer {
                 Mixer::ShortConv(conv) => Some(conv.taps),
@@ -105,6 +111,14 @@ pub(super) fn add(
         }
         _ => {}
     }
+    for (field, cap) in [
+        ("attn_logit_softcapping", decoder.attention_soft_cap),
+        ("final_logit_softcapping", decoder.logits_soft_cap),
+    ] {
+        if let Some(cap) = cap {
+            list.add(key(field), cap);
+        }
+    }
 
     // Layers with full attention may have another embedding than those with windows, and some layers have none.
     let rotated = || {
@@ -127,11 +141,14 @@ pub(super) fn add(
     }) = local
     {
         // Only minift reads those of Llama and Phi-3.
-        if matches!(name, "gemma3" | "olmo2" | "llama" | "phi3") {
+        if matches!(
+            name,
+            "gemma2" | "gemma3" | "gemma4" | "olmo2" | "llama" | "phi3"
+        ) {
             let window = u32::try_from(*window).unwrap_or(u32::MAX);
             list.add(key("attention.sliding_window"), window);
         }
-        if name == "gemma3" {
+        if matches!(name, "gemma3" | "gemma4") {
             list.add(key("rope.freq_base_swa"), of_local.theta as f32);
         }
     }
@@ -151,4 +168,27 @@ pub(super) fn attention_interval(layers: &[LayerConfig]) -> Option<usize> {
     let is_regular =
         numbered.all(|(layer, number)| attends(layer) == number.is_multiple_of(interval));
     is_regular.then_some(interval)
+}
+
+/// Adds what only Gemma 4 has.
+fn add_gemma4(decoder: &DecoderConfig, key: impl Fn(&str) -> String, list: &mut MetadataList) {
+    let is_local = |attention: &&AttentionConfig| attention.window != usize::MAX;
+    let local = decoder.attentions().find(is_local);
+    let head_size = local.map_or(decoder.head_size(), |local| local.head_size) as u32;
+    for field in [
+        "attention.key_length_swa",
+        "attention.value_length_swa",
+        "rope.dimension_count_swa",
+    ] {
+        list.add(key(field), head_size);
+    }
+    let windows = decoder.attentions().map(|attention| is_local(&attention));
+    let windows: Vec<bool> = windows.collect();
+    list.add(key("attention.sliding_window_pattern"), windows);
+    let shared = decoder
+        .attentions()
+        .filter(|attention| matches!(attention.keys_and_values, KeysAndValues::OfLayer(_)));
+    list.add(key("attention.shared_kv_layers"), shared.count() as u32);
+    let size = decoder.per_layer_inputs.map_or(0, |inputs| inputs.size);
+    list.add(key("embedding_length_per_layer_input"), size as u32);
 }

@@ -50,7 +50,7 @@ impl CausalLm {
         list.add("general.type", "model");
         provenance.add(&mut list, Some(self.parameter_count()));
         let factors = metadata::add(self, architecture, &mut list)?;
-        tokens::add(self, &mut list, &mut notes)?;
+        tokens::add(self, architecture, &mut list, &mut notes)?;
         list.add("general.quantization_version", QUANTIZATION_VERSION);
         list.add("general.file_type", file_type(kind));
         let plan = tensors::plan(self, architecture, kind, factors, &mut notes)?;
@@ -105,7 +105,9 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "Llama" | "Mistral" => "llama",
         "Qwen2" => "qwen2",
         "Qwen3" => "qwen3",
+        "Gemma 2" => "gemma2",
         "Gemma 3" => "gemma3",
+        "Gemma 4" => "gemma4",
         "GPT-2" => "gpt2",
         "Phi" => "phi2",
         "OpenELM" => "openelm",

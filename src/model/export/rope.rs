@@ -7,6 +7,8 @@ use crate::model::rotary::Rotary;
 /// YaRN's bounds where a file names none.
 const FAST_ROTATIONS: f64 = 32.0;
 const SLOW_ROTATIONS: f64 = 1.0;
+/// The divisor of frequencies by which nothing is rotated, as llama.cpp's converter writes it.
+const UNROTATED: f32 = 1e30;
 
 /// Adds the scaling of a rotary embedding. Returns the divisors of its frequencies, for the tensor that holds
 /// them, if that is how llama.cpp scales them.
@@ -21,18 +23,24 @@ pub(super) fn add(
 ) -> Result<Option<Vec<f32>>, String> {
     let key = |name: &str| format!("{architecture}.rope.scaling.{name}");
     match &rotary.scaling {
+        // Files of this architecture always have the tensor.
+        RopeScaling::None
+        | RopeScaling::Linear { .. }
+        | RopeScaling::Llama3 { .. }
+        | RopeScaling::Proportional { .. }
+            if architecture == "gemma4" =>
+        {
+            return Ok(Some(divisors(rotary)));
+        }
         RopeScaling::None => {}
         RopeScaling::Linear { factor } => {
             list.add(key("type"), "linear");
             list.add(key("factor"), *factor as f32);
         }
         RopeScaling::Llama3 { .. } if architecture == "llama" => {
-            let plain = RopeScaling::None.frequencies(rotary.size, rotary.theta, 1);
-            let scaled = rotary.scaling.frequencies(rotary.size, rotary.theta, 1);
-            let pairs = plain.into_iter().zip(scaled);
-            let divisors = pairs.map(|(plain, scaled)| (plain / scaled) as f32);
-            return Ok(Some(divisors.collect()));
+            return Ok(Some(divisors(rotary)));
         }
+        RopeScaling::Proportional { .. } => return Err("proportional".to_string()),
         RopeScaling::Yarn {
             factor,
             attention_factor,
@@ -68,4 +76,16 @@ pub(super) fn add(
         RopeScaling::LongRope { .. } => return Err("longrope".to_string()),
     }
     Ok(None)
+}
+
+/// Returns by what a scaling divides each frequency.
+fn divisors(rotary: &Rotary) -> Vec<f32> {
+    let [plain, scaled] = [&RopeScaling::None, &rotary.scaling]
+        .map(|scaling| scaling.frequencies(rotary.size, rotary.theta, 1));
+    let pairs = plain.into_iter().zip(scaled);
+    let divisor = |(plain, scaled): (f64, f64)| match scaled {
+        0.0 => UNROTATED,
+        _ => (plain / scaled) as f32,
+    };
+    pairs.map(divisor).collect()
 }

@@ -38,7 +38,7 @@ pub(super) fn head_sizes(decoder: &DecoderConfig) -> HeadSizes {
         size: delta.value_size,
     });
     HeadSizes {
-        attention: decoder.head_size,
+        attention: decoder.head_size(),
         values: values.unwrap_or(ValueHeads::NONE),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Notes;
 use crate::error::{Error, Result};
+use crate::gguf::names::Architecture;
 use crate::gguf::tokenizer::export::add_vocabulary;
 use crate::gguf::write::MetadataList;
 use crate::model::file_names::{CHAT_TEMPLATE, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG};
@@ -38,7 +39,12 @@ const SAMPLE: &str = "a";
 /// # Errors
 ///
 /// [`Error::Tokenizer`] for a tokenizer that llama.cpp does not have.
-pub(super) fn add(model: &CausalLm, list: &mut MetadataList, notes: &mut Notes) -> Result<()> {
+pub(super) fn add(
+    model: &CausalLm,
+    architecture: &Architecture,
+    list: &mut MetadataList,
+    notes: &mut Notes,
+) -> Result<()> {
     let reader = model.reader();
     let path = reader.files().tokenizer_path();
     let fault = |message: String| Error::Tokenizer {
@@ -48,7 +54,12 @@ pub(super) fn add(model: &CausalLm, list: &mut MetadataList, notes: &mut Notes) 
     let tokenizer: Value = serde_json::from_slice(reader.tokenizer_bytes())
         .map_err(|error| fault(format!("not a tokenizer.json: {error}")))?;
     let vocab_size = reader.config().decoder.vocab_size;
-    notes.extend(add_vocabulary(list, &tokenizer, vocab_size).map_err(fault)?);
+    // llama.cpp merges the texts of Gemma 4 by its merges, and those of other such tokenizers by scores.
+    let kind = match architecture.gguf {
+        "gemma4" => "gemma4",
+        _ => "llama",
+    };
+    notes.extend(add_vocabulary(list, &tokenizer, kind, vocab_size).map_err(fault)?);
 
     let (before, after) = around(reader)?;
     let begin = before.first().copied().or(reader.begin_token());

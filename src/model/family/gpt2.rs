@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    Mixer, Norm, NormKind, QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues,
+    LayerConfig, Mixer, Norm, NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -61,6 +61,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
             mixer: Mixer::Attention(AttentionConfig {
                 heads,
                 num_kv_heads: heads,
+                head_size,
+                keys_and_values: KeysAndValues::Projected,
                 window: usize::MAX,
                 rotary: None,
                 scale: 1.0 / (by_width * depth),
@@ -73,7 +75,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         Some(length) => length,
         None => fields.size("n_ctx")?,
     };
-    with_sizes(fields, hidden_size, head_size, max_length, layers)
+    with_sizes(fields, hidden_size, max_length, layers)
 }
 
 /// Returns the head size, an equal share of the hidden size.
@@ -94,7 +96,6 @@ pub(super) fn head_size(
 pub(super) fn with_sizes(
     fields: &Fields<'_>,
     hidden_size: usize,
-    head_size: usize,
     max_length: usize,
     layers: Vec<LayerConfig>,
 ) -> Result<DecoderConfig> {
@@ -106,7 +107,6 @@ pub(super) fn with_sizes(
         family: FAMILY,
         vocab_size,
         hidden_size,
-        head_size,
         max_length,
         layers,
         norm: Norm {
@@ -120,18 +120,24 @@ pub(super) fn with_sizes(
         },
         query_key_value: QueryKeyValue::Fused,
         qk_norm: None,
+        value_norm: false,
         query_scaling: None,
         transposed_weights: true,
         learned_positions: true,
         embedding_scale: 1.0,
         residual_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_scale: 1.0,
+        logits_soft_cap: None,
+        attention_soft_cap: None,
         biases: Biases {
             attention: true,
             attention_output: true,
             feed_forward: true,
             head: false,
         },
+        padding_token: None,
         tie_word_embeddings: fields.or(NAMES.tie, true)?,
         begin_token: fields.token_ids("bos_token_id")?.into_iter().find(exists),
         end_tokens,

@@ -5,7 +5,7 @@ use super::description::Description;
 use super::{gpt2, windows};
 use crate::error::Result;
 use crate::model::config::{
-    AttentionConfig, Biases, DecoderConfig, LayerConfig, Mixer, QueryKeyValue,
+    AttentionConfig, Biases, DecoderConfig, KeysAndValues, LayerConfig, Mixer, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -44,6 +44,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         mixer: Mixer::Attention(AttentionConfig {
             heads,
             num_kv_heads: heads,
+            head_size,
+            keys_and_values: KeysAndValues::Projected,
             window: usize::MAX,
             rotary: None,
             scale: 1.0,
@@ -62,7 +64,7 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let max_length = fields
         .optional_size("max_position_embeddings")?
         .unwrap_or(DEFAULT_LENGTH);
-    let config = gpt2::with_sizes(fields, hidden_size, head_size, max_length, layers)?;
+    let config = gpt2::with_sizes(fields, hidden_size, max_length, layers)?;
     Ok(DecoderConfig {
         family: FAMILY,
         query_key_value: QueryKeyValue::Separate,

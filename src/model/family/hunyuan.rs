@@ -37,7 +37,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     let mut config = llama::describe(fields)?;
     config.norm.epsilon = fields.or("rms_norm_eps", DEFAULT_EPSILON)?;
     if let Some(alpha) = alpha(fields)? {
-        let size = config.head_size as f64;
+        let size = config.head_size() as f64;
         for rotary in config.rotaries_mut() {
             // Called dynamic in the files, but the same for all lengths.
             rotary.theta *= alpha.powf(size / (size - 2.0));

@@ -5,8 +5,8 @@ use super::description::{Description, activation};
 use super::rope::{self, RopeDefaults};
 use crate::error::Result;
 use crate::model::config::{
-    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    Mixer, Norm, NormKind, QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues,
+    LayerConfig, Mixer, Norm, NormKind, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -95,6 +95,8 @@ pub(super) fn with_width(
             num_kv_heads: fields
                 .optional_size("num_key_value_heads")?
                 .unwrap_or(heads),
+            head_size,
+            keys_and_values: KeysAndValues::Projected,
             window: usize::MAX,
             rotary: Some(rotary),
             scale: 1.0 / (head_size as f32).sqrt(),
@@ -106,7 +108,6 @@ pub(super) fn with_width(
         family: FAMILY,
         vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size: fields.size("hidden_size")?,
-        head_size,
         max_length,
         layers: vec![layer; fields.layers("num_hidden_layers")?],
         norm: Norm {
@@ -120,18 +121,24 @@ pub(super) fn with_width(
         },
         query_key_value: QueryKeyValue::Separate,
         qk_norm: None,
+        value_norm: false,
         query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
         residual_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_scale: 1.0,
+        logits_soft_cap: None,
+        attention_soft_cap: None,
         biases: Biases {
             attention,
             attention_output: attention,
             feed_forward: fields.or("mlp_bias", false)?,
             head: false,
         },
+        padding_token: None,
         tie_word_embeddings: fields.or(NAMES.tie, false)?,
         begin_token: fields.token_ids("bos_token_id")?.first().copied(),
         end_tokens: fields.token_ids("eos_token_id")?,

@@ -3,7 +3,9 @@
 
 mod description;
 mod ernie4_5;
+mod gemma2;
 mod gemma3;
+mod gemma4;
 mod gpt2;
 mod gpt_neo;
 mod gpt_neox;
@@ -30,12 +32,14 @@ use super::fields::Fields;
 use crate::error::{Error, Result};
 use description::Description;
 
-const FAMILIES: [Description; 22] = [
+const FAMILIES: [Description; 24] = [
     llama::DESCRIPTION,
     mistral::DESCRIPTION,
     qwen2::DESCRIPTION,
     qwen3::DESCRIPTION,
+    gemma2::DESCRIPTION,
     gemma3::DESCRIPTION,
+    gemma4::DESCRIPTION,
     gpt2::DESCRIPTION,
     gpt_neo::DESCRIPTION,
     phi::DESCRIPTION,

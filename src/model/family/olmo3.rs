@@ -50,11 +50,11 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         .optional_size("max_position_embeddings")?
         .unwrap_or(defaults.max_length);
     let thetas = [DEFAULT_THETA; 2];
-    let by_type = rope::of_layer_types(fields, config.head_size, thetas, max_length)?;
+    let by_type = rope::of_layer_types(fields, [config.head_size(); 2], thetas, max_length)?;
     if let Some([full, _]) = &by_type {
         config.max_length = full.scaling.extended(max_length);
     }
-    let head_size = config.head_size;
+    let head_size = config.head_size();
     for (attention, sliding) in config.attentions_mut().zip(sliding) {
         match &by_type {
             Some([full, local]) => {

@@ -4,8 +4,8 @@
 use super::description::{Description, activation};
 use crate::error::Result;
 use crate::model::config::{
-    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, LayerConfig,
-    Mixer, Norm, NormKind, QkNorm, QueryKeyValue,
+    AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, KeysAndValues,
+    LayerConfig, Mixer, Norm, NormKind, QkNorm, QueryKeyValue,
 };
 use crate::model::fields::Fields;
 use crate::model::names::{Family, ParameterNames};
@@ -73,6 +73,8 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         mixer: Mixer::Attention(AttentionConfig {
             heads,
             num_kv_heads,
+            head_size,
+            keys_and_values: KeysAndValues::Projected,
             window: usize::MAX,
             rotary: Some(rotary.clone()),
             scale: 1.0 / (head_size as f32).sqrt(),
@@ -85,7 +87,6 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         family: FAMILY,
         vocab_size: fields.at_least_two("vocab_size")?,
         hidden_size,
-        head_size,
         max_length: fields.optional_size("max_context_length")?.unwrap_or(2048),
         layers: layers.collect(),
         norm: Norm {
@@ -103,13 +104,19 @@ pub(super) fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
         },
         query_key_value: QueryKeyValue::Fused,
         qk_norm: normalized.then_some(QkNorm::Heads),
+        value_norm: false,
         query_scaling: None,
         transposed_weights: false,
         learned_positions: false,
         embedding_scale: 1.0,
         residual_scale: 1.0,
+        per_layer_inputs: None,
+        layer_scales: false,
         logits_scale: 1.0,
+        logits_soft_cap: None,
+        attention_soft_cap: None,
         biases: Biases::default(),
+        padding_token: None,
         tie_word_embeddings: fields.or(NAMES.tie, true)?,
         begin_token: fields.token_ids("bos_token_id")?.first().copied(),
         end_tokens: fields.token_ids("eos_token_id")?,

@@ -72,10 +72,10 @@ pub(super) fn rotary(
 }
 
 /// Reads the rotary embeddings of layers with full and with sliding attention, if `rope_parameters` has an
-/// object for each; `thetas` are their defaults of `rope_theta`.
+/// object for each; `head_sizes` are their heads', and `thetas` their defaults of `rope_theta`.
 pub(super) fn of_layer_types(
     fields: &Fields<'_>,
-    head_size: usize,
+    head_sizes: [usize; 2],
     thetas: [f64; 2],
     max_length: usize,
 ) -> Result<Option<[Rotary; 2]>> {
@@ -85,7 +85,8 @@ pub(super) fn of_layer_types(
     else {
         return Ok(None);
     };
-    let read = |kind: &str, theta: f64| -> Result<Rotary> {
+    let read = |number: usize| -> Result<Rotary> {
+        let (kind, theta) = (kinds[number], thetas[number]);
         let (theta, scaling) = match parameters.object(kind)? {
             Some(fields) => (
                 fields.or("rope_theta", theta)?,
@@ -94,13 +95,13 @@ pub(super) fn of_layer_types(
             None => (theta, RopeScaling::None),
         };
         Ok(Rotary {
-            size: head_size,
+            size: head_sizes[number],
             theta,
             scaling,
             interleaved: false,
         })
     };
-    Ok(Some([read(FULL, thetas[0])?, read(SLIDING, thetas[1])?]))
+    Ok(Some([read(0)?, read(1)?]))
 }
 
 /// Reads the scaling that an object describes. `original_length` is the model's
@@ -143,9 +144,13 @@ pub(super) fn scaling(
         Some("yarn") => yarn(fields, max_length, original_length()?)?,
         // The first Phi-3 models call it so.
         Some("longrope" | "su") => longrope(fields, max_length, original_length()?)?,
+        Some("proportional") => RopeScaling::Proportional {
+            proportion: fields.or("partial_rotary_factor", 1.0)?,
+            factor: fields.or("factor", 1.0)?,
+        },
         Some(kind) => {
             return Err(fields.fault(format!(
-                "the RoPE scaling has type {kind}: expected default, linear, dynamic, yarn, longrope or \
+                "the RoPE scaling has type {kind}: expected default, linear, dynamic, proportional, yarn, longrope or \
                  llama3"
             )));
         }

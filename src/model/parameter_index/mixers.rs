@@ -26,10 +26,11 @@ pub(in crate::model) struct AttentionIndex {
 /// Indices of the query, key and value projections.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) enum ProjectionIndex {
+    /// Without keys and values if those of another layer are taken, and without values if keys are values.
     Separate {
         query: LinearIndex,
-        key: LinearIndex,
-        value: LinearIndex,
+        key: Option<LinearIndex>,
+        value: Option<LinearIndex>,
     },
     /// The first computes queries and gates.
     Gated {
@@ -55,8 +56,15 @@ impl MixerIndex {
         match self {
             Self::Attention(attention) => {
                 let mut roles = match attention.projections {
-                    ProjectionIndex::Separate { query, key, value }
-                    | ProjectionIndex::Gated { query, key, value } => vec![
+                    ProjectionIndex::Separate { query, key, value } => [
+                        Some((query, LinearRole::Query)),
+                        key.map(|key| (key, LinearRole::Key)),
+                        value.map(|value| (value, LinearRole::Value)),
+                    ]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+                    ProjectionIndex::Gated { query, key, value } => vec![
                         (query, LinearRole::Query),
                         (key, LinearRole::Key),
                         (value, LinearRole::Value),
@@ -103,15 +111,16 @@ impl Builder<'_> {
         attention: &AttentionConfig,
     ) -> AttentionIndex {
         let config = self.config;
-        let (hidden, size, biases) = (config.hidden_size, config.head_size, config.biases);
+        let (hidden, size, biases) = (config.hidden_size, attention.head_size, config.biases);
+        let source = attention.keys_and_values;
         let [heads, keys] = [attention.heads, attention.num_kv_heads].map(|heads| heads * size);
         let name = |part: &str| format!("{prefix}{part}");
         let mut project = |part, width| self.linear(&name(part), width, hidden, biases.attention);
         let projections = match config.query_key_value {
             QueryKeyValue::Separate => ProjectionIndex::Separate {
                 query: project(names.query, heads),
-                key: project(names.key, keys),
-                value: project(names.value, keys),
+                key: source.has_keys().then(|| project(names.key, keys)),
+                value: source.has_values().then(|| project(names.value, keys)),
             },
             QueryKeyValue::Gated => ProjectionIndex::Gated {
                 query: project(names.query, 2 * heads),
@@ -129,12 +138,12 @@ impl Builder<'_> {
             Some(QkNorm::Whole) => [heads, keys],
             _ => [size, size],
         };
-        let mut norm = |part: &str, width| {
-            let present = config.qk_norm.is_some();
+        let mut norm = |part: &str, width, present: bool| {
+            let present = present && config.qk_norm.is_some();
             present.then(|| self.norm(&name(part), width))
         };
-        let query_norm = norm(names.query_norm, of_query);
-        let key_norm = norm(names.key_norm, of_key);
+        let query_norm = norm(names.query_norm, of_query, true);
+        let key_norm = norm(names.key_norm, of_key, source.has_keys());
         let output = &name(names.attention_output);
         AttentionIndex {
             config: attention.clone(),

@@ -1,15 +1,15 @@
 //! The activations that the layers of a decoder keep for the backward pass.
 
-use crate::kernels::Impl;
 use crate::model::ops::Activation;
 use crate::model::{
-    AttentionConfig, Block, DecoderConfig, FeedForwardKind, GatedDeltaConfig, LayerConfig, Mixer,
-    NormKind, QueryKeyValue,
+    AttentionConfig, Block, DecoderConfig, FeedForwardKind, GatedDeltaConfig, KeysAndValues,
+    LayerConfig, Mixer, NormKind, QueryKeyValue,
 };
 
-/// Returns the number of values that a layer of [`crate::model`] keeps for its backward pass.
+/// Returns the number of values that a layer of [`crate::model`] keeps for its backward pass; `composed` says that its
+/// attention has no kernel.
 pub(super) fn kept_by_layer(
-    attention: Impl,
+    composed: bool,
     config: &DecoderConfig,
     layer: &LayerConfig,
     [batch, length]: [u64; 2],
@@ -42,13 +42,20 @@ pub(super) fn kept_by_layer(
         FeedForwardKind::FusedGated => 2 * inner,
         _ => 0,
     };
-    let row = norms * norm * hidden + mixer + feed_forward * inner + whole_gate;
-    let scores = match (attention, layer.mixer.attention()) {
-        (Impl::Composed, Some(attention)) => {
-            // The attention weights and the mask.
-            2 * batch * attention.heads as u64 * length * length
-        }
-        (Impl::Composed, None) | (Impl::Fused, _) => 0,
+    // As a feed-forward block, with the input of its norm.
+    let layer_input = config.per_layer_inputs.map_or(0, |inputs| {
+        feed_forward * inputs.size as u64 + (1 + norm) * hidden
+    });
+    let row = norms * norm * hidden + mixer + feed_forward * inner + whole_gate + layer_input;
+    // The attention weights and the mask, and with a soft cap the scores' hyperbolic tangents.
+    let matrices = if config.attention_soft_cap.is_some() {
+        3
+    } else {
+        2
+    };
+    let scores = match layer.mixer.attention() {
+        Some(attention) if composed => matrices * batch * attention.heads as u64 * length * length,
+        _ => 0,
     };
     batch * length * row + scores
 }
@@ -66,16 +73,25 @@ fn kept_by_gated_delta(delta: &GatedDeltaConfig) -> u64 {
 /// Returns the values that an attention block keeps per position.
 fn kept_by_attention(config: &DecoderConfig, attention: &AttentionConfig) -> u64 {
     let [queries, keys] = [attention.heads, attention.num_kv_heads]
-        .map(|heads| heads as u64 * config.head_size as u64);
-    // Queries and keys before QK-norm.
-    let unnormalised = match config.qk_norm {
-        Some(_) => queries + keys,
-        None => 0,
+        .map(|heads| heads as u64 * attention.head_size as u64);
+    // How many projections there are to keys and values.
+    let projections = match attention.keys_and_values {
+        KeysAndValues::Projected => 2,
+        KeysAndValues::Keys => 1,
+        KeysAndValues::OfLayer(_) => 0,
+    };
+    // Those that are not projected are kept once, by the layer that they are from.
+    let pair = if projections > 0 { 2 * keys } else { 0 };
+    // Queries, keys and values before their norms.
+    let unnormalised = match (config.qk_norm, config.value_norm) {
+        (Some(_), true) => queries + projections * keys,
+        (Some(_), false) => queries + keys,
+        (None, _) => 0,
     };
     // The gates, and the output after them.
     let gates = match config.query_key_value {
         QueryKeyValue::Gated => 2 * queries,
         _ => 0,
     };
-    unnormalised + queries + 2 * keys + queries + gates
+    unnormalised + queries + pair + queries + gates
 }

@@ -94,12 +94,86 @@ fn invalid_configurations_are_rejected() {
                 &["config.json", "hidden_act is mish", "silu"],
             ),
             (
-                "softcapped logits",
+                "a soft cap of attention scores that transformers ignores",
                 |config| {
                     config["architectures"] = json!(["Gemma3ForCausalLM"]);
-                    config["final_logit_softcapping"] = json!(30.0);
+                    config["attn_logit_softcapping"] = json!(30.0);
                 },
-                &["config.json", "final_logit_softcapping is 30.0"],
+                &["config.json", "attn_logit_softcapping is 30.0"],
+            ),
+            (
+                "a soft cap of 0",
+                |config| {
+                    config["architectures"] = json!(["Gemma2ForCausalLM"]);
+                    config["final_logit_softcapping"] = json!(0.0);
+                },
+                &["config.json", "soft cap of the logits is 0", "or null"],
+            ),
+            (
+                "a mixture of experts",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["enable_moe_block"] = json!(true);
+                },
+                &["config.json", "enable_moe_block is true", "dense"],
+            ),
+            (
+                "attention to later tokens",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["use_bidirectional_attention"] = json!("all");
+                },
+                &[
+                    "config.json",
+                    "use_bidirectional_attention is \"all\"",
+                    "causal",
+                ],
+            ),
+            (
+                "another field per layer than sizes of the attention",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["per_layer_config"] = json!({"1": {"intermediate_size": 5}});
+                },
+                &["config.json", "per_layer_config.1.intermediate_size is 5"],
+            ),
+            (
+                "sizes of a layer that the model does not have",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["per_layer_config"] = json!({"6": {"head_dim": 4}});
+                },
+                &["config.json", "per_layer_config has 6", "a layer"],
+            ),
+            (
+                "shared keys of no layer",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["num_kv_shared_layers"] = json!(3);
+                },
+                &["config.json", "num_kv_shared_layers is 3", "layer 5"],
+            ),
+            (
+                "shared keys of another size",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["num_kv_shared_layers"] = json!(2);
+                    config["layer_types"] = json!(vec!["full_attention"; 6]);
+                    config["per_layer_config"] = json!({"4": {"head_dim": 6}});
+                },
+                &["config.json", "layer 4", "of size 6", "layer 3"],
+            ),
+            (
+                "too few inputs per layer",
+                |config| {
+                    config["architectures"] = json!(["Gemma4ForCausalLM"]);
+                    config["vocab_size_per_layer_input"] = json!(5);
+                },
+                &[
+                    "config.json",
+                    "vocab_size_per_layer_input is 5",
+                    "vocab_size",
+                ],
             ),
             (
                 "a partial rotary factor above 1",

@@ -64,7 +64,12 @@ fn train_measures_a_front_and_dial_writes_any_of_its_points() {
         (&1.0.into(), &"uniform".into())
     );
     let points = run["front"]["points"].as_array().unwrap();
-    assert!(points.len() >= 6, "{points:?}");
+    let strengths: Vec<f64> = points
+        .iter()
+        .map(|point| point["weight"].as_f64().unwrap())
+        .collect();
+    assert!(strengths.is_sorted_by(|a, b| a < b), "{strengths:?}");
+    assert_eq!(strengths.len(), 7, "{strengths:?}");
     for point in points {
         for key in [
             "weight",

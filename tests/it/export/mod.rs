@@ -200,7 +200,9 @@ fn quantized_weights_are_packed_by_rows() {
 }
 
 /// Architectures whose files are read again.
-const COUSINS: [&str; 9] = [
+const COUSINS: [&str; 11] = [
+    "gemma2",
+    "gemma4",
     "smollm3",
     "granite",
     "phi3",
@@ -220,7 +222,10 @@ fn every_family_of_llama_cpp_is_exported() {
         ("mistral", "llama"),
         ("qwen2", "qwen2"),
         ("qwen3", "qwen3"),
+        ("gemma2", "gemma2"),
         ("gemma3", "gemma3"),
+        ("gemma4", "gemma4"),
+        ("gemma4_wrapped", "gemma4"),
         ("gpt2", "gpt2"),
         ("phi", "phi2"),
         ("openelm", "openelm"),
@@ -244,7 +249,7 @@ fn every_family_of_llama_cpp_is_exported() {
         let parameters = model.decoder().parameters().len();
         let layers = model.config().decoder.layers.len();
         let added = match name {
-            "llama3" => 1,
+            "llama3" | "gemma4" | "gemma4_wrapped" => 1,
             "openelm" => layers,
             _ => 0,
         };
@@ -280,12 +285,38 @@ fn check_family(name: &str, file: &File, model: &CausalLm) {
             assert_eq!((factors.len(), factors[0]), (8, 1.0));
             assert_eq!(*factors.last().unwrap(), 8.0);
         }
+        "gemma2" => {
+            for (field, value) in [
+                ("attn_logit_softcapping", 50.0),
+                ("final_logit_softcapping", 30.0),
+                ("attention.sliding_window", 16.0),
+            ] {
+                let found = file.metadata[&format!("gemma2.{field}")].as_f64();
+                assert_eq!(found, Some(value), "{field}");
+            }
+        }
         "gemma3" => {
             let (_, norm) = parameter(model, "model.norm.weight");
             let expected: Vec<f32> = norm.iter().map(|value| value + 1.0).collect();
             assert_eq!(of_tensor("output_norm.weight"), expected);
             assert_eq!(file.metadata["gemma3.attention.sliding_window"], 16);
             assert_eq!(file.metadata["gemma3.rope.freq_base_swa"], 10000.0);
+        }
+        "gemma4_wrapped" => {
+            let factors = of_tensor("rope_freqs.weight");
+            assert_eq!((factors.len(), factors[2], factors[3]), (12, 1.0, 1e30));
+            for (field, value) in [
+                ("attention.key_length", json!(24)),
+                ("attention.key_length_swa", json!(12)),
+                ("attention.shared_kv_layers", json!(3)),
+                ("attention.head_count_kv", json!([4, 4, 2, 4, 4, 2])),
+                ("feed_forward_length", json!([40, 40, 40, 80, 80, 80])),
+                ("embedding_length_per_layer_input", json!(8)),
+                ("final_logit_softcapping", json!(2.0)),
+            ] {
+                assert_eq!(file.metadata[&format!("gemma4.{field}")], value, "{field}");
+            }
+            assert_eq!(file.metadata["tokenizer.ggml.model"], "gpt2");
         }
         "gpt2" => {
             let (shape, weight) = parameter(model, "transformer.h.0.attn.c_attn.weight");

@@ -39,6 +39,8 @@ impl Row {
             Self::Operation(Operation::Norm) => ("norm", None),
             Self::Operation(Operation::Rotary) => ("rotary", None),
             Self::Operation(Operation::Gate) => ("gate", None),
+            Self::Operation(Operation::ShortConv) => ("short_convolution", None),
+            Self::Operation(Operation::DeltaRule) => ("delta_rule", None),
             Self::Operation(Operation::Loss) => ("loss", None),
             Self::Operation(Operation::Optimizer) => ("optimizer", None),
             Self::Operation(Operation::Conversion) => ("conversion", None),

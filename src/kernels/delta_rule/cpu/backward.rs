@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::Rule;
 use super::chunk::{Chunk, Gates, Overlaps};
+use super::gradients::{ChunkGradients, Gradients, Head};
 use super::rows::{add, add_row_products, decay_gradients, product, scale_rows, substitute, weigh};
 use crate::kernels::gemm::{Matrix, Out, Threads, Update, multiply};
 
@@ -27,34 +28,6 @@ struct Work {
     /// Gradients of the states after a chunk \[group, key_size, value_size\].
     grad_states: Vec<f32>,
     grad: ChunkGradients,
-}
-
-/// Gradients of a chunk.
-#[derive(Default)]
-struct ChunkGradients {
-    /// Of queries and keys, for all heads of the group \[count, key_size\].
-    query: Vec<f32>,
-    key: Vec<f32>,
-    /// A part of one of them.
-    part: Vec<f32>,
-    /// Of deltas and values \[count, value_size\].
-    delta: Vec<f32>,
-    value: Vec<f32>,
-    /// Of the products of queries with keys, and of keys with keys \[count, count\].
-    queries_keys: Vec<f32>,
-    keys_keys: Vec<f32>,
-    /// By the logarithms of the decays up to each token, and after each token.
-    since_start: Vec<f32>,
-    to_end: Vec<f32>,
-}
-
-/// The gradients of the inputs.
-#[derive(Clone, Copy)]
-struct Gradients {
-    query: Out,
-    key: Out,
-    value: Out,
-    gates: Out,
 }
 
 impl Rule<'_> {
@@ -424,15 +397,4 @@ impl Rule<'_> {
     fn sizes_of(&self, head: &Head<'_>) -> (usize, usize, usize) {
         (head.chunk.count, self.sizes.key_size, self.sizes.value_size)
     }
-}
-
-/// A head of a chunk.
-struct Head<'a> {
-    chunk: Chunk,
-    head: usize,
-    upstream: &'a [f32],
-    /// The state before the chunk.
-    state: &'a [f32],
-    errors: &'a [f32],
-    deltas: &'a [f32],
 }

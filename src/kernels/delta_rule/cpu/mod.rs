@@ -7,6 +7,7 @@
 mod backward;
 mod chunk;
 mod forward;
+mod gradients;
 mod rows;
 
 use burn::backend::Flex;
@@ -16,6 +17,7 @@ use burn::backend::flex::FlexTensor;
 use super::DeltaRuleBackend;
 use super::sizes::Sizes;
 use crate::kernels::flex_tensor;
+use crate::kernels::profile::{self, Operation};
 
 /// Tokens per chunk. More of them are fewer passes over the states, and more products within the chunk.
 const CHUNK: usize = 32;
@@ -43,6 +45,9 @@ impl DeltaRuleBackend for Flex {
         let [query, key, value, gates] =
             [query, key, value, gates].map(|tensor| tensor.to_contiguous());
         let mut state = state.to_contiguous();
+        let _span = profile::operation(Operation::DeltaRule, || {
+            Sizes::new(&key, &value).forward_work()
+        });
         let rule = Rule {
             query: query.storage(),
             key: key.storage(),
@@ -65,6 +70,9 @@ impl DeltaRuleBackend for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
         let [query, key, value, gates, state, upstream] =
             [query, key, value, gates, state, upstream].map(|tensor| tensor.to_contiguous());
+        let _span = profile::operation(Operation::DeltaRule, || {
+            Sizes::new(&key, &value).backward_work()
+        });
         let rule = Rule {
             query: query.storage(),
             key: key.storage(),

@@ -5,8 +5,10 @@
 //! "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", arXiv:1904.06376).
 //! Numbers with fewer significant bits have fewer parts: weights in bfloat16 one, those in float16 two.
 //!
-//! Errors are smaller than those of `gemm`, which rounds each sum, except that numbers below 2^-110 lose digits,
-//! since denormal parts count as zero. Parts with numbers that are not finite are left to `gemm`.
+//! Errors are smaller than those of `gemm`, which rounds more sums, except that numbers and products below 2^-102 lose
+//! digits, since denormal numbers count as zero. Blocks with numbers that are not finite are left to `gemm`.
+//!
+//! `vdpbf16ps` of AVX-512 multiplies only twice as many numbers as an FMA, which six products use up.
 
 mod amx;
 mod panels;
@@ -47,7 +49,8 @@ pub(super) fn suit(size: [usize; 3], [a, b]: [Matrix; 2], bits: usize) -> bool {
 /// Returns whether sizes are large enough for that many parts, and not much less than whole panels and steps.
 fn is_worth([m, n, k]: [usize; 3], parts: usize) -> bool {
     let whole = m.next_multiple_of(PANEL) * n.next_multiple_of(PANEL) * k.next_multiple_of(STEP);
-    m * n >= LEAST_REUSE * parts * (m + n) && k >= 2 * STEP && 4 * m * n * k >= 3 * whole
+    let is_large = m.min(n) >= PANEL && k >= 2 * STEP;
+    is_large && m * n >= LEAST_REUSE * parts * (m + n) && 4 * m * n * k >= 3 * whole
 }
 
 /// Returns the parts of numbers with at most that many significant bits.

@@ -1,0 +1,25 @@
+// The gradient of forward.wgsl, in place of the gradient u of its value y:
+//
+//   dL/dx = u (1 - (y / cap)^2)
+//
+// Pieces: shared/elements, shared/soft_cap.
+
+struct Parameters {
+    elements: u32,
+    cap: f32,
+}
+
+@group(0) @binding(0) var<storage, read_write> capped: array<f32>;
+@group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(2) var<uniform> parameters: Parameters;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(global_invocation_id) invocation: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+) {
+    let stride = stride_of_dispatch(workgroups);
+    for (var i = invocation.x; i < parameters.elements; i += stride) {
+        gradient[i] *= soft_cap_slope(capped[i], parameters.cap);
+    }
+}
