@@ -125,7 +125,7 @@ fn the_estimate_is_within_15_percent_for_short_convolutions() {
 
 #[test]
 fn the_estimate_is_within_15_percent_for_gated_delta_rules() {
-    check(&qwen3_5(), 0);
+    check(&qwen3_5(), 16_860_640);
 }
 
 /// Compares estimates with measured memory, for a model with that many parameters.

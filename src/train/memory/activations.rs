@@ -88,10 +88,9 @@ fn kept_by_attention(config: &DecoderConfig, attention: &AttentionConfig) -> u64
         (Some(_), false) => queries + keys,
         (None, _) => 0,
     };
-    // The query projection with its gates, the gates by themselves and after the sigmoid, and the output before it
-    // is gated.
+    // The gates, and the output after them.
     let gates = match config.query_key_value {
-        QueryKeyValue::Gated => 3 * queries,
+        QueryKeyValue::Gated => 2 * queries,
         _ => 0,
     };
     unnormalised + queries + pair + queries + gates
