@@ -183,10 +183,12 @@ impl Trainer {
         self.pipeline.release_teacher(samples)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn teacher(&self) -> Option<&Teacher> {
         self.pipeline.stage().teacher.as_ref()
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn teacher_mut(&mut self) -> Option<&mut Teacher> {
         self.pipeline.stage_mut().teacher.as_mut()
     }

@@ -150,6 +150,7 @@ impl Update {
     };
 
     /// Returns the update by the rest of an inner dimension of which that many elements are done.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub(super) fn after(self, elements: usize) -> Self {
         Self {
             adds: self.adds || elements > 0,

@@ -33,6 +33,7 @@ const PART: usize = 64;
 const WHOLE: usize = 8;
 
 /// Returns whether large products are computed by AMX on this machine.
+#[cfg(feature = "cli")]
 pub(crate) fn uses_amx() -> bool {
     tiles::are_available()
 }

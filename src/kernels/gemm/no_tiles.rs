@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::matrix::{Matrix, Out, Threads, Update};
 
+#[cfg(any(feature = "cli", test))]
 pub(super) fn are_available() -> bool {
     false
 }

@@ -32,6 +32,8 @@ pub(crate) enum Operation {
     ShortConv,
     /// Gated delta rules and their gradients.
     DeltaRule,
+    /// Soft caps of logits and their gradients.
+    SoftCap,
     /// The loss of logits, and its gradient.
     Loss,
     /// Gradient norm and AdamW.
@@ -143,6 +145,7 @@ impl Operation {
             "rotary" => Some(Self::Rotary),
             "short_conv" => Some(Self::ShortConv),
             "silu_gate" => Some(Self::Gate),
+            "soft_cap" => Some(Self::SoftCap),
             _ => None,
         }
     }

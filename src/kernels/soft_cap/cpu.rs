@@ -7,12 +7,15 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::SoftCapBackend;
+use crate::kernels::profile::{self, Operation, Work};
 use crate::kernels::vector::tanh;
 use crate::kernels::{ELEMENTS_PER_TASK, contiguous};
 
 impl SoftCapBackend for Flex {
     fn soft_cap(x: FlexTensor, cap: f32) -> FlexTensor {
         let mut out = contiguous(x);
+        let values = out.storage().len();
+        let _span = profile::operation(Operation::SoftCap, || Work::moving(2 * values));
         out.storage_mut()
             .par_chunks_mut(ELEMENTS_PER_TASK)
             .for_each(|values| soft_cap_block(values, cap));
@@ -22,6 +25,8 @@ impl SoftCapBackend for Flex {
     fn soft_cap_backward(capped: FlexTensor, upstream: FlexTensor, cap: f32) -> FlexTensor {
         let capped = capped.to_contiguous();
         let mut gradient = contiguous(upstream);
+        let values = capped.storage().len();
+        let _span = profile::operation(Operation::SoftCap, || Work::moving(3 * values));
         (
             capped.storage().par_chunks(ELEMENTS_PER_TASK),
             gradient.storage_mut().par_chunks_mut(ELEMENTS_PER_TASK),

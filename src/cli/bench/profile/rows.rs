@@ -41,6 +41,7 @@ impl Row {
             Self::Operation(Operation::Gate) => ("gate", None),
             Self::Operation(Operation::ShortConv) => ("short_convolution", None),
             Self::Operation(Operation::DeltaRule) => ("delta_rule", None),
+            Self::Operation(Operation::SoftCap) => ("soft_cap", None),
             Self::Operation(Operation::Loss) => ("loss", None),
             Self::Operation(Operation::Optimizer) => ("optimizer", None),
             Self::Operation(Operation::Conversion) => ("conversion", None),
