@@ -134,6 +134,9 @@ pub fn largest(values: &[f64]) -> f64 {
 /// to `length` tokens.
 pub fn run_data(model: &CausalLm, length: usize, [train, domain, general]: [usize; 3]) -> RunData {
     let samples = |texts: &[String]| {
+        if texts.is_empty() {
+            return Vec::new();
+        }
         let read = model
             .reader()
             .samples_of_texts(texts, &Preparation::to_length(length), "test");

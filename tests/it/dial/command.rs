@@ -107,7 +107,10 @@ fn train_measures_a_front_and_dial_writes_any_of_its_points() {
     let full = weights(&folder.join("full"));
     for ((half, full), base) in half.iter().zip(&full).zip(&base) {
         for ((half, full), base) in half.iter().zip(full).zip(base) {
-            assert!((half - f32::midpoint(*full, *base)).abs() < 1e-6);
+            // Interpolated in float32, and saved in float16 as the model is.
+            let expected = f32::midpoint(*full, *base);
+            let rounding = expected.abs() * f32::powi(2.0, -11) + 1e-7;
+            assert!((half - expected).abs() <= rounding, "{half} {expected}");
         }
     }
 
