@@ -1,8 +1,8 @@
 //! Soft caps on the CPU; mirrors `shared/soft_cap.wgsl`, and `forward.wgsl` and `backward.wgsl` of
 //! `shaders/soft_cap/`.
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::kernels::{ELEMENTS_PER_TASK, contiguous};
 impl SoftCapBackend for Flex {
     fn soft_cap(x: FlexTensor, cap: f32) -> FlexTensor {
         let mut out = contiguous(x);
-        let values = out.storage().len();
+        let values = out.shape().num_elements();
         let _span = profile::operation(Operation::SoftCap, || Work::moving(2 * values));
         out.storage_mut()
             .par_chunks_mut(ELEMENTS_PER_TASK)
@@ -25,7 +25,7 @@ impl SoftCapBackend for Flex {
     fn soft_cap_backward(capped: FlexTensor, upstream: FlexTensor, cap: f32) -> FlexTensor {
         let capped = capped.to_contiguous();
         let mut gradient = contiguous(upstream);
-        let values = capped.storage().len();
+        let values = capped.shape().num_elements();
         let _span = profile::operation(Operation::SoftCap, || Work::moving(3 * values));
         (
             capped.storage().par_chunks(ELEMENTS_PER_TASK),
