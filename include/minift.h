@@ -134,6 +134,12 @@ enum MiniftEventKind
     // A training step is done. Sets `done` and `total` in steps, and the fields from `step` to
     // `seconds_left`.
     MINIFT_EVENT_KIND_STEP = 4,
+    // A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and
+    // `done` and `total` in batches.
+    MINIFT_EVENT_KIND_EVALUATING_FRONT = 5,
+    // A point of that front is complete. Sets `weight`, `domain_perplexity` and
+    // `general_perplexity`.
+    MINIFT_EVENT_KIND_FRONT_POINT = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -220,6 +226,8 @@ typedef struct MiniftEvent {
     double domain_perplexity;
     // Perplexity on the general set.
     double general_perplexity;
+    // Strength of the evaluated model, from 0, untouched, to 1, trained.
+    double weight;
 } MiniftEvent;
 
 // Receives the events of `minift_run_drive`. `event` is valid during the call only. Return 0 to
@@ -253,6 +261,20 @@ typedef struct MiniftOutcome {
     // Predicted tokens trained on per second.
     double tokens_per_second;
 } MiniftOutcome;
+
+// A finished training at a strength, from 0, the untouched model, to 1, the trained model.
+typedef struct MiniftFrontPoint {
+    // The strength.
+    double weight;
+    // Domain perplexity.
+    double domain_perplexity;
+    // General perplexity.
+    double general_perplexity;
+    // Specialization S: domain perplexity of the untouched model - that at this strength.
+    double specialization;
+    // Degeneralization DG: general perplexity at this strength - that of the untouched model.
+    double degeneralization;
+} MiniftFrontPoint;
 
 #ifdef __cplusplus
 extern "C" {
@@ -513,18 +535,37 @@ MiniftStatus minift_run_save(struct MiniftRun *run, const char *checkpoint);
 // resumed run is bit-identical to an uninterrupted one. Blocks.
 MiniftStatus minift_run_restore(struct MiniftRun *run, const char *checkpoint);
 
-// Fills `outcome` with the results of a finished run. Returns `MINIFT_STATUS_NOT_FINISHED` if the
-// run is not finished. Pass `sizeof *outcome` as `size`.
+// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`.
+// Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Pass `sizeof *outcome` as
+// `size`.
 MiniftStatus minift_run_outcome(struct MiniftRun *run, struct MiniftOutcome *outcome, size_t size);
 
 // Returns the model in its current state of training, at any time; later steps do not change it.
-// Free `*model` with `minift_model_free`.
+// Of a finished run it has the strength of `minift_run_set_dial`. Free `*model` with
+// `minift_model_free`.
 MiniftStatus minift_run_model(struct MiniftRun *run, struct MiniftModel **model);
 
 // Writes the trained model of a finished run as `minift_model_write` does, and `run.json` with all
 // settings and results: the output of `minift train`. Returns `MINIFT_STATUS_NOT_FINISHED` if the
 // run is not finished. Blocks.
 MiniftStatus minift_run_write(struct MiniftRun *run, const char *folder, int32_t replace);
+
+// Sets the strength of a finished run, from 0, the untouched model, to 1, the trained model, and
+// evaluates the model at it. `minift_run_outcome`, `minift_run_model` and `minift_run_write` then
+// give that model. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Blocks.
+MiniftStatus minift_run_set_dial(struct MiniftRun *run, double weight);
+
+// Fills `points` with the front of gain against forgetting over the strengths of a finished run, by
+// increasing strength: at most `capacity` points; `points` may be NULL if that is 0. `*count` is the
+// number of all points; it is 0 where the general set does not measure forgetting. Pass
+// `sizeof *points` as `size`. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished.
+//
+// The front is measured by the first call, or by the run itself with the setting `dial`. Blocks.
+MiniftStatus minift_run_front(struct MiniftRun *run,
+                              struct MiniftFrontPoint *points,
+                              size_t capacity,
+                              size_t size,
+                              size_t *count);
 
 // Frees a string that a function returned as `char *` without `const`. `text` may be NULL.
 void minift_text_free(char *text);
