@@ -169,7 +169,9 @@ impl Dial {
         if weight == 1.0 {
             return Ok(self.trained.clone());
         }
-        if weight == 0.0 && self.profile.ends_untouched() && self.aligned.is_some() {
+        // An adapter that unties embedding and head computes with other weights than the model without it.
+        let is_apart = self.aligned.is_some() || self.trained.untouched.is_some();
+        if weight == 0.0 && self.profile.ends_untouched() && is_apart {
             return Ok(self.untouched.clone());
         }
         Ok(match &self.aligned {

@@ -35,9 +35,9 @@ impl From<&FrontPoint> for MiniftFrontPoint {
     }
 }
 
-/// Sets the strength of a finished run, from 0, the untouched model, to 1, the trained model, and evaluates the
-/// model at it. `minift_run_outcome`, `minift_run_model` and `minift_run_write` then give that model. Returns
-/// `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Blocks.
+/// Sets the strength of a finished run, from 0, the untouched model, to 1, the trained model, and
+/// evaluates the model at it. `minift_run_outcome`, `minift_run_model` and `minift_run_write` then
+/// give that model. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Blocks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_set_dial(run: *mut MiniftRun, weight: f64) -> MiniftStatus {
     call(|| {
@@ -55,10 +55,10 @@ pub unsafe extern "C" fn minift_run_set_dial(run: *mut MiniftRun, weight: f64) -
     })
 }
 
-/// Fills `points` with the front of gain against forgetting over the strengths of a finished run, by increasing
-/// strength: at most `capacity` points, of which `points` may be NULL if it is 0. `*count` is the number of all
-/// points; it is 0 where the general set does not measure forgetting. Pass `sizeof *points` as `size`. Returns
-/// `MINIFT_STATUS_NOT_FINISHED` if the run is not finished.
+/// Fills `points` with the front of gain against forgetting over the strengths of a finished run, by
+/// increasing strength: at most `capacity` points; `points` may be NULL if that is 0. `*count` is the
+/// number of all points; it is 0 where the general set does not measure forgetting. Pass
+/// `sizeof *points` as `size`. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished.
 ///
 /// The front is measured by the first call, or by the run itself with the setting `dial`. Blocks.
 #[unsafe(no_mangle)]

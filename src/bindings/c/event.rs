@@ -20,10 +20,11 @@ pub enum MiniftEventKind {
     /// A training step is done. Sets `done` and `total` in steps, and the fields from `step` to
     /// `seconds_left`.
     Step = 4,
-    /// A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and `done` and
-    /// `total` in batches.
+    /// A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and
+    /// `done` and `total` in batches.
     EvaluatingFront = 5,
-    /// A point of that front is complete. Sets `weight`, `domain_perplexity` and `general_perplexity`.
+    /// A point of that front is complete. Sets `weight`, `domain_perplexity` and
+    /// `general_perplexity`.
     FrontPoint = 6,
 }
 

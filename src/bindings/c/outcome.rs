@@ -54,8 +54,9 @@ impl From<&Outcome> for MiniftOutcome {
     }
 }
 
-/// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`. Returns `MINIFT_STATUS_NOT_FINISHED` if the
-/// run is not finished. Pass `sizeof *outcome` as `size`.
+/// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`.
+/// Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Pass `sizeof *outcome` as
+/// `size`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_outcome(
     run: *mut MiniftRun,
@@ -71,9 +72,9 @@ pub unsafe extern "C" fn minift_run_outcome(
     })
 }
 
-/// Returns the model in its current state of training, at any time; later steps do not change it. Of a finished
-/// run it has the strength of `minift_run_set_dial`.
-/// Free `*model` with `minift_model_free`.
+/// Returns the model in its current state of training, at any time; later steps do not change it.
+/// Of a finished run it has the strength of `minift_run_set_dial`. Free `*model` with
+/// `minift_model_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minift_run_model(
     run: *mut MiniftRun,

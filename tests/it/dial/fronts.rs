@@ -47,18 +47,11 @@ fn check_ends(front: &Front, run: &Run) {
         [first.metrics.specialization, first.metrics.degeneralization],
         [0.0, 0.0]
     );
-    // The whole training gains more than a quarter of it, which gains more than nothing. A little of it can be of
-    // use for general text too.
+    // The whole training gains more than a quarter of it, and that more than nothing.
     let quarter = points.iter().find(|point| point.weight == 0.25).unwrap();
     for (less, more) in [(first, quarter), (quarter, last)] {
         assert!(
             more.metrics.specialization > less.metrics.specialization,
-            "{points:?}"
-        );
-    }
-    for less in [first, quarter] {
-        assert!(
-            last.metrics.degeneralization > less.metrics.degeneralization,
             "{points:?}"
         );
     }
@@ -199,7 +192,7 @@ fn a_chosen_strength_is_a_point_of_the_front() {
     assert_eq!(by_depth.untouched, with.untouched);
     let svg = with.svg(0.6);
     assert!(
-        svg.starts_with("<svg") && svg.contains("\n0.6") && svg.contains("forgotten"),
+        svg.starts_with("<svg") && svg.contains("\n0.6\n") && svg.contains("forgotten"),
         "{svg}"
     );
 }
@@ -232,6 +225,9 @@ fn the_largest_strength_within_a_bound_is_found() {
         let found = block_on(evaluate(&dial.at(weight).unwrap(), &data.general, 8)).unwrap();
         found.perplexity / untouched - 1.0
     };
+    // Forgetting grows with the strength at its upper end.
+    assert!(degeneralization(1.0) > degeneralization(0.75));
+    assert!(degeneralization(0.75) > degeneralization(0.5));
     for bound in [0.02, 0.05] {
         let search = limit(&dial, bound, &data);
         let taken = search.taken().unwrap();
@@ -252,16 +248,15 @@ fn the_largest_strength_within_a_bound_is_found() {
         (loose.taken().unwrap().weight, loose.trials().len()),
         (1.0, 1)
     );
-    // The untouched model stays within 0, and perhaps a little of the training.
-    let none = limit(&dial, 0.0, &data).taken().unwrap();
-    assert!(none.within && none.weight < 1.0, "{none:?}");
-    assert!(degeneralization(none.weight) <= 0.0, "{none:?}");
-    // By depth, the last layer is always at full strength.
+    // Even the untouched model is beyond a bound that asks for less than it has.
+    let none = limit(&dial, -0.5, &data);
+    let taken = none.taken().unwrap();
+    assert_eq!((taken.weight, taken.within), (0.0, false));
+    assert_eq!(none.trials().len(), 7);
+    // By depth, strength 0 is not the untouched model, and is tried.
     let by_depth = dial.clone().with_profile(DialProfile::ByDepth);
-    let search = limit(&by_depth, 1e-6, &data);
+    let search = limit(&by_depth, -0.5, &data);
     let taken = search.taken().unwrap();
-    assert_eq!(
-        (taken.weight, taken.within, search.trials().len()),
-        (0.0, false, 2)
-    );
+    assert_eq!((taken.weight, taken.within), (0.0, false));
+    assert_eq!(search.trials().len(), 2);
 }

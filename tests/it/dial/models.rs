@@ -202,29 +202,37 @@ fn a_scaled_adapter_is_saved_with_its_alpha() {
     assert!(pattern.get("model.layers.0.mlp.up_proj").is_none());
 }
 
-/// An adapter as PEFT wrote it, with ranks and alphas of its own for some layers, keeps its other fields.
+/// An adapter as PEFT wrote it, with alphas of their own for some layers, keeps its other fields.
 #[test]
 fn alphas_of_a_loaded_adapter_are_scaled() {
-    let folder = data("peft_tiny/patterns");
-    let expected = Vectors::parse(&std::fs::read(folder.join("expected.safetensors")).unwrap());
-    let base = load_tiny(
-        &data("tiny").join(&expected.metadata["base"]),
-        &Device::cpu(),
-    );
-    let adapted = base.load_adapter(&folder).unwrap();
+    let folder = data("peft/lora");
+    let base = CausalLm::embedded(&Device::cpu()).unwrap();
+    let config = std::fs::read_to_string(folder.join("adapter_config.json")).unwrap();
+    let patterns = r#""alpha_pattern": {"layers\\.0\\..*_proj": 3, "up_proj": 64}"#;
+    let changed = config.replacen("\"alpha_pattern\": {}", patterns, 1);
+    assert_ne!(changed, config);
+    let values = std::fs::read(folder.join("adapter_model.safetensors")).unwrap();
+    let adapted = base
+        .with_adapter(changed.as_bytes(), &values, &folder)
+        .unwrap();
     let (from, to) = (weights(&base), weights(&adapted.merged()));
     let dial = Dial::of_adapter(adapted).unwrap();
-    for (weight, profile) in [(0.5, DialProfile::Uniform), (0.5, DialProfile::ByDepth)] {
-        let found = dial.clone().with_profile(profile).at(weight).unwrap();
+    for profile in [DialProfile::Uniform, DialProfile::ByDepth] {
+        let found = dial.clone().with_profile(profile).at(0.5).unwrap();
         let (config, again) = saved_and_loaded(&found);
-        assert_eq!(config["rank_pattern"], {
-            let json = std::fs::read(folder.join("adapter_config.json")).unwrap();
-            serde_json::from_slice::<Value>(&json).unwrap()["rank_pattern"].clone()
+        assert_eq!(config["peft_version"], {
+            let json: Value = serde_json::from_str(&changed).unwrap();
+            json["peft_version"].clone()
         });
+        let pattern = &config["alpha_pattern"];
+        let alpha = |module: &str| pattern[format!("model.layers.{module}")].as_f64();
+        assert_eq!(alpha("0.mlp.up_proj"), Some(1.5), "{pattern}");
         let error = relative_error(&logits(&again), &logits(&found));
         assert!(error <= 1e-6, "{profile:?}: {error:e}");
         if profile == DialProfile::Uniform {
-            let error = error_of(&found, &interpolated(&from, &to, weight));
+            assert_eq!(alpha("1.mlp.up_proj"), Some(32.0), "{pattern}");
+            assert_eq!(alpha("1.mlp.down_proj"), None, "{pattern}");
+            let error = error_of(&found, &interpolated(&from, &to, 0.5));
             assert!(error <= 1e-5, "{error:e}");
         }
     }
