@@ -134,10 +134,11 @@ enum MiniftEventKind
     // A training step is done. Sets `done` and `total` in steps, and the fields from `step` to
     // `seconds_left`.
     MINIFT_EVENT_KIND_STEP = 4,
-    // A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and `done` and
-    // `total` in batches.
+    // A batch of the front over the strengths of the training (`dial`) is done. Sets `weight`, and
+    // `done` and `total` in batches.
     MINIFT_EVENT_KIND_EVALUATING_FRONT = 5,
-    // A point of that front is complete. Sets `weight`, `domain_perplexity` and `general_perplexity`.
+    // A point of that front is complete. Sets `weight`, `domain_perplexity` and
+    // `general_perplexity`.
     MINIFT_EVENT_KIND_FRONT_POINT = 6,
 };
 #ifndef __cplusplus
@@ -534,33 +535,30 @@ MiniftStatus minift_run_save(struct MiniftRun *run, const char *checkpoint);
 // resumed run is bit-identical to an uninterrupted one. Blocks.
 MiniftStatus minift_run_restore(struct MiniftRun *run, const char *checkpoint);
 
-// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`. Returns `MINIFT_STATUS_NOT_FINISHED` if the
-// run is not finished. Pass `sizeof *outcome` as `size`.
-MiniftStatus minift_run_outcome(struct MiniftRun *run,
-                                struct MiniftOutcome *outcome,
-                                size_t size);
+// Fills `outcome` with the results of a finished run, at the strength of `minift_run_set_dial`.
+// Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Pass `sizeof *outcome` as
+// `size`.
+MiniftStatus minift_run_outcome(struct MiniftRun *run, struct MiniftOutcome *outcome, size_t size);
 
-// Returns the model in its current state of training, at any time; later steps do not change it. Of a finished
-// run it has the strength of `minift_run_set_dial`.
-// Free `*model` with `minift_model_free`.
-MiniftStatus minift_run_model(struct MiniftRun *run,
-                              struct MiniftModel **model);
+// Returns the model in its current state of training, at any time; later steps do not change it.
+// Of a finished run it has the strength of `minift_run_set_dial`. Free `*model` with
+// `minift_model_free`.
+MiniftStatus minift_run_model(struct MiniftRun *run, struct MiniftModel **model);
 
 // Writes the trained model of a finished run as `minift_model_write` does, and `run.json` with all
 // settings and results: the output of `minift train`. Returns `MINIFT_STATUS_NOT_FINISHED` if the
 // run is not finished. Blocks.
 MiniftStatus minift_run_write(struct MiniftRun *run, const char *folder, int32_t replace);
 
-// Sets the strength of a finished run, from 0, the untouched model, to 1, the trained model, and evaluates the
-// model at it. `minift_run_outcome`, `minift_run_model` and `minift_run_write` then give that model. Returns
-// `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Blocks.
-MiniftStatus minift_run_set_dial(struct MiniftRun *run,
-                                 double weight);
+// Sets the strength of a finished run, from 0, the untouched model, to 1, the trained model, and
+// evaluates the model at it. `minift_run_outcome`, `minift_run_model` and `minift_run_write` then
+// give that model. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished. Blocks.
+MiniftStatus minift_run_set_dial(struct MiniftRun *run, double weight);
 
-// Fills `points` with the front of gain against forgetting over the strengths of a finished run, by increasing
-// strength: at most `capacity` points, of which `points` may be NULL if it is 0. `*count` is the number of all
-// points; it is 0 where the general set does not measure forgetting. Pass `sizeof *points` as `size`. Returns
-// `MINIFT_STATUS_NOT_FINISHED` if the run is not finished.
+// Fills `points` with the front of gain against forgetting over the strengths of a finished run, by
+// increasing strength: at most `capacity` points; `points` may be NULL if that is 0. `*count` is the
+// number of all points; it is 0 where the general set does not measure forgetting. Pass
+// `sizeof *points` as `size`. Returns `MINIFT_STATUS_NOT_FINISHED` if the run is not finished.
 //
 // The front is measured by the first call, or by the run itself with the setting `dial`. Blocks.
 MiniftStatus minift_run_front(struct MiniftRun *run,

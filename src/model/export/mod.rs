@@ -119,6 +119,7 @@ fn architecture(family: Family) -> Result<&'static Architecture> {
         "Hunyuan" => "hunyuan-dense",
         "GPT-NeoX" => "gptneox",
         "LFM2" => "lfm2",
+        "Qwen3.5" => "qwen35",
         _ => "",
     };
     Architecture::of_gguf(name).ok_or_else(|| {
