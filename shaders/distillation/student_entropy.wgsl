@@ -72,7 +72,7 @@ fn select_top(start: u32, blocks: u32, invocation: u32) -> Selection {
                 above = atomicLoad(&bins[invocation + 1u]);
             }
             if above < selection.left && atomicLoad(&bins[invocation]) >= selection.left {
-                selected = Selection(selection.key << 8u | invocation, selection.left - above);
+                selected = Selection((selection.key << 8u) | invocation, selection.left - above);
             }
         }
         workgroupBarrier();
