@@ -6,7 +6,7 @@
 // The output is computed before the state, o = (a S)^T q + b e (k . q), so that a token has one sum over the
 // parts. The errors e are stored for the gradients.
 //
-// Pieces: delta_rule/sweep.
+// Pieces: delta_rule/sweep, delta_rule/tile_of_keys.
 
 @group(0) @binding(0) var<storage, read_write> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> key: array<vec4<f32>>;
@@ -17,9 +17,6 @@
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<storage, read_write> errors: array<f32>;
 @group(0) @binding(7) var<uniform> parameters: Parameters;
-
-var<workgroup> queries: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> keys: array<vec4<f32>, TILE * QUADS>;
 
 // Offset in the state of an element of the own column, and whether there is one.
 fn state_at(place: Place, row: u32) -> u32 {
@@ -50,19 +47,7 @@ fn main(
     }
     for (var tile = 0u; tile < parameters.length; tile += TILE) {
         let end = min(tile + TILE, parameters.length);
-        workgroupBarrier();
-        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
-            let quad = at % QUADS;
-            let from_key = key_at(place, tile + at / QUADS) / 4u + quad;
-            let exists = quad < key_quads;
-            queries[at] = vec4(0.0);
-            keys[at] = vec4(0.0);
-            if exists {
-                queries[at] = query[from_key];
-                keys[at] = key[from_key];
-            }
-        }
-        workgroupBarrier();
+        load_keys(place, tile, end, invocation);
         for (var position = tile; position < end; position++) {
             let decay_index = decay_at(place, position);
             let decay = exp(gates[decay_index]);

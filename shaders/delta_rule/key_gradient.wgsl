@@ -6,7 +6,7 @@
 //
 // It is added to what query_gradient.wgsl has written.
 //
-// Pieces: delta_rule/sweep.
+// Pieces: delta_rule/sweep, delta_rule/tile_of_values.
 
 @group(0) @binding(0) var<storage, read_write> query: array<f32>;
 @group(0) @binding(1) var<storage, read_write> key: array<f32>;
@@ -17,10 +17,6 @@
 @group(0) @binding(6) var<storage, read_write> grad_key: array<f32>;
 @group(0) @binding(7) var<uniform> parameters: Parameters;
 
-var<workgroup> deltas: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> above: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> of_values: array<vec4<f32>, TILE * QUADS>;
-
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -28,28 +24,12 @@ fn main(
 ) {
     let place = place_of(workgroup, invocation);
     let inside = place.own < parameters.key_size;
-    let value_quads = parameters.value_size / 4u;
 
     var part: array<vec4<f32>, HELD_QUADS>;
     var end = parameters.length;
     while end > 0u {
         let tile = end - min(end, TILE);
-        workgroupBarrier();
-        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
-            let quad = at % QUADS;
-            let position = tile + at / QUADS;
-            let from_value = value_at(place, position) / 4u + quad;
-            let exists = quad < value_quads;
-            deltas[at] = vec4(0.0);
-            above[at] = vec4(0.0);
-            of_values[at] = vec4(0.0);
-            if exists {
-                deltas[at] = gates[decay_at(place, position) + parameters.heads] * errors[from_value];
-                above[at] = upstream[from_value];
-                of_values[at] = grad_value[from_value];
-            }
-        }
-        workgroupBarrier();
+        load_values(place, tile, end, invocation);
         for (var after = end; after > tile; after--) {
             let position = after - 1u;
             let decay = exp(gates[decay_at(place, position)]);

@@ -6,7 +6,7 @@
 //
 // Rows are independent of each other since the errors are known.
 //
-// Pieces: delta_rule/sweep.
+// Pieces: delta_rule/sweep, delta_rule/tile_of_values.
 
 @group(0) @binding(0) var<storage, read_write> key: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gates: array<f32>;
@@ -18,10 +18,6 @@
 @group(0) @binding(6) var<storage, read_write> grad_query: array<f32>;
 @group(0) @binding(7) var<storage, read_write> grad_key: array<f32>;
 @group(0) @binding(8) var<uniform> parameters: Parameters;
-
-var<workgroup> deltas: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> above: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> of_values: array<vec4<f32>, TILE * QUADS>;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
@@ -42,22 +38,7 @@ fn main(
     }
     for (var tile = 0u; tile < parameters.length; tile += TILE) {
         let end = min(tile + TILE, parameters.length);
-        workgroupBarrier();
-        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
-            let quad = at % QUADS;
-            let position = tile + at / QUADS;
-            let from_value = value_at(place, position) / 4u + quad;
-            let exists = quad < value_quads;
-            deltas[at] = vec4(0.0);
-            above[at] = vec4(0.0);
-            of_values[at] = vec4(0.0);
-            if exists {
-                deltas[at] = gates[decay_at(place, position) + parameters.heads] * errors[from_value];
-                above[at] = upstream[from_value];
-                of_values[at] = grad_value[from_value];
-            }
-        }
-        workgroupBarrier();
+        load_values(place, tile, end, invocation);
         for (var position = tile; position < end; position++) {
             let decay = exp(gates[decay_at(place, position)]);
             let row = (position - tile) * QUADS + place.first;

@@ -6,7 +6,7 @@
 //
 // where the last is the gradient with respect to the state before the token.
 //
-// Pieces: delta_rule/sweep.
+// Pieces: delta_rule/sweep, delta_rule/tile_of_keys.
 
 @group(0) @binding(0) var<storage, read_write> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> key: array<vec4<f32>>;
@@ -16,9 +16,6 @@
 @group(0) @binding(5) var<storage, read_write> grad_value: array<f32>;
 @group(0) @binding(6) var<uniform> parameters: Parameters;
 
-var<workgroup> queries: array<vec4<f32>, TILE * QUADS>;
-var<workgroup> keys: array<vec4<f32>, TILE * QUADS>;
-
 @compute @workgroup_size(INVOCATIONS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -26,25 +23,12 @@ fn main(
 ) {
     let place = place_of(workgroup, invocation);
     let inside = place.own < parameters.value_size;
-    let key_quads = parameters.key_size / 4u;
 
     var part: array<vec4<f32>, HELD_QUADS>;
     var end = parameters.length;
     while end > 0u {
         let tile = end - min(end, TILE);
-        workgroupBarrier();
-        for (var at = invocation; at < (end - tile) * QUADS; at += INVOCATIONS) {
-            let quad = at % QUADS;
-            let from_key = key_at(place, tile + at / QUADS) / 4u + quad;
-            let exists = quad < key_quads;
-            queries[at] = vec4(0.0);
-            keys[at] = vec4(0.0);
-            if exists {
-                queries[at] = query[from_key];
-                keys[at] = key[from_key];
-            }
-        }
-        workgroupBarrier();
+        load_keys(place, tile, end, invocation);
         for (var after = end; after > tile; after--) {
             let position = after - 1u;
             let decay_index = decay_at(place, position);

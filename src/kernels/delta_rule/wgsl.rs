@@ -13,25 +13,27 @@ use crate::kernels::launch::{
 use crate::kernels::wgsl_size;
 
 const SWEEP: Wgsl = wgsl!("delta_rule/sweep");
+const TILE_OF_KEYS: Wgsl = wgsl!("delta_rule/tile_of_keys");
+const TILE_OF_VALUES: Wgsl = wgsl!("delta_rule/tile_of_values");
 
 static FORWARD: Kernel = Kernel {
     file: wgsl!("delta_rule/forward"),
-    pieces: &[&SWEEP],
+    pieces: &[&SWEEP, &TILE_OF_KEYS],
     layouts: &[Parameters::LAYOUT],
 };
 static VALUE_GRADIENT: Kernel = Kernel {
     file: wgsl!("delta_rule/value_gradient"),
-    pieces: &[&SWEEP],
+    pieces: &[&SWEEP, &TILE_OF_KEYS],
     layouts: &[Parameters::LAYOUT],
 };
 static QUERY_GRADIENT: Kernel = Kernel {
     file: wgsl!("delta_rule/query_gradient"),
-    pieces: &[&SWEEP],
+    pieces: &[&SWEEP, &TILE_OF_VALUES],
     layouts: &[Parameters::LAYOUT],
 };
 static KEY_GRADIENT: Kernel = Kernel {
     file: wgsl!("delta_rule/key_gradient"),
-    pieces: &[&SWEEP],
+    pieces: &[&SWEEP, &TILE_OF_VALUES],
     layouts: &[Parameters::LAYOUT],
 };
 static GATE_GRADIENT: Kernel = Kernel {
