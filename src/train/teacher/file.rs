@@ -40,33 +40,34 @@ pub(super) fn path_in(
     kept: KeptStates,
 ) -> PathBuf {
     let mut hash = Sha256::new();
-    let mut put = |length: usize, parts: &mut dyn Iterator<Item = &[u8]>| {
-        hash.update((length as u64).to_le_bytes());
-        parts.for_each(|part| hash.update(part));
-    };
-    let mut put_bytes = |bytes: &[u8]| put(bytes.len(), &mut std::iter::once(bytes));
-    put_bytes(LAYOUT.as_bytes());
-    put_bytes(&[kept.bytes() as u8]);
-    put_bytes(model.config_bytes());
+    put(&mut hash, LAYOUT.as_bytes());
+    put(&mut hash, &[kept.bytes() as u8]);
+    put(&mut hash, model.config_bytes());
     for file in model.weight_files() {
-        put(file.len(), &mut file.parts());
+        hash.update((file.len() as u64).to_le_bytes());
+        file.parts().for_each(|part| hash.update(part));
     }
-    let mut put_bytes = |bytes: &[u8]| put(bytes.len(), &mut std::iter::once(bytes));
     if let Some(converted) = model.converted() {
-        put_bytes(converted.name().as_bytes());
+        put(&mut hash, converted.name().as_bytes());
     }
     for sample in samples {
         let numbers = sample.tokens().iter().flat_map(|token| token.to_le_bytes());
-        put_bytes(&numbers.collect::<Vec<u8>>());
+        put(&mut hash, &numbers.collect::<Vec<u8>>());
         let bounds = sample.segment_starts().iter();
         let bounds = bounds.flat_map(|&beginning| (beginning as u64).to_le_bytes());
-        put_bytes(&bounds.collect::<Vec<u8>>());
+        put(&mut hash, &bounds.collect::<Vec<u8>>());
     }
     let mut name = String::new();
     for byte in &hash.finalize()[..16] {
         let _ = write!(name, "{byte:02x}");
     }
     folder.join(format!("{name}.safetensors"))
+}
+
+/// Adds bytes to a hash, after their number.
+fn put(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update((bytes.len() as u64).to_le_bytes());
+    hash.update(bytes);
 }
 
 /// An open file of hidden states.
