@@ -34,6 +34,25 @@ struct Rule<'a> {
     chunk: usize,
 }
 
+impl<'a> Rule<'a> {
+    /// Returns the delta rule of contiguous tensors.
+    fn new(
+        query: &'a FlexTensor,
+        key: &'a FlexTensor,
+        value: &'a FlexTensor,
+        gates: &'a FlexTensor,
+    ) -> Self {
+        Self {
+            query: query.storage(),
+            key: key.storage(),
+            value: value.storage(),
+            gates: gates.storage(),
+            sizes: Sizes::new(key, value),
+            chunk: CHUNK,
+        }
+    }
+}
+
 impl DeltaRuleBackend for Flex {
     fn delta_rule(
         query: FlexTensor,
@@ -45,17 +64,8 @@ impl DeltaRuleBackend for Flex {
         let [query, key, value, gates] =
             [query, key, value, gates].map(|tensor| tensor.to_contiguous());
         let mut state = state.to_contiguous();
-        let _span = profile::operation(Operation::DeltaRule, || {
-            Sizes::new(&key, &value).forward_work()
-        });
-        let rule = Rule {
-            query: query.storage(),
-            key: key.storage(),
-            value: value.storage(),
-            gates: gates.storage(),
-            sizes: Sizes::new(&key, &value),
-            chunk: CHUNK,
-        };
+        let rule = Rule::new(&query, &key, &value, &gates);
+        let _span = profile::operation(Operation::DeltaRule, || rule.sizes.forward_work());
         let out = rule.forward(state.storage_mut());
         (flex_tensor(out, value.shape()), state)
     }
@@ -70,17 +80,8 @@ impl DeltaRuleBackend for Flex {
     ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
         let [query, key, value, gates, state, upstream] =
             [query, key, value, gates, state, upstream].map(|tensor| tensor.to_contiguous());
-        let _span = profile::operation(Operation::DeltaRule, || {
-            Sizes::new(&key, &value).backward_work()
-        });
-        let rule = Rule {
-            query: query.storage(),
-            key: key.storage(),
-            value: value.storage(),
-            gates: gates.storage(),
-            sizes: Sizes::new(&key, &value),
-            chunk: CHUNK,
-        };
+        let rule = Rule::new(&query, &key, &value, &gates);
+        let _span = profile::operation(Operation::DeltaRule, || rule.sizes.backward_work());
         let [grad_query, grad_key, grad_value, grad_gates] =
             rule.gradients(state.storage(), upstream.storage());
         (
