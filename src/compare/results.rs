@@ -91,6 +91,34 @@ impl Results {
     ///
     /// [`Error::InvalidSetting`] if another comparison writes to it, [`Error::Io`] if it cannot be written.
     pub fn begin(&mut self, trainings: &[Identity]) -> Result<()> {
+        let added = self.take_singles(trainings)?;
+        if self.path.exists() && added == 0 {
+            return Ok(());
+        }
+        self.save()
+    }
+
+    /// As [`Self::begin`], and puts the records in the order of the trainings, before all other lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub fn collect(&mut self, trainings: &[Identity]) -> Result<()> {
+        self.take_singles(trainings)?;
+        let place = |line: &Line| {
+            let record = line.record.as_ref()?;
+            trainings
+                .iter()
+                .position(|training| record.identity == *training)
+        };
+        self.lines
+            .sort_by_cached_key(|line| place(line).unwrap_or(usize::MAX));
+        self.save()
+    }
+
+    /// Locks the folder, and adds the records of these trainings that have files of their own to the lines.
+    /// Returns their number.
+    fn take_singles(&mut self, trainings: &[Identity]) -> Result<usize> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let path = folder.join(LOCK);
@@ -109,28 +137,7 @@ impl Results {
                 self.push(single);
             }
         }
-        if self.path.exists() && self.lines.len() == lines {
-            return Ok(());
-        }
-        self.save()
-    }
-
-    /// As [`Self::begin`], and puts the records in the order of the trainings, before all other lines.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::begin`].
-    pub fn collect(&mut self, trainings: &[Identity]) -> Result<()> {
-        self.begin(trainings)?;
-        let place = |line: &Line| {
-            let record = line.record.as_ref()?;
-            trainings
-                .iter()
-                .position(|training| record.identity == *training)
-        };
-        self.lines
-            .sort_by_cached_key(|line| place(line).unwrap_or(usize::MAX));
-        self.save()
+        Ok(self.lines.len() - lines)
     }
 
     /// Creates the folders if necessary, for records in files of their own: other processes may write to them
