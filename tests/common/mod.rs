@@ -181,3 +181,11 @@ pub fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Writes the first tickets to `tickets.jsonl` in a folder.
+pub fn write_tickets(folder: &Path, count: usize) {
+    let tickets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tickets.jsonl");
+    let tickets = std::fs::read_to_string(tickets).unwrap();
+    let few: Vec<&str> = tickets.lines().take(count).collect();
+    std::fs::write(folder.join("tickets.jsonl"), few.join("\n")).unwrap();
+}

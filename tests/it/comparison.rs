@@ -1,6 +1,8 @@
 //! `minift compare` on a recipe of a few short trainings.
 #![allow(clippy::unwrap_used)]
 
+use crate::common::write_tickets;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -47,10 +49,7 @@ struct Scratch(TempDir);
 impl Scratch {
     fn new() -> Self {
         let scratch = Self(TempDir::new().unwrap());
-        let tickets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tickets.jsonl");
-        let tickets = fs::read_to_string(tickets).unwrap();
-        let few: Vec<&str> = tickets.lines().take(40).collect();
-        fs::write(scratch.path("tickets.jsonl"), few.join("\n")).unwrap();
+        write_tickets(scratch.0.path(), 40);
         scratch
     }
 

@@ -1,8 +1,10 @@
 //! `minift compare` in several processes that write to one folder: shares, single trainings, killed processes.
 #![allow(clippy::unwrap_used)]
 
+use crate::common::write_tickets;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,10 +43,7 @@ struct Scratch(TempDir);
 impl Scratch {
     fn new(recipe: &str) -> Self {
         let scratch = Self(TempDir::new().unwrap());
-        let tickets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/tickets.jsonl");
-        let tickets = fs::read_to_string(tickets).unwrap();
-        let few: Vec<&str> = tickets.lines().take(40).collect();
-        fs::write(scratch.path("tickets.jsonl"), few.join("\n")).unwrap();
+        write_tickets(scratch.0.path(), 40);
         fs::write(scratch.path("recipe.toml"), recipe).unwrap();
         scratch
     }
