@@ -1,31 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, test } from "@playwright/test";
 import { transformSync } from "esbuild";
 
 const example = /```ts\n([\s\S]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
-
-// Playwright requires a destructured first argument.
-// biome-ignore lint/correctness/noEmptyPattern: no fixture is used
-test("the README example type-checks against the package", ({}, info) => {
-  const project = {
-    compilerOptions: {
-      target: "ES2022",
-      module: "ESNext",
-      moduleResolution: "Bundler",
-      lib: ["ES2022", "DOM"],
-      types: [],
-      strict: true,
-      noEmit: true,
-      paths: { minift: [resolve("package/types/src/package/index.d.ts")] },
-    },
-    files: ["example.ts"],
-  };
-  writeFileSync(info.outputPath("example.ts"), example);
-  writeFileSync(info.outputPath("tsconfig.json"), JSON.stringify(project));
-  execFileSync("npx", ["tsc", "-p", info.outputPath("tsconfig.json")], { encoding: "utf8" });
-});
 
 test("the README example trains in another page", async ({ page }) => {
   const logs: string[] = [];
