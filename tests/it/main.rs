@@ -56,4 +56,5 @@ mod teacher_cache;
 mod threads;
 mod train_command;
 mod training_vectors;
+#[cfg(unix)]
 mod tutorial;

@@ -140,7 +140,6 @@ fn from_of(modelfile: &Path) -> PathBuf {
 }
 
 #[test]
-#[cfg(unix)]
 fn the_commands_of_the_tutorial_work() {
     let scene = Scene::new();
     let text = fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
