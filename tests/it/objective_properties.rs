@@ -41,9 +41,7 @@ fn weights(target: Target, p: &[f64], s: &[f64], label: usize) -> Option<(f64, f
             let share = (entropy / (top.len() as f64).ln()).clamp(0.0, 1.0);
             Some((share.powf(f64::from(gamma)), 0.0))
         }
-        Target::TokenAdaptive { gamma } => {
-            Some((s[label].powf(f64::from(gamma)).max(0.01), 0.0))
-        }
+        Target::TokenAdaptive { gamma } => Some((s[label].powf(f64::from(gamma)).max(0.01), 0.0)),
         _ => None,
     }
 }
