@@ -1,3 +1,4 @@
+import "./chart.css";
 import type { ComponentChildren } from "preact";
 import type { Method } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
@@ -23,7 +24,7 @@ export function ChartFrame({ title, caption, id, summary, note, values, children
       </figcaption>
       <ul class="legend" aria-hidden="true">
         {values.map(({ method, text }) => (
-          <li key={method} class={method}>
+          <li key={method} class={`method ${method}`}>
             <span class="swatch" /> {methodTitles[method]} <b>{text}</b>
           </li>
         ))}

@@ -1,3 +1,4 @@
+import "./frontier.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Evaluation, Job } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
@@ -78,7 +79,7 @@ export function FrontierChart({ job }: { job: Job }) {
             <line class="zero" x1={x.at(0)} x2={x.at(0)} y1={MARGIN.top} y2={HEIGHT - MARGIN.bottom} />
             <line class="zero" x1={MARGIN.left} x2={width - MARGIN.right} y1={y.at(0)} y2={y.at(0)} />
             {lines.map(({ method, points }) => (
-              <g key={method} class={method}>
+              <g key={method} class={`method ${method}`}>
                 <polyline points={points.map(([a, b]) => `${x.at(a)},${y.at(b)}`).join(" ")} />
                 {points.slice(1).map(([a, b], index) => (
                   <circle

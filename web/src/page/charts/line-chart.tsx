@@ -112,12 +112,12 @@ function options(
   setHovered: (index: number | null) => void,
 ): uPlot.Options {
   const style = getComputedStyle(element);
-  const color = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  const color = (value: string, method = ""): string => resolved(element, value, method);
   const font = `12px ${style.fontFamily}`;
   const axis: uPlot.Axis = {
-    stroke: color("muted"),
+    stroke: color("var(--muted)"),
     font,
-    grid: { stroke: color("grid"), width: 1 },
+    grid: { stroke: color("var(--grid)"), width: 1 },
     ticks: { show: false },
     gap: 6,
   };
@@ -146,15 +146,26 @@ function options(
       {},
       ...lines.map(
         ({ method, faint, marks }): uPlot.Series => ({
-          stroke: color(faint ? `${method}-faint` : method),
+          stroke: color(faint ? "var(--series-faint)" : "var(--series)", method),
           width: faint ? 1 : 2,
           spanGaps: true,
-          points: { show: !!marks, size: 7, width: 2, fill: color("surface") },
+          points: { show: !!marks, size: 7, width: 2, fill: color("var(--surface)") },
         }),
       ),
     ],
     hooks: { setCursor: [({ cursor }) => setHovered(cursor.idx ?? null)] },
   };
+}
+
+/** Returns a color of the style sheet, of a method if given, as the canvas takes it. */
+function resolved(element: HTMLElement, value: string, method: string): string {
+  const probe = document.createElement("span");
+  probe.className = `method ${method}`;
+  probe.style.color = value;
+  element.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 /** Adds a margin above and below the values, even if all are equal. */

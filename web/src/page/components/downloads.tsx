@@ -1,3 +1,4 @@
+import "./downloads.css";
 import type { Job } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
@@ -27,23 +28,28 @@ export function Downloads({ app, state, job }: Props) {
             <button
               key={method}
               type="button"
-              class={`quiet ${method}`}
+              class={`quiet method ${method}`}
               disabled={packing !== null}
-              onClick={() => void app.downloadModel(job, method)}
+              onClick={() => void app.downloads.model(job, method)}
             >
               <span class="swatch" aria-hidden="true" />{" "}
               {packing === method ? "Packing…" : `Download ${methodTitles[method]} ${adapter ? "adapter" : "model"}`}
             </button>
           ))}
         {job.state === "finished" && (
-          <button type="button" class="quiet" disabled={packing !== null} onClick={() => void app.downloadReport(job)}>
+          <button
+            type="button"
+            class="quiet"
+            disabled={packing !== null}
+            onClick={() => void app.downloads.report(job)}
+          >
             Download run.json
           </button>
         )}
-        <button type="button" class="quiet" onClick={() => app.downloadCsv(job)}>
+        <button type="button" class="quiet" onClick={() => app.downloads.csv(job)}>
           Download CSV
         </button>
-        <CopyLink link={() => app.link(job.settings)} />
+        <CopyLink link={() => app.settings.link(job.settings)} />
       </div>
       <p class="help">
         {adapter ? "Each adapter is a folder in PEFT format." : "Each model is a Hugging Face folder for transformers."}

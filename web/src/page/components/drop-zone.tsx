@@ -1,3 +1,4 @@
+import "./drop-zone.css";
 import { useEffect, useState } from "preact/hooks";
 import type { TextRole } from "../../package/index.js";
 import { droppedFiles } from "../files.js";

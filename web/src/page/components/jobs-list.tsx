@@ -1,3 +1,4 @@
+import "./jobs-list.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job, JobState } from "../../package/index.js";
 import { methodsOf, methodTitles } from "../../package/index.js";
@@ -59,16 +60,16 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
       </div>
       <div class="actions">
         {!here && !elsewhere && job.state !== "finished" && (
-          <button type="button" class="quiet" disabled={busy} onClick={() => void app.resumeJob(job.id)}>
+          <button type="button" class="quiet" disabled={busy} onClick={() => void app.runs.resumeStored(job.id)}>
             Resume
           </button>
         )}
         {!here && job.trainings.length > 0 && (
-          <button type="button" class="quiet" disabled={isLive(state.job)} onClick={() => app.openJob(job)}>
+          <button type="button" class="quiet" disabled={isLive(state.job)} onClick={() => app.jobs.open(job)}>
             {job.state === "finished" ? "Results" : "View"}
           </button>
         )}
-        {!here && !elsewhere && <Delete onDelete={() => void app.deleteJob(job.id)} />}
+        {!here && !elsewhere && <Delete onDelete={() => void app.jobs.delete(job.id)} />}
       </div>
     </li>
   );

@@ -1,3 +1,4 @@
+import "./model-card.css";
 import type { App } from "../app.js";
 import { missingFiles, topLevel } from "../files.js";
 import { count, short } from "../format.js";
@@ -30,7 +31,7 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
         <p class="staged" data-testid="model-files" role={missing.length > 0 && !error ? "alert" : "status"}>
           <b>{staged.map(({ name }) => name).join(", ")}</b>{" "}
           {missing.length > 0 ? `added; still missing: ${missing.join(", ")}. ` : ""}
-          <button type="button" class="link" onClick={() => app.dropStaged()}>
+          <button type="button" class="link" onClick={() => app.inputs.dropStaged()}>
             Discard
           </button>
         </p>
@@ -42,17 +43,17 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
           name="Choose folder of a model"
           folder
           disabled={busy}
-          onFiles={(files) => void app.addModelFiles(topLevel(files))}
+          onFiles={(files) => void app.inputs.addModelFiles(topLevel(files))}
         />
         <FileButton
           label="Choose files"
           name="Choose files of a model"
           multiple
           disabled={busy}
-          onFiles={(files) => void app.addModelFiles(files)}
+          onFiles={(files) => void app.inputs.addModelFiles(files)}
         />
         {value && !value.embedded && (
-          <button type="button" class="quiet" onClick={() => void app.useEmbeddedModel()}>
+          <button type="button" class="quiet" onClick={() => void app.inputs.useEmbeddedModel()}>
             Use the built-in model
           </button>
         )}

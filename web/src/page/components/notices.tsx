@@ -1,3 +1,4 @@
+import "./notices.css";
 import type { App } from "../app.js";
 import { count } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
@@ -21,7 +22,7 @@ export function Notices({ app, state }: { app: App; state: State }) {
               <li key={note}>{note}</li>
             ))}
           </ul>
-          <button type="button" class="quiet" onClick={() => app.dismissLinkNotes()}>
+          <button type="button" class="quiet" onClick={() => app.settings.dismissLinkNotes()}>
             Dismiss
           </button>
         </div>
@@ -54,11 +55,11 @@ export function Notices({ app, state }: { app: App; state: State }) {
               type="button"
               class="primary small"
               disabled={state.starting || !state.device.value}
-              onClick={() => void app.resumeJob(offered.id)}
+              onClick={() => void app.runs.resumeStored(offered.id)}
             >
               {state.starting ? "Resuming…" : "Resume"}
             </button>
-            <Delete onDelete={() => void app.deleteJob(offered.id)} />
+            <Delete onDelete={() => void app.jobs.delete(offered.id)} />
           </div>
         </div>
       )}

@@ -1,3 +1,4 @@
+import "./run-header.css";
 import type { Job, JobState } from "../../package/index.js";
 import { adapterNames, methodsOf, methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
@@ -42,7 +43,7 @@ export function RunHeader({ app, state, job }: Props) {
       {!live && job.state !== "finished" && <Ended app={app} state={state} job={job} />}
       {job.state === "finished" && (
         <div class="actions">
-          <button type="button" class="primary small" onClick={() => app.setUp()}>
+          <button type="button" class="primary small" onClick={() => app.runs.setUp()}>
             Train again
           </button>
           <span class="facts">{date(job.updated)}</span>
@@ -72,7 +73,7 @@ function Progress({ job }: { job: Job }) {
           const training = trainingOf(job, method);
           const part = training?.steps ? training.step / training.steps : 0;
           return (
-            <div key={method} class={`track ${method}`}>
+            <div key={method} class={`track method ${method}`}>
               <span class="fill" style={{ transform: `scaleX(${part})` }} />
               <span class="label">
                 {methodTitles[method]}
@@ -125,15 +126,15 @@ function Live({ app, state, job }: Props) {
       </dl>
       <div class="actions">
         {job.state === "paused" ? (
-          <button type="button" class="primary small" disabled={asked !== null} onClick={() => app.resume()}>
+          <button type="button" class="primary small" disabled={asked !== null} onClick={() => app.runs.resume()}>
             {asked === "resume" ? "Resuming…" : "Resume"}
           </button>
         ) : (
-          <button type="button" class="quiet" disabled={asked !== null} onClick={() => app.pause()}>
+          <button type="button" class="quiet" disabled={asked !== null} onClick={() => app.runs.pause()}>
             {asked === "pause" ? "Pausing…" : "Pause"}
           </button>
         )}
-        <button type="button" class="quiet" disabled={asked === "stop"} onClick={() => app.stop()}>
+        <button type="button" class="quiet" disabled={asked === "stop"} onClick={() => app.runs.stop()}>
           {asked === "stop" ? "Stopping…" : "Stop"}
         </button>
         <span class="facts">
@@ -174,11 +175,11 @@ function Ended({ app, state, job }: Props) {
           type="button"
           class="primary small"
           disabled={state.starting || !state.device.value}
-          onClick={() => void app.resumeJob(job.id)}
+          onClick={() => void app.runs.resumeStored(job.id)}
         >
           {state.starting ? "Resuming…" : "Resume"}
         </button>
-        <button type="button" class="quiet" onClick={() => app.setUp()}>
+        <button type="button" class="quiet" onClick={() => app.runs.setUp()}>
           Back to setup
         </button>
       </div>

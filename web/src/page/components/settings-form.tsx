@@ -1,8 +1,9 @@
+import "./settings-form.css";
 import { useId } from "preact/hooks";
 import type { AdapterKind, Method } from "../../package/index.js";
 import { adapterNames, learningRates } from "../../package/index.js";
+import { BUDGET_SECONDS } from "../app/preparation.js";
 import type { App } from "../app.js";
-import { BUDGET_SECONDS } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { ADAPTERS, field, MAX_PROMPT } from "../fields.js";
 import { roughly } from "../format.js";
@@ -43,22 +44,22 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
       <div class="head">
         <h2 id="settings-title">Settings</h2>
         <div class="actions">
-          <button type="button" class="quiet" onClick={() => app.fitToTime()} disabled={state.pace.busy}>
+          <button type="button" class="quiet" onClick={() => app.settings.fitToTime()} disabled={state.pace.busy}>
             Fit to {roughly(BUDGET_SECONDS)}
           </button>
-          <CopyLink link={() => app.link()} />
+          <CopyLink link={() => app.settings.link()} />
         </div>
       </div>
       <div class="methods">
         <fieldset class="choices">
           <legend>Method</legend>
           {(Object.keys(METHODS) as Method[]).map((method) => (
-            <label key={method} class={method}>
+            <label key={method} class={`method ${method}`}>
               <input
                 type="radio"
                 name="method"
                 checked={settings.method === method}
-                onChange={() => app.change({ method })}
+                onChange={() => app.settings.change({ method })}
               />
               <span>
                 {METHODS[method].label}
@@ -73,7 +74,7 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
             role="switch"
             checked={settings.compare && settings.method === "mft"}
             disabled={settings.method !== "mft"}
-            onChange={({ currentTarget }) => app.change({ compare: currentTarget.checked })}
+            onChange={({ currentTarget }) => app.settings.change({ compare: currentTarget.checked })}
           />
           <span>
             Compare with plain finetuning
@@ -90,7 +91,7 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
           maxLength={MAX_PROMPT}
           value={settings.prompt}
           aria-describedby={`${prompt}-help`}
-          onInput={({ currentTarget }) => app.change({ prompt: currentTarget.value })}
+          onInput={({ currentTarget }) => app.settings.change({ prompt: currentTarget.value })}
         />
         <p class="help" id={`${prompt}-help`}>
           The model continues it before, during and after training.
@@ -101,7 +102,7 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
         <summary>Advanced</summary>
         <AdapterChoice app={app} state={state} />
         <div class="fields">{numbers(ADVANCED)}</div>
-        <button type="button" class="quiet" onClick={() => app.resetSettings()}>
+        <button type="button" class="quiet" onClick={() => app.settings.reset()}>
           Reset to defaults
         </button>
       </details>
@@ -116,7 +117,7 @@ function AdapterChoice({ app, state }: { app: App; state: State }) {
   const select = (next: AdapterKind): void => {
     // A learning rate set by the user is kept.
     const isDefault = learningRate === learningRates[adapter];
-    app.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
+    app.settings.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
   };
   return (
     <div class="adapter">

@@ -1,3 +1,4 @@
+import "./setup-view.css";
 import type { App } from "../app.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";

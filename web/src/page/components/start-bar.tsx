@@ -1,3 +1,4 @@
+import "./start-bar.css";
 import type { Plan } from "../../package/index.js";
 import type { App } from "../app.js";
 import { bytes, count, counted, roughly, sentence } from "../format.js";
@@ -19,7 +20,7 @@ export function StartBar({ app, state }: { app: App; state: State }) {
           class="primary"
           disabled={blocked || starting}
           aria-describedby="plan"
-          onClick={() => void app.start()}
+          onClick={() => void app.runs.start()}
         >
           {starting ? "Starting…" : "Start"}
         </button>

@@ -1,3 +1,4 @@
+import "./texts-card.css";
 import type { TextRole } from "../../package/index.js";
 import type { App } from "../app.js";
 import { TEXT_ENDINGS } from "../files.js";
@@ -86,14 +87,14 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
             name={`Choose ${lower} text`}
             accept={TEXT_ENDINGS}
             disabled={busy}
-            onFiles={([first]) => first && void app.useText(role, first)}
+            onFiles={([first]) => first && void app.inputs.useText(role, first)}
           />
           {file && (
             <button
               type="button"
               class="quiet"
               aria-label={`${back} (${lower})`}
-              onClick={() => void app.useText(role, null)}
+              onClick={() => void app.inputs.useText(role, null)}
             >
               {back}
             </button>

@@ -1,3 +1,4 @@
+import "./used.css";
 import type { Job } from "../../package/index.js";
 import { adapterNames } from "../../package/index.js";
 import { NUMBER_FIELDS } from "../fields.js";

@@ -1,0 +1,119 @@
+import type { JobSettings, Texts } from "../../package/index.js";
+import { defaultSettings, embeddedPrompt } from "../../package/index.js";
+import type { App } from "../app.js";
+import type { NumberKey } from "../fields.js";
+import { fromFragment, toFragment } from "../link.js";
+import { isLive } from "../state.js";
+
+/** Settings that are sized by time until the user changes one of them. */
+const SIZED = ["samples", "evaluationSamples", "evaluations"] as const;
+/** Words of a text's first sample that form its prompt. */
+const PROMPT_WORDS = 8;
+
+/** The settings of the next run, and the link that holds them. */
+export class Settings {
+  readonly #app: App;
+
+  constructor(app: App) {
+    this.#app = app;
+  }
+
+  /** Changes settings. */
+  change(patch: Partial<JobSettings>): void {
+    const { settings, sizedByTime, ownPrompt } = this.#app.state;
+    const sized = SIZED.some((key) => patch[key] !== undefined);
+    this.#app.set({
+      settings: { ...settings, ...patch },
+      sizedByTime: sizedByTime && !sized,
+      ownPrompt: ownPrompt || patch.prompt !== undefined,
+      startError: null,
+    });
+    this.writeLink();
+    this.#app.preparation.planSoon();
+  }
+
+  /** Sets the message of an invalid field; null if it is valid. */
+  setInvalid(key: NumberKey, message: string | null): void {
+    const { [key]: _, ...invalid } = this.#app.state.invalid;
+    this.#app.set({ invalid: message === null ? invalid : { ...invalid, [key]: message } });
+  }
+
+  /** Restores the default settings. */
+  reset(): void {
+    this.#app.set({ settings: defaultSettings, invalid: {}, sizedByTime: true, ownPrompt: false });
+    this.suggestPrompt();
+    this.writeLink();
+    void this.#app.preparation.prepare();
+  }
+
+  /** Sizes the run by time again. */
+  fitToTime(): void {
+    this.#app.set({ sizedByTime: true });
+    this.writeLink();
+    void this.#app.preparation.prepare();
+  }
+
+  /** Takes the beginning of the domain text as the prompt, unless the user wrote one. */
+  suggestPrompt(): void {
+    const { ownPrompt, texts, settings } = this.#app.state;
+    if (ownPrompt) return;
+    const { value, file } = texts.domain;
+    if (value) this.#app.set({ settings: { ...settings, prompt: promptFor(value, file) } });
+  }
+
+  /** Reads the settings from the address. */
+  readLink(): void {
+    if (location.hash === this.#fragment()) return;
+    const app = this.#app;
+    const { settings, device, notes } = fromFragment(location.hash);
+    const sized = SIZED.some((key) => settings[key] !== undefined);
+    const choice = device ?? "auto";
+    const changed = choice !== app.state.choice;
+    app.set({
+      settings: { ...defaultSettings, ...settings },
+      choice,
+      linkNotes: notes,
+      sizedByTime: !sized,
+      ownPrompt: settings.prompt !== undefined,
+      invalid: {},
+    });
+    this.suggestPrompt();
+    if (!app.state.device.value || isLive(app.state.job)) return;
+    void (changed ? app.inputs.chooseDevice(choice) : app.preparation.prepare());
+  }
+
+  /** Writes the settings to the address. */
+  writeLink(): void {
+    const address = location.pathname + location.search + this.#fragment();
+    history.replaceState(null, "", address);
+  }
+
+  /** Returns a link to these settings. */
+  link(settings?: JobSettings): string {
+    const fragment = settings ? toFragment(settings, this.#app.state.choice) : this.#fragment();
+    return location.href.replace(/#.*$/, "") + fragment;
+  }
+
+  dismissLinkNotes(): void {
+    this.#app.set({ linkNotes: [] });
+  }
+
+  /** Returns the fragment of the user's choices, without values that the page sized for this device. */
+  #fragment(): string {
+    const { settings, sizedByTime, ownPrompt, choice } = this.#app.state;
+    const { samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
+    return toFragment(
+      {
+        ...chosen,
+        ...(!sizedByTime && { samples, evaluationSamples, evaluations }),
+        ...(ownPrompt && { prompt }),
+      },
+      choice,
+    );
+  }
+}
+
+function promptFor({ info }: Texts, file: File | null): string {
+  if (!file) return embeddedPrompt;
+  return info.first.trim().split(/\s+/).slice(0, PROMPT_WORDS).join(" ");
+}
