@@ -10,7 +10,7 @@ mod chat;
 mod config;
 mod decoder;
 mod dial;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 pub(crate) mod export;
 mod family;
 mod fields;

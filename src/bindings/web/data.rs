@@ -7,10 +7,11 @@ use serde::Serialize;
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::domains::SampleDomain;
 use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
 use crate::demo;
-use crate::text::{self, Preparation, ReadOptions, Record, parse_records};
+use crate::text::{self, Preparation, ReadOptions, Record, SamplePreview, parse_records, preview};
 use crate::train::RunData;
 use crate::train::report::DataSummary;
 
@@ -23,6 +24,23 @@ pub struct TextsInfo {
     characters: usize,
     /// The first text.
     first: String,
+    /// A prompt of the kind of the texts.
+    prompt: String,
+    /// Notes about reading them, such as unused columns.
+    notes: Vec<String>,
+}
+
+/// Words of a text that form a prompt.
+const PROMPT_WORDS: usize = 8;
+
+/// The samples of a set, as training sees them.
+#[derive(Clone, Debug, Serialize, Tsify)]
+pub struct SetPreview {
+    summary: DataSummary,
+    /// Why texts were skipped; empty if none were.
+    skipped_because: String,
+    /// The first, the middle and the last sample.
+    shown: Vec<SamplePreview>,
 }
 
 /// The texts of a file.
@@ -31,15 +49,18 @@ pub struct TextsInfo {
 pub struct Texts {
     records: Vec<Record>,
     origin: String,
+    /// The prompt of an embedded domain.
+    prompt: Option<&'static str>,
+    notes: Vec<String>,
 }
 
 #[wasm_bindgen]
 impl Texts {
-    /// Parses the bytes of a file: `.txt`, `.md`, `.jsonl`, `.ndjson`, `.json`, `.csv` or `.tsv`,
-    /// optionally compressed (`.gz`, `.zst`).
+    /// Parses the bytes of a file: `.txt`, `.md`, `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet`,
+    /// optionally compressed (`.gz`, `.zst`); without an extension, its content determines the format.
     pub fn parse(name: String, bytes: &[u8]) -> Thrown<Self> {
         let found = parse_records(bytes, Path::new(&name), &ReadOptions::default());
-        let records = found.map_err(thrown)?.records;
+        let text::Records { records, notes, .. } = found.map_err(thrown)?;
         if records.is_empty() {
             let origin = name;
             let reason = "it contains no text".to_string();
@@ -48,14 +69,19 @@ impl Texts {
         Ok(Self {
             records,
             origin: name,
+            prompt: None,
+            notes,
         })
     }
 
-    /// Returns the embedded domain set: tickets of a bicycle workshop.
-    pub fn tickets() -> Thrown<Self> {
+    /// Returns an embedded domain set.
+    pub fn domain(domain: Ts<SampleDomain>) -> Thrown<Self> {
+        let domain: SampleDomain = domain.to_rust().map_err(not_as_declared)?;
         Ok(Self {
-            records: texts(demo::tickets().map_err(thrown)?),
-            origin: demo::TICKETS_ORIGIN.to_string(),
+            records: domain.records().map_err(thrown)?,
+            origin: domain.origin(),
+            prompt: Some(domain.prompt()),
+            notes: Vec::new(),
         })
     }
 
@@ -64,28 +90,27 @@ impl Texts {
         let mut tales = demo::tales().map_err(thrown)?;
         tales.truncate(demo::GENERAL_TALES);
         Ok(Self {
-            records: texts(tales),
+            records: tales.into_iter().map(Record::Text).collect(),
             origin: demo::TALES_ORIGIN.to_string(),
+            prompt: Some(demo::GENERAL_PROMPT),
+            notes: Vec::new(),
         })
     }
 
     /// Returns a summary.
     pub fn info(&self) -> Thrown<Ts<TextsInfo>> {
+        let first = self.records.first();
+        let first = first.map(Record::to_string).unwrap_or_default();
+        let words: Vec<&str> = first.split_whitespace().take(PROMPT_WORDS).collect();
         let info = TextsInfo {
             texts: self.records.len(),
             characters: self.records.iter().map(Record::characters).sum(),
-            first: self
-                .records
-                .first()
-                .map(Record::to_string)
-                .unwrap_or_default(),
+            prompt: self.prompt.map_or_else(|| words.join(" "), str::to_string),
+            first,
+            notes: self.notes.clone(),
         };
         info.into_ts().map_err(not_as_declared)
     }
-}
-
-fn texts(texts: Vec<String>) -> Vec<Record> {
-    texts.into_iter().map(Record::Text).collect()
 }
 
 /// Tokenized texts.
@@ -120,6 +145,20 @@ impl Samples {
     #[wasm_bindgen(getter)]
     pub fn length(&self) -> usize {
         self.samples.texts.len()
+    }
+
+    /// Returns a preview of the samples, with what is predicted marked.
+    pub fn preview(&self, model: &Model) -> Thrown<Ts<SetPreview>> {
+        let summary = self.describe();
+        let preview = SetPreview {
+            skipped_because: match summary.skipped {
+                0 => String::new(),
+                _ => summary.skipped_because(),
+            },
+            summary,
+            shown: preview(&self.samples.samples, model.model.tokenizer()).map_err(thrown)?,
+        };
+        preview.into_ts().map_err(not_as_declared)
     }
 
     /// Returns the samples `start..end`, clamped to the length.

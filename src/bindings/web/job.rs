@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::domains::{DomainInfo, SampleDomain};
 use super::{Thrown, not_as_declared, thrown};
 use crate::demo;
 use crate::error::Result;
@@ -11,7 +12,7 @@ use crate::eval::{Metrics, Perplexities};
 use crate::kernels::distillation::{DEFAULT_TAU, Method, TargetOptions};
 use crate::model::TextReader;
 use crate::model::adapter::{AdapterKind, AdapterOptions};
-use crate::train::{TrainOptions, TrainSettings};
+use crate::train::{MemorySaving, TrainOptions, TrainSettings};
 
 /// Default number of samples that perplexities are measured on.
 const EVALUATION_SAMPLES: usize = 100;
@@ -61,6 +62,9 @@ pub struct JobSettings {
     batch_size: usize,
     /// Maximum sample length, in tokens.
     max_length: usize,
+    /// Whether activations are recomputed in the backward pass: less memory, more time.
+    #[serde(default)]
+    gradient_checkpointing: bool,
     /// Seed of the sample order.
     seed: u64,
     /// Samples per set that perplexities are measured on.
@@ -84,6 +88,7 @@ impl Default for JobSettings {
             samples: demo::TRAIN_TICKETS,
             batch_size: training.batch_size,
             max_length: TextReader::DEFAULT_MAX_LENGTH,
+            gradient_checkpointing: false,
             seed: training.seed,
             evaluation_samples: EVALUATION_SAMPLES,
             evaluations: EVALUATIONS,
@@ -98,7 +103,7 @@ impl JobSettings {
     /// # Errors
     ///
     /// As [`TrainOptions::settings`].
-    fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
+    pub(super) fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
         let options = TrainOptions {
             target: TargetOptions {
                 method: Some(method.method()),
@@ -112,11 +117,33 @@ impl JobSettings {
             epochs: Some(self.epochs),
             batch_size: Some(self.batch_size),
             lr: Some(self.learning_rate),
+            gradient_checkpointing: Some(self.gradient_checkpointing),
             ..TrainOptions::default()
         };
         let evaluate_every = steps.div_ceil(self.evaluations.max(1));
         let settings = options.settings()?.with_seed(self.seed);
         Ok(settings.with_evaluate_every(evaluate_every))
+    }
+}
+
+impl JobSettings {
+    /// Makes a change that takes less memory. A learning rate of the user is kept.
+    pub(super) fn save(&mut self, saving: MemorySaving) {
+        match saving {
+            MemorySaving::Lora => {
+                let default = |kind: AdapterKind| kind.settings().map(|kind| kind.learning_rate());
+                let usual = default(self.adapter).unwrap_or(TrainSettings::default().learning_rate);
+                self.adapter = AdapterKind::Lora;
+                if self.learning_rate == usual {
+                    self.learning_rate = default(self.adapter).unwrap_or(usual);
+                }
+            }
+            MemorySaving::GradientCheckpointing => self.gradient_checkpointing = true,
+            MemorySaving::BatchSize(size) => self.batch_size = size as usize,
+            MemorySaving::MaxLength(length) => self.max_length = length as usize,
+            // Not a setting of a job.
+            MemorySaving::Weights(_) => {}
+        }
     }
 }
 
@@ -144,7 +171,9 @@ pub struct Defaults {
     settings: JobSettings,
     methods: Vec<MethodInfo>,
     adapters: Vec<AdapterInfo>,
-    /// Prompt for the embedded domain text.
+    /// The embedded domains; the first is the default.
+    domains: Vec<DomainInfo>,
+    /// Prompt for the default domain.
     embedded_prompt: String,
     /// Samples of the embedded domain text to train on; the rest is held out.
     embedded_training_samples: usize,
@@ -180,7 +209,8 @@ pub fn defaults() -> Thrown<Ts<Defaults>> {
         settings: JobSettings::default(),
         methods: methods.to_vec(),
         adapters: adapters.to_vec(),
-        embedded_prompt: demo::DOMAIN_PROMPT.to_string(),
+        domains: SampleDomain::ALL.map(SampleDomain::info).to_vec(),
+        embedded_prompt: SampleDomain::default().prompt().to_string(),
         embedded_training_samples: demo::TRAIN_TICKETS,
     };
     defaults.into_ts().map_err(not_as_declared)

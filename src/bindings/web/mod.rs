@@ -4,7 +4,10 @@
 
 mod data;
 mod device;
+mod domains;
+mod export;
 mod job;
+mod memory;
 mod model;
 mod report;
 mod run;
