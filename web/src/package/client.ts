@@ -1,4 +1,6 @@
 import { failure, MiniftError } from "./errors.js";
+import type { FetchOptions } from "./hub.js";
+import { fetchFromHub } from "./hub.js";
 import type { Check, Command, Commands, JobEvent, Message, Request } from "./protocol.js";
 
 interface Pending {
@@ -26,6 +28,7 @@ class Listeners<Arguments extends unknown[]> {
  */
 export class Client {
   readonly #url: URL;
+  readonly #hub: string | null;
   readonly #pending = new Map<number, Pending>();
   readonly #events = new Listeners<[job: string, event: JobEvent]>();
   readonly #checks = new Listeners<[check: Check]>();
@@ -35,9 +38,13 @@ export class Client {
   /** Whether the worker ever started; restarting one that never did would not help. */
   #alive = false;
 
-  /** Starts the worker, by default `worker.js` beside this module. */
-  constructor(options: { worker?: URL } = {}) {
+  /**
+   * Starts the worker, by default `worker.js` beside this module. `hub` is the origin that {@link fetchModel} fetches
+   * models from, such as `https://huggingface.co`; without it, nothing is ever fetched from another origin.
+   */
+  constructor(options: { worker?: URL; hub?: string } = {}) {
     this.#url = options.worker ?? new URL("./worker.js", import.meta.url);
+    this.#hub = options.hub ? new URL(options.hub).origin : null;
     this.#worker = this.#start();
   }
 
@@ -48,6 +55,17 @@ export class Client {
       this.#pending.set(request.id, { resolve: resolve as (value: unknown) => void, reject });
       this.#worker.postMessage(request);
     });
+  }
+
+  /**
+   * Fetches the files of a model by its name on the hub, such as `owner/name`, for the command `loadModel`. Rejects
+   * with a {@link MiniftError}, also if the client was created without a hub.
+   */
+  async fetchModel(name: string, options: FetchOptions = {}): Promise<File[]> {
+    if (!this.#hub) {
+      throw failure("NoHub", "this client fetches no models: create it with { hub: \"https://huggingface.co\" }");
+    }
+    return fetchFromHub(this.#hub, name, options);
   }
 
   /** Listens to job events; returns a function that unsubscribes. */

@@ -1,5 +1,6 @@
 export { Client } from "./client.js";
 export { MiniftError } from "./errors.js";
+export type { FetchOptions } from "./hub.js";
 export { applyEvent } from "./job.js";
 export type * from "./protocol.js";
 export {
@@ -10,4 +11,5 @@ export {
   methodNames,
   methodsOf,
   methodTitles,
+  sampleDomains,
 } from "./settings.js";

@@ -5,13 +5,18 @@ import type {
   Check,
   DeviceInfo,
   EvaluationMetrics,
+  GgufType,
   JobSettings,
+  MemoryAdvice,
   MemoryEstimate,
   JobMethod as Method,
   ModelInfo,
   Moment,
   Pace,
+  SampleDomain,
+  SetPreview,
   TextsInfo,
+  WeightChoice,
 } from "../../wasm/minift.js";
 
 export type {
@@ -19,13 +24,18 @@ export type {
   Check,
   DeviceInfo,
   EvaluationMetrics,
+  GgufType,
   JobSettings,
+  MemoryAdvice,
   MemoryEstimate,
   Method,
   ModelInfo,
   Moment,
   Pace,
+  SampleDomain,
+  SetPreview,
   TextsInfo,
+  WeightChoice,
 };
 
 /** Which device to open; `auto` takes a hardware GPU if available, else the CPU. */
@@ -33,6 +43,17 @@ export type DeviceChoice = "auto" | "gpu" | "cpu";
 
 /** The role of a text: the training domain, its held-out set, or the general set. */
 export type TextRole = "domain" | "held-out" | "general";
+
+/** A text: a file, the name of a sample domain, or null for the default of its role. */
+export type TextSource = File | SampleDomain | null;
+
+/** A model in GGUF. */
+export interface GgufFiles {
+  /** The model, and the `Modelfile` with which Ollama imports it. */
+  files: File[];
+  /** What is particular about the file. */
+  notes: string[];
+}
 
 /** A problem with a file or a setting; `stops` means that the job cannot start. */
 export interface Problem {
@@ -50,6 +71,8 @@ export interface Plan {
   /** Estimated duration of the whole job; null until the device is measured. */
   seconds: number | null;
   problems: Problem[];
+  /** Settings with which it fits into memory, if it does not. */
+  advice: MemoryAdvice | null;
 }
 
 /** A loaded text. */
@@ -107,8 +130,9 @@ export interface Job {
   message: string | null;
   settings: JobSettings;
   device: string;
-  model: { name: string; parameters: number; embedded: boolean };
-  texts: { domain: string; general: string };
+  model: { name: string; parameters: number; embedded: boolean; weights?: WeightChoice };
+  /** Names of the texts, and the sample domain that the domain text is. */
+  texts: { domain: string; general: string; sample?: SampleDomain };
   trainings: Training[];
   /** Current activity and its progress, such as "evaluating the untouched model". */
   activity: { text: string; done: number; total: number } | null;
@@ -154,12 +178,17 @@ export type JobEvent =
 export interface Commands {
   /** Opens a device, or reuses it if already open, and moves the model there. */
   open: { device: DeviceChoice; reply: DeviceInfo };
-  /** Loads a model from the files of a Hugging Face folder; null loads the embedded model. */
-  loadModel: { files: File[] | null; name?: string; reply: ModelInfo };
+  /**
+   * Loads a model from the files of a Hugging Face folder, or from a GGUF file or all its parts; null loads the
+   * embedded model. Weights are kept as they are stored unless another type is asked for.
+   */
+  loadModel: { files: File[] | null; name?: string; weights?: WeightChoice; reply: ModelInfo };
   /** Checks one file of an incomplete model; rejects if it is invalid. */
   checkModelFile: { file: File; name?: string; reply: null };
-  /** Loads a text file; null loads the embedded text. */
-  loadText: { role: TextRole; file: File | null; reply: Texts };
+  /** Loads a text. */
+  loadText: { role: TextRole; file: TextSource; reply: Texts };
+  /** Shows how a text is tokenized: counts, and samples with what is predicted marked. */
+  preview: { role: TextRole; maxLength: number; reply: SetPreview };
   /** Unloads an optional text. */
   dropText: { role: TextRole; reply: null };
   /** Measures the time of a step on this device. */
@@ -181,6 +210,8 @@ export interface Commands {
   deleteJob: { id: string; reply: null };
   /** Returns the files of a finished training, a Hugging Face folder. */
   files: { id: string; method: Method; reply: File[] };
+  /** Returns the model of a finished training in GGUF, with its adapter merged. */
+  gguf: { id: string; method: Method; kind: GgufType; reply: GgufFiles };
   /** Returns the run.json of a job. */
   report: { id: string; reply: string };
   /** Verifies that the device computes correct results. */

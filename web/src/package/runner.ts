@@ -6,7 +6,7 @@ import type { Evaluation, Job, JobEvent, JobSettings, Method, Training } from ".
 import type { LoadedText } from "./session.js";
 import { readModel, readText } from "./session.js";
 import type { Pools } from "./sets.js";
-import { pools, select, toData } from "./sets.js";
+import { isDefault, pools, select, toData } from "./sets.js";
 import { methodsOf } from "./settings.js";
 import type { JobFolder } from "./storage.js";
 
@@ -53,14 +53,19 @@ export async function store(job: Job, folder: JobFolder, inputs: Inputs, modelFi
 export async function restoreInputs(job: Job, folder: JobFolder, device: Device): Promise<Inputs> {
   const stored = async (role: string): Promise<File | null> => (await folder.readAll(textPath(role)))[0] ?? null;
   const heldOut = await stored("held-out");
-  const files = job.model.embedded ? null : await folder.readAll(MODEL);
   return {
     device,
-    model: await readModel(device, files, job.model.name),
-    domain: await readText("domain", await stored("domain")),
+    model: await untouchedModel(job, folder, device),
+    domain: await readText("domain", (await stored("domain")) ?? job.texts.sample ?? null),
     heldOut: heldOut && (await readText("held-out", heldOut)),
     general: await readText("general", await stored("general")),
   };
+}
+
+/** Loads the model that a stored job starts from. */
+async function untouchedModel(job: Job, folder: JobFolder, device: Device): Promise<Model> {
+  const files = job.model.embedded ? null : await folder.readAll(MODEL);
+  return readModel(device, files, job.model.name, job.model.weights);
 }
 
 function selected(inputs: Inputs, settings: JobSettings): Pools {
@@ -69,8 +74,7 @@ function selected(inputs: Inputs, settings: JobSettings): Pools {
     heldOut: inputs.heldOut?.texts ?? null,
     general: inputs.general.texts,
   };
-  const embedded = inputs.domain.file === null;
-  return select(pools(inputs.model, texts, embedded, settings.maxLength), settings);
+  return select(pools(inputs.model, texts, isDefault(inputs.domain), settings.maxLength), settings);
 }
 
 /** The requested state of a job. */
@@ -348,6 +352,23 @@ export async function trainedFiles(folder: JobFolder, method: Method): Promise<F
   const files = await folder.readAll(modelPath(method));
   if (files.length === 0) throw failure("NotFinished", "this training is not finished");
   return files;
+}
+
+/** Loads the model of a finished training. */
+export async function trainedModel(job: Job, folder: JobFolder, device: Device, method: Method): Promise<Model> {
+  const files = await trainedFiles(folder, method);
+  if (job.settings.adapter === "none") return readModel(device, files, job.model.name);
+  const bytes = async (name: string): Promise<Uint8Array> => {
+    const file = files.find((file) => file.name === name);
+    if (!file) throw failure("Damaged", `the stored adapter has no ${name}`);
+    return new Uint8Array(await file.arrayBuffer());
+  };
+  const base = await untouchedModel(job, folder, device);
+  try {
+    return base.withAdapter(await bytes("adapter_config.json"), await bytes("adapter_model.safetensors"));
+  } finally {
+    base.free();
+  }
 }
 
 /** Returns the `run.json` of the finished trainings of a job. */

@@ -1,5 +1,5 @@
 import { defaults } from "../../wasm/defaults.js";
-import type { AdapterKind, JobSettings, Method } from "./protocol.js";
+import type { AdapterKind, JobSettings, Method, SampleDomain } from "./protocol.js";
 
 /** Default settings of a job. */
 export const defaultSettings: JobSettings = defaults.settings;
@@ -27,7 +27,13 @@ export const methodTitles = Object.fromEntries(defaults.methods.map(({ method, t
   string
 >;
 
-/** Prompt for the embedded domain text. */
+/** Names of the sample domains; the first is the default. */
+export const sampleDomains = Object.fromEntries(defaults.domains.map(({ domain, name }) => [domain, name])) as Record<
+  SampleDomain,
+  string
+>;
+
+/** Prompt for the default domain text. */
 export const embeddedPrompt: string = defaults.embeddedPrompt;
 
 /** Training samples of the embedded domain text; the rest is held out. */

@@ -3,6 +3,7 @@ import init from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
 import type { Command, Commands, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
 import type { Inputs } from "./runner.js";
+import { toGguf } from "./export.js";
 import { measured, Runner, report, restoreInputs, store, trainedFiles } from "./runner.js";
 import { checkModelFile, Session } from "./session.js";
 import { JobFolder } from "./storage.js";
@@ -103,8 +104,12 @@ async function start(settings: JobSettings): Promise<Job> {
     message: null,
     settings,
     device: session.device.info().name,
-    model: { name, parameters, embedded },
-    texts: { domain: domain.name, general: general.name },
+    model: { name, parameters, embedded, weights: session.weights },
+    texts: {
+      domain: domain.name,
+      general: general.name,
+      ...(domain.sample && { sample: domain.sample }),
+    },
     trainings: [],
     activity: null,
     secondsLeft: null,
@@ -136,7 +141,7 @@ async function open(id: string): Promise<{ job: Job; folder: JobFolder }> {
 
 const handlers: Handlers = {
   open: ({ device }) => session.open(device),
-  loadModel: ({ files, name }) => session.loadModel(files, name),
+  loadModel: ({ files, name, weights }) => session.loadModel(files, name, weights),
   checkModelFile: async ({ file, name }) => {
     await checkModelFile(file, name);
     return null;
@@ -146,6 +151,7 @@ const handlers: Handlers = {
     session.dropText(role);
     return null;
   },
+  preview: ({ role, maxLength }) => session.preview(role, maxLength),
   measure: ({ settings }) => session.measure(settings),
   budget: ({ settings, seconds }) => session.budget(settings, seconds),
   plan: ({ settings }) => session.plan(settings),
@@ -172,6 +178,10 @@ const handlers: Handlers = {
     return null;
   },
   files: async ({ id, method }) => trainedFiles((await open(id)).folder, method),
+  gguf: async ({ id, method, kind }) => {
+    const { job, folder } = await open(id);
+    return toGguf(job, folder, session.device, method, kind);
+  },
   report: async ({ id }) => {
     const { job, folder } = await open(id);
     return report(job, folder);

@@ -14,7 +14,7 @@ export interface FromLink {
 export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice): string {
   const parameters = new URLSearchParams();
   if (device !== "auto") parameters.set("device", device);
-  const { method, compare, adapter, prompt } = { ...defaultSettings, ...settings };
+  const { method, compare, adapter, gradientCheckpointing, prompt } = { ...defaultSettings, ...settings };
   if (method !== defaultSettings.method) parameters.set("method", method);
   if (compare !== defaultSettings.compare) parameters.set("compare", compare ? "1" : "0");
   if (adapter !== defaultSettings.adapter) parameters.set("adapter", adapter);
@@ -22,6 +22,7 @@ export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice)
     const value = settings[key];
     if (value !== undefined && value !== defaultSettings[key]) parameters.set(link, String(value));
   }
+  if (gradientCheckpointing) parameters.set("checkpointing", "1");
   if (prompt !== defaultSettings.prompt) parameters.set("prompt", prompt);
   const text = parameters.toString();
   return text && `#${text}`;
@@ -45,6 +46,9 @@ export function fromFragment(fragment: string): FromLink {
       else ignore(name, value, "expected mft or ft.");
     } else if (name === "compare") {
       if (value === "0" || value === "1") found.settings.compare = value === "1";
+      else ignore(name, value, "expected 0 or 1.");
+    } else if (name === "checkpointing") {
+      if (value === "0" || value === "1") found.settings.gradientCheckpointing = value === "1";
       else ignore(name, value, "expected 0 or 1.");
     } else if (name === "adapter") {
       const kind = ADAPTERS.find((kind) => kind === value);

@@ -2,6 +2,7 @@ import type {
   Check,
   DeviceChoice,
   DeviceInfo,
+  GgufType,
   Job,
   JobSettings,
   Method,
@@ -9,7 +10,9 @@ import type {
   Pace,
   Plan,
   TextRole,
+  TextSource,
   Texts,
+  WeightChoice,
 } from "../package/index.js";
 import { defaultSettings } from "../package/index.js";
 import type { NumberKey } from "./fields.js";
@@ -22,9 +25,9 @@ export interface Loaded<T> {
   error: string | null;
 }
 
-/** A text and its file; null for an embedded text. */
+/** A text and where it is from. */
 export interface TextSlot extends Loaded<Texts> {
-  file: File | null;
+  file: TextSource;
 }
 
 /** The model, its files, and the files of an incomplete next model. */
@@ -32,6 +35,8 @@ export interface ModelSlot extends Loaded<ModelInfo> {
   /** null for the embedded model. */
   files: File[] | null;
   staged: File[];
+  /** The type that the weights are kept in. */
+  weights: WeightChoice;
 }
 
 /** The state of the page. */
@@ -61,7 +66,9 @@ export interface State {
   /** Stored jobs, newest first. */
   jobs: Loaded<Job[]>;
   /** The download being packed. */
-  packing: Method | "report" | null;
+  packing: Method | `${Method}-${GgufType}` | "report" | null;
+  /** What is particular about the latest file in GGUF. */
+  ggufNotes: string[];
   downloadError: string | null;
   /** Ignored parameters of the link. */
   linkNotes: string[];
@@ -87,7 +94,7 @@ export function initialState(): State {
     view: "setup",
     choice: "auto",
     device: empty,
-    model: { ...empty, files: null, staged: [] },
+    model: { ...empty, files: null, staged: [], weights: "auto" },
     texts: { domain: text, "held-out": text, general: text },
     settings: defaultSettings,
     invalid: {},
@@ -101,6 +108,7 @@ export function initialState(): State {
     asked: null,
     jobs: empty,
     packing: null,
+    ggufNotes: [],
     downloadError: null,
     linkNotes: [],
     lost: null,
@@ -111,6 +119,11 @@ export function initialState(): State {
     checkError: null,
     announcement: "",
   };
+}
+
+/** Whether a stored job runs in another tab. */
+export function isElsewhere(job: Job, { job: own }: State): boolean {
+  return isLive(job) && !(own?.id === job.id && isLive(own));
 }
 
 /** Whether a job is running or paused. */

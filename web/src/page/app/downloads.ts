@@ -1,7 +1,8 @@
-import type { Job, Method } from "../../package/index.js";
+import type { GgufType, Job, Method } from "../../package/index.js";
 import type { App } from "../app.js";
 import { toCsv } from "../csv.js";
 import { save, zip } from "../download.js";
+import type { State } from "../state.js";
 import { errorText } from "./words.js";
 
 /** Downloads of a job. */
@@ -23,6 +24,17 @@ export class Downloads {
     });
   }
 
+  /** Downloads a finished model in GGUF as a zip archive, with a Modelfile. */
+  async gguf(job: Job, method: Method, kind: GgufType): Promise<void> {
+    this.#app.set({ ggufNotes: [] });
+    await this.#pack(`${method}-${kind}`, async () => {
+      const { files, notes } = await this.#app.client.request({ type: "gguf", id: job.id, method, kind });
+      this.#app.set({ ggufNotes: notes });
+      const folder = (files[0]?.name ?? "model").replace(/\.gguf$/, "");
+      save(await zip(folder, files), `${folder}.zip`);
+    });
+  }
+
   /** Downloads a job's run.json. */
   async report(job: Job): Promise<void> {
     await this.#pack("report", async () => {
@@ -36,7 +48,7 @@ export class Downloads {
     save(new Blob([toCsv(job)], { type: "text/csv" }), `${job.model.name}-run.csv`);
   }
 
-  async #pack(what: Method | "report", make: () => Promise<void>): Promise<void> {
+  async #pack(what: State["packing"], make: () => Promise<void>): Promise<void> {
     this.#app.set({ packing: what, downloadError: null });
     try {
       await make();

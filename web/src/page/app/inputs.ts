@@ -1,6 +1,6 @@
-import type { DeviceChoice, TextRole } from "../../package/index.js";
+import type { DeviceChoice, TextRole, TextSource, WeightChoice } from "../../package/index.js";
 import type { App } from "../app.js";
-import { folderName, guessRole, mergeFiles, missingFiles, sortFiles } from "../files.js";
+import { describeWeights, folderName, guessRole, mergeFiles, missingFiles, sortFiles } from "../files.js";
 import type { ModelSlot, TextSlot } from "../state.js";
 import { errorText, isLoss } from "./words.js";
 
@@ -26,8 +26,14 @@ export class Inputs {
 
   /** Selects the embedded model. */
   useEmbeddedModel(): Promise<void> {
-    this.#setModel({ staged: [], error: null });
+    this.#setModel({ staged: [], error: null, weights: "auto" });
     return this.#takeModel(null);
+  }
+
+  /** Keeps the weights of the model in another type. */
+  useWeights(weights: WeightChoice): Promise<void> {
+    this.#setModel({ weights });
+    return this.#takeModel(this.#app.state.model.files);
   }
 
   /** Adds files of a model, which may arrive one by one. */
@@ -35,7 +41,7 @@ export class Inputs {
     const found = sortFiles(files);
     if (found.model.length === 0) {
       const message = found.otherWeights.length
-        ? `${found.otherWeights[0]} is not supported: weights must be safetensors or GGUF.`
+        ? describeWeights(found.otherWeights[0] ?? "")
         : "No model files found: a .gguf file, or config.json, tokenizer.json and model.safetensors are required.";
       this.#setModel({ error: message });
       return;
@@ -43,10 +49,12 @@ export class Inputs {
     const staged = mergeFiles(this.#app.state.model.staged, found.model);
     const missing = missingFiles(staged);
     const other = missing.includes("model.safetensors") && found.otherWeights[0];
-    const error = other ? `${other} is not supported: weights must be safetensors or GGUF.` : null;
+    const error = other ? describeWeights(other) : null;
     this.#setModel({ staged, error });
-    if (missing.length === 0) await this.#takeModel(staged);
-    else if (!error) await this.#checkStaged(found.model);
+    if (missing.length === 0) {
+      this.#setModel({ weights: "auto" });
+      await this.#takeModel(staged);
+    } else if (!error) await this.#checkStaged(found.model);
   }
 
   /** Discards the files of an incomplete model. */
@@ -55,7 +63,7 @@ export class Inputs {
   }
 
   /** Selects a text; null selects the embedded text, or none for the held-out set. */
-  useText(role: TextRole, file: File | null): Promise<void> {
+  useText(role: TextRole, file: TextSource): Promise<void> {
     const app = this.#app;
     return app.track(async () => {
       if (role === "held-out" && !file) {
@@ -77,7 +85,7 @@ export class Inputs {
     if (hasModel) await this.addModelFiles(files);
     if (!first) {
       if (hasModel) return;
-      const dropNote = `${unknown[0] ?? "This"} is neither a model file nor a text (.txt, .md, .jsonl, .csv or .tsv).`;
+      const dropNote = `${unknown[0] ?? "This"} is neither a model file nor a text.`;
       this.#app.set({ dropNote });
     } else if (texts.length === 1) await this.useText(role ?? guessRole(first.name), first);
     else {
@@ -152,6 +160,7 @@ export class Inputs {
         type: "loadModel",
         files,
         name: (files && folderName(files)) ?? "model",
+        weights: this.#app.state.model.weights,
       });
       this.#setModel({ value, files, staged: [], busy: false });
       return true;
@@ -162,7 +171,7 @@ export class Inputs {
     }
   }
 
-  async #loadText(role: TextRole, file: File | null): Promise<boolean> {
+  async #loadText(role: TextRole, file: TextSource): Promise<boolean> {
     this.#setText(role, { busy: true, error: null });
     try {
       const value = await this.#app.client.request({ type: "loadText", role, file });

@@ -1,5 +1,5 @@
-import type { JobSettings, Texts } from "../../package/index.js";
-import { defaultSettings, embeddedPrompt } from "../../package/index.js";
+import type { JobSettings } from "../../package/index.js";
+import { defaultSettings } from "../../package/index.js";
 import type { App } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { fromFragment, toFragment } from "../link.js";
@@ -7,8 +7,6 @@ import { isLive } from "../state.js";
 
 /** Settings that are sized by time until the user changes one of them. */
 const SIZED = ["samples", "evaluationSamples", "evaluations"] as const;
-/** Words of a text's first sample that form its prompt. */
-const PROMPT_WORDS = 8;
 
 /** The settings of the next run, and the link that holds them. */
 export class Settings {
@@ -53,12 +51,11 @@ export class Settings {
     void this.#app.preparation.prepare();
   }
 
-  /** Takes the beginning of the domain text as the prompt, unless the user wrote one. */
+  /** Takes a prompt of the kind of the domain text, unless the user wrote one. */
   suggestPrompt(): void {
     const { ownPrompt, texts, settings } = this.#app.state;
-    if (ownPrompt) return;
-    const { value, file } = texts.domain;
-    if (value) this.#app.set({ settings: { ...settings, prompt: promptFor(value, file) } });
+    const prompt = texts.domain.value?.info.prompt;
+    if (!ownPrompt && prompt !== undefined) this.#app.set({ settings: { ...settings, prompt } });
   }
 
   /** Reads the settings from the address. */
@@ -111,9 +108,4 @@ export class Settings {
       choice,
     );
   }
-}
-
-function promptFor({ info }: Texts, file: File | null): string {
-  if (!file) return embeddedPrompt;
-  return info.first.trim().split(/\s+/).slice(0, PROMPT_WORDS).join(" ");
 }

@@ -4,6 +4,8 @@ import type { Evaluation, Job } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import { decimal, signed } from "../format.js";
 import { ChartFrame } from "./frame.js";
+import { plotStyle, shapes } from "./plot-image.js";
+import { framed } from "./plot-svg.js";
 import type { Point } from "./sample.js";
 import { linearTicks, tickText } from "./ticks.js";
 
@@ -55,6 +57,13 @@ export function FrontierChart({ job }: { job: Job }) {
         title="Gain against forgetting"
         caption="Up is better, left is better."
         values={values}
+        image={() => {
+          const plot = host.current?.querySelector("svg");
+          if (!host.current || !plot) return "";
+          const style = plotStyle(host.current);
+          const entries = lines.map(({ method }) => ({ name: methodTitles[method], color: style.series(method, false) }));
+          return framed("Gain against forgetting", entries, style, shapes(plot), [width, HEIGHT]);
+        }}
         summary={`In ${inUnit}, at the latest evaluation: ${summary.join("; ")}.`}
       >
         <div ref={host}>

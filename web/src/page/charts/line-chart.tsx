@@ -3,6 +3,8 @@ import uPlot from "uplot";
 import type { Method } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import { ChartFrame } from "./frame.js";
+import { plotStyle, resolvedColor } from "./plot-image.js";
+import { lineChartSvg } from "./plot-svg.js";
 import type { Point } from "./sample.js";
 import { linearTicks, logTicks, tickText } from "./ticks.js";
 
@@ -78,6 +80,10 @@ export function LineChart({ title, caption, lines, steps, log = false, format, d
       id={id}
       summary={`${summary.join("; ")}.`}
       note={x === null ? "" : `step ${x}`}
+      image={() => {
+        const plot = { title, lines, steps, log, names: methodTitles };
+        return host.current ? lineChartSvg(plot, plotStyle(host.current)) : "";
+      }}
       values={values.map(({ method, at }) => ({ method, text: at === null ? "–" : format(at) }))}
     >
       <div ref={host} class="plot" aria-hidden="true" />
@@ -112,7 +118,7 @@ function options(
   setHovered: (index: number | null) => void,
 ): uPlot.Options {
   const style = getComputedStyle(element);
-  const color = (value: string, method = ""): string => resolved(element, value, method);
+  const color = (value: string, method = ""): string => resolvedColor(element, value, method);
   const font = `12px ${style.fontFamily}`;
   const axis: uPlot.Axis = {
     stroke: color("var(--muted)"),
@@ -155,17 +161,6 @@ function options(
     ],
     hooks: { setCursor: [({ cursor }) => setHovered(cursor.idx ?? null)] },
   };
-}
-
-/** Returns a color of the style sheet, of a method if given, as the canvas takes it. */
-function resolved(element: HTMLElement, value: string, method: string): string {
-  const probe = document.createElement("span");
-  probe.className = `method ${method}`;
-  probe.style.color = value;
-  element.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
 }
 
 /** Adds a margin above and below the values, even if all are equal. */

@@ -5,6 +5,7 @@ import type { App } from "../app.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { CopyLink } from "./copy-link.js";
+import { GgufDownloads } from "./gguf-downloads.js";
 
 interface Props {
   app: App;
@@ -51,6 +52,7 @@ export function Downloads({ app, state, job }: Props) {
         </button>
         <CopyLink link={() => app.settings.link(job.settings)} />
       </div>
+      <GgufDownloads app={app} state={state} job={job} />
       <p class="help">
         {adapter ? "Each adapter is a folder in PEFT format." : "Each model is a Hugging Face folder for transformers."}
       </p>

@@ -6,7 +6,7 @@ import type { App } from "../app.js";
 import { bytes, count, date, percent } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
 import type { State } from "../state.js";
-import { isLive } from "../state.js";
+import { isElsewhere, isLive } from "../state.js";
 import { Alert } from "./alert.js";
 
 const LABELS: Record<JobState, string> = {
@@ -18,9 +18,18 @@ const LABELS: Record<JobState, string> = {
   failed: "failed",
 };
 
+/** Milliseconds between looks at a run of another tab. */
+const REFRESH_INTERVAL = 3000;
+
 /** The stored jobs. */
 export function JobsList({ app, state }: { app: App; state: State }) {
   const { value, error } = state.jobs;
+  const watches = value?.some((job) => isElsewhere(job, state)) ?? false;
+  useEffect(() => {
+    if (!watches) return;
+    const timer = setInterval(() => void app.jobs.refresh(), REFRESH_INTERVAL);
+    return () => clearInterval(timer);
+  }, [app, watches]);
   if (!error && !value?.length) return null;
   return (
     <section class="jobs" aria-labelledby="jobs-title" data-testid="jobs">
@@ -38,7 +47,7 @@ export function JobsList({ app, state }: { app: App; state: State }) {
 function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
   const current = state.job?.id === job.id;
   const here = current && isLive(state.job);
-  const elsewhere = isLive(job) && !here;
+  const elsewhere = isElsewhere(job, state);
   const { share, total } = progress(job);
   const checkpoint = checkpointStep(job);
   const methods = methodsOf(job.settings)

@@ -1,10 +1,21 @@
 import "./model-card.css";
+import type { WeightChoice } from "../../package/index.js";
 import type { App } from "../app.js";
 import { missingFiles, topLevel } from "../files.js";
-import { count, short } from "../format.js";
+import { bytes, count, short } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { FileButton } from "./file-button.js";
+
+/** The types that weights are kept in; trained weights are always float32. */
+const WEIGHTS: Record<WeightChoice, string> = {
+  auto: "as stored",
+  float32: "as float32",
+  float16: "as float16",
+  bfloat16: "as bfloat16",
+  q8_0: "as q8_0 (8.5 bits)",
+  q4_0: "as q4_0 (4.5 bits)",
+};
 
 /** The model: embedded, or from the user's files. */
 export function ModelCard({ app, state }: { app: App; state: State }) {
@@ -19,7 +30,8 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
             <p class="main">{value.name}</p>
             <p class="facts">
               {count(value.parameters)} parameters · {value.architecture}, {value.layers} layers × {value.hidden_size} ·{" "}
-              {count(value.vocabulary)} tokens · {value.embedded ? "built in" : "your model"}
+              {count(value.vocabulary)} tokens · {value.weights}, {bytes(value.bytes)} ·{" "}
+              {value.embedded ? "built in" : "your model"}
             </p>
           </>
         ) : (
@@ -58,6 +70,22 @@ export function ModelCard({ app, state }: { app: App; state: State }) {
           </button>
         )}
       </div>
+      {value && !value.embedded && (
+        <label class="weights">
+          Keep weights
+          <select
+            disabled={busy}
+            value={state.model.weights}
+            onChange={({ currentTarget }) => void app.inputs.useWeights(currentTarget.value as WeightChoice)}
+          >
+            {(Object.keys(WEIGHTS) as WeightChoice[]).map((choice) => (
+              <option key={choice} value={choice}>
+                {WEIGHTS[choice]}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       <p class="help">
         A .gguf file, or a Hugging Face folder with config.json, tokenizer.json and model.safetensors.
         {value?.embedded && ` The built-in model has ${short(value.parameters)} parameters and writes short stories.`}

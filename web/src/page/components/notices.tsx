@@ -1,9 +1,9 @@
 import "./notices.css";
 import type { App } from "../app.js";
-import { count } from "../format.js";
+import { count, percent } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
 import type { State } from "../state.js";
-import { isLive } from "../state.js";
+import { isElsewhere, isLive } from "../state.js";
 import { Alert } from "./alert.js";
 import { Delete } from "./jobs-list.js";
 
@@ -11,6 +11,7 @@ import { Delete } from "./jobs-list.js";
 export function Notices({ app, state }: { app: App; state: State }) {
   const { linkNotes, lost, dead, view, job, jobs } = state;
   const interrupted = jobs.value?.find((stored) => stored.state === "interrupted");
+  const elsewhere = jobs.value?.find((stored) => isElsewhere(stored, state));
   const offered = view === "setup" && !isLive(job) ? interrupted : undefined;
   return (
     <>
@@ -39,6 +40,17 @@ export function Notices({ app, state }: { app: App; state: State }) {
             </button>
           )}
         </Alert>
+      )}
+      {elsewhere && view === "setup" && (
+        <div class="notice" role="status" data-testid="elsewhere">
+          <p>
+            <b>
+              Another tab is {elsewhere.state === "paused" ? "paused in" : "running"} a run, at{" "}
+              {percent(progress(elsewhere).share)}:
+            </b>{" "}
+            {elsewhere.model.name} on {elsewhere.texts.domain}. A run that is started here shares the device with it.
+          </p>
+        </div>
       )}
       {offered && (
         <div class="notice offer" role="region" aria-label="Interrupted run" data-testid="interrupted">

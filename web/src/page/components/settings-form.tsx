@@ -102,6 +102,18 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
         <summary>Advanced</summary>
         <AdapterChoice app={app} state={state} />
         <div class="fields">{numbers(ADVANCED)}</div>
+        <label class="switch">
+          <input
+            type="checkbox"
+            role="switch"
+            checked={settings.gradientCheckpointing}
+            onChange={({ currentTarget }) => app.settings.change({ gradientCheckpointing: currentTarget.checked })}
+          />
+          <span>
+            Gradient checkpointing
+            <small>Recomputes activations in the backward pass: less memory, more time.</small>
+          </span>
+        </label>
         <button type="button" class="quiet" onClick={() => app.settings.reset()}>
           Reset to defaults
         </button>

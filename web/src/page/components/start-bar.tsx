@@ -3,6 +3,7 @@ import type { Plan } from "../../package/index.js";
 import type { App } from "../app.js";
 import { bytes, count, counted, roughly, sentence } from "../format.js";
 import type { State } from "../state.js";
+import { Advice } from "./advice.js";
 import { Alert } from "./alert.js";
 
 /** The start button, the plan of the run, and its problems. */
@@ -36,6 +37,7 @@ export function StartBar({ app, state }: { app: App; state: State }) {
           {sentence(message)}
         </Alert>
       ))}
+      {plan.value?.advice && <Advice app={app} advice={plan.value.advice} />}
       {hints.map(({ message }) => (
         <p key={message} class="hint" data-testid="hint">
           {sentence(message)}

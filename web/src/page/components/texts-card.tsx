@@ -6,6 +6,8 @@ import { counted, short } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { FileButton } from "./file-button.js";
+import { SampleDomains } from "./sample-domains.js";
+import { TextPreview } from "./text-preview.js";
 
 interface Role {
   role: TextRole;
@@ -51,8 +53,9 @@ export function TextsCard({ app, state }: { app: App; state: State }) {
         ))}
       </ul>
       <p class="help">
-        .txt with a blank line between samples, .md, .jsonl with “text”, “prompt” and “completion” or “messages” on each
-        line, .csv or .tsv; optionally compressed (.gz, .zst). Texts stay on this device.
+        .txt with a blank line between samples, .md, .jsonl or .json with “text”, “prompt” and “completion” or
+        “messages”, .csv, .tsv or .parquet with such columns; optionally compressed (.gz, .zst). Texts stay on this
+        device.
       </p>
     </section>
   );
@@ -80,6 +83,13 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
               {value.info.first}
             </p>
           )}
+          {value?.info.notes.map((note) => (
+            <p key={note} class="facts">
+              {note}
+            </p>
+          ))}
+          {role === "domain" && <SampleDomains app={app} state={state} />}
+          <TextPreview app={app} state={state} role={role} />
         </div>
         <div class="actions">
           <FileButton
@@ -89,7 +99,7 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
             disabled={busy}
             onFiles={([first]) => first && void app.inputs.useText(role, first)}
           />
-          {file && (
+          {file instanceof File && (
             <button
               type="button"
               class="quiet"
