@@ -79,6 +79,21 @@ impl Model {
         })
     }
 
+    /// Returns the model with an adapter, from the bytes of `adapter_config.json` and `adapter_model.safetensors`.
+    #[wasm_bindgen(js_name = withAdapter)]
+    pub fn with_adapter(&self, config: &[u8], values: &[u8]) -> Thrown<Self> {
+        let folder = Path::new("the stored adapter");
+        let adapted = self.model.with_adapter(config, values, folder);
+        Ok(self.trained(adapted.map_err(thrown)?))
+    }
+
+    /// Returns whether it has a chat template; throws for an invalid one.
+    #[wasm_bindgen(getter, js_name = hasChatTemplate)]
+    pub fn has_chat_template(&self) -> Thrown<bool> {
+        let template = self.model.reader().chat_template();
+        Ok(template.map_err(thrown)?.is_some())
+    }
+
     /// Checks one file of a Hugging Face folder; throws if it is invalid.
     #[wasm_bindgen(js_name = checkFile)]
     pub fn check_file(folder: &str, name: &str, bytes: &[u8]) -> Thrown<()> {
