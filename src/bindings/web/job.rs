@@ -16,10 +16,14 @@ use crate::train::{MemorySaving, TrainOptions, TrainSettings};
 
 /// Default number of samples that perplexities are measured on.
 const EVALUATION_SAMPLES: usize = 100;
+/// Default share of replayed text.
+const REPLAY_RATIO: f64 = 0.25;
+/// Default strength of elastic weight consolidation.
+const EWC: f64 = 10.0;
 /// Default number of evaluations per training, the final one included.
 const EVALUATIONS: usize = 6;
 
-/// How a training sets its targets.
+/// A method that a job trains by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub enum JobMethod {
@@ -27,15 +31,63 @@ pub enum JobMethod {
     Mft,
     /// Plain finetuning.
     Ft,
+    /// A constant mixture of teacher and label.
+    Constant,
+    /// Selective targets.
+    Selective,
+    /// Selective token masking.
+    Stm,
+    /// Dynamic finetuning.
+    Dft,
+    /// Anchored supervised finetuning.
+    Asft,
+    /// Entropy-adaptive finetuning.
+    Eaft,
+    /// Plain finetuning with replayed general text.
+    Replay,
+    /// Plain finetuning with elastic weight consolidation.
+    Ewc,
 }
 
 impl JobMethod {
-    const ALL: [Self; 2] = [Self::Mft, Self::Ft];
+    const ALL: [Self; 10] = [
+        Self::Mft,
+        Self::Ft,
+        Self::Constant,
+        Self::Selective,
+        Self::Stm,
+        Self::Dft,
+        Self::Asft,
+        Self::Eaft,
+        Self::Replay,
+        Self::Ewc,
+    ];
 
-    fn method(self) -> Method {
+    /// Returns the method of the target.
+    fn target(self) -> Method {
         match self {
             Self::Mft => Method::Mft,
-            Self::Ft => Method::Ft,
+            Self::Ft | Self::Replay | Self::Ewc => Method::Ft,
+            Self::Constant => Method::Constant,
+            Self::Selective => Method::Selective,
+            Self::Stm => Method::Stm,
+            Self::Dft => Method::Dft,
+            Self::Asft => Method::Asft,
+            Self::Eaft => Method::Eaft,
+        }
+    }
+
+    fn info(self) -> MethodInfo {
+        let (name, title) = match self {
+            Self::Replay => ("finetuning with replay", "FT + replay"),
+            Self::Ewc => ("finetuning with EWC", "FT + EWC"),
+            _ => (self.target().name(), self.target().title()),
+        };
+        MethodInfo {
+            method: self,
+            name: name.to_string(),
+            title: title.to_string(),
+            needs_general_text: matches!(self, Self::Replay | Self::Ewc),
         }
     }
 }
@@ -44,14 +96,28 @@ impl JobMethod {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSettings {
-    /// The method.
+    /// The method that is trained first.
     method: JobMethod,
-    /// Whether to train a second time by plain finetuning, for comparison.
-    compare: bool,
+    /// Further methods that are trained for comparison, in this order.
+    compare: Vec<JobMethod>,
     /// The trained adapter, or all weights.
     adapter: AdapterKind,
-    /// Margin of the correct token, in \[0, 1\].
+    /// MFT: margin of the correct token, in \[0, 1\].
     tau: f32,
+    /// Constant mixture: share α of the label, in \[0, 1\].
+    alpha: f64,
+    /// Selective targets: threshold θ of the label's probability, in \[0, 1\].
+    selective_threshold: f64,
+    /// Selective token masking: threshold θ of the label's probability, in \[0, 1\].
+    stm_threshold: f64,
+    /// Anchored finetuning: weight λ of the divergence from the untouched model.
+    anchor: f64,
+    /// Entropy-adaptive finetuning: exponent γ of the entropy.
+    gamma: f64,
+    /// Replay: share of replayed text in every batch, in \[0, 1).
+    replay_ratio: f64,
+    /// Elastic weight consolidation: strength λ.
+    ewc: f64,
     /// Peak learning rate.
     learning_rate: f64,
     /// Number of epochs.
@@ -78,11 +144,21 @@ pub struct JobSettings {
 impl Default for JobSettings {
     fn default() -> Self {
         let training = TrainSettings::default();
+        // Shortest decimal form: 0.3, not 0.30000001192092896.
+        let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        let strength = |method: Method| method.strength().map_or(1.0, |(_, value)| written(value));
         Self {
             method: JobMethod::Mft,
-            compare: true,
+            compare: vec![JobMethod::Ft],
             adapter: AdapterKind::None,
             tau: DEFAULT_TAU,
+            alpha: strength(Method::Constant),
+            selective_threshold: strength(Method::Selective),
+            stm_threshold: strength(Method::Stm),
+            anchor: strength(Method::Asft),
+            gamma: strength(Method::Eaft),
+            replay_ratio: REPLAY_RATIO,
+            ewc: EWC,
             learning_rate: training.learning_rate,
             epochs: training.epochs,
             samples: demo::TRAIN_TICKETS,
@@ -105,11 +181,7 @@ impl JobSettings {
     /// As [`TrainOptions::settings`].
     pub(super) fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
         let options = TrainOptions {
-            target: TargetOptions {
-                method: Some(method.method()),
-                tau: (method == JobMethod::Mft).then_some(self.tau),
-                ..TargetOptions::default()
-            },
+            target: self.target(method),
             adapter: AdapterOptions {
                 adapter: Some(self.adapter),
                 ..AdapterOptions::default()
@@ -118,11 +190,31 @@ impl JobSettings {
             batch_size: Some(self.batch_size),
             lr: Some(self.learning_rate),
             gradient_checkpointing: Some(self.gradient_checkpointing),
+            replay_ratio: (method == JobMethod::Replay).then_some(self.replay_ratio),
+            ewc: (method == JobMethod::Ewc).then_some(self.ewc),
             ..TrainOptions::default()
         };
         let evaluate_every = steps.div_ceil(self.evaluations.max(1));
         let settings = options.settings()?.with_seed(self.seed);
         Ok(settings.with_evaluate_every(evaluate_every))
+    }
+
+    /// Returns the target of a method with its strength.
+    fn target(&self, method: JobMethod) -> TargetOptions {
+        let mut target = TargetOptions {
+            method: Some(method.target()),
+            ..TargetOptions::default()
+        };
+        match method {
+            JobMethod::Ft | JobMethod::Dft | JobMethod::Replay | JobMethod::Ewc => {}
+            JobMethod::Mft => target.tau = Some(self.tau),
+            JobMethod::Constant => target.alpha = Some(self.alpha as f32),
+            JobMethod::Selective => target.threshold = Some(self.selective_threshold as f32),
+            JobMethod::Stm => target.threshold = Some(self.stm_threshold as f32),
+            JobMethod::Asft => target.anchor = Some(self.anchor as f32),
+            JobMethod::Eaft => target.gamma = Some(self.gamma as f32),
+        }
+        target
     }
 }
 
@@ -149,10 +241,13 @@ impl JobSettings {
 
 /// A method with its name, such as `minifinetuning`, and its title, such as `MFT`.
 #[derive(Clone, Debug, Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
 pub struct MethodInfo {
     method: JobMethod,
     name: String,
     title: String,
+    /// Whether it trains on general text, too: a file, or text that the untouched model generates.
+    needs_general_text: bool,
 }
 
 /// A kind of adapter, its name and its default learning rate.
@@ -182,11 +277,7 @@ pub struct Defaults {
 /// Returns the defaults of a job and the choices it has.
 #[wasm_bindgen]
 pub fn defaults() -> Thrown<Ts<Defaults>> {
-    let methods = JobMethod::ALL.map(|method| MethodInfo {
-        method,
-        name: method.method().name().to_string(),
-        title: method.method().title().to_string(),
-    });
+    let methods = JobMethod::ALL.map(JobMethod::info);
     let kinds = [
         AdapterKind::None,
         AdapterKind::Lora,
