@@ -173,3 +173,52 @@ impl MemoryEstimate {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::text::Sample;
+
+    /// Returns the advice for training the embedded model on 16 samples of 200 tokens within a number of bytes.
+    fn advice(
+        settings: &TrainSettings,
+        limit: impl Fn(u64) -> u64,
+    ) -> Option<(Vec<MemorySaving>, u64)> {
+        let model = CausalLm::embedded(&Device::cpu()).expect("the embedded model loads");
+        let samples: Vec<Sample> = (0..16).map(|_| (0..200).collect()).collect();
+        let data = RunData {
+            train: samples.clone(),
+            domain: samples.clone(),
+            general: samples,
+            ..RunData::default()
+        };
+        let before = MemoryEstimate::new(&model, &data, settings).expect("valid settings");
+        let limit = limit(before.total);
+        let found =
+            MemoryEstimate::advice(&model, &data, settings, |estimate| estimate.total <= limit);
+        let (changes, estimate) = found.expect("valid settings")?;
+        assert!(estimate.total <= limit);
+        Some((changes, estimate.total))
+    }
+
+    #[test]
+    fn advice_fits_with_as_little_change_as_possible() {
+        let settings = TrainSettings::default();
+        assert_eq!(advice(&settings, |total| total), None);
+        assert_eq!(advice(&settings, |_| 1000), None);
+        // A little too much: activations are recomputed, which changes no result.
+        let (changes, _) = advice(&settings, |total| total - 1).expect("something to save");
+        assert_eq!(changes, [MemorySaving::GradientCheckpointing]);
+        // Without that, a smaller batch.
+        let recomputed = settings.clone().with_gradient_checkpointing(true);
+        let (changes, _) = advice(&recomputed, |total| total - 1).expect("something to save");
+        assert!(matches!(changes[..], [MemorySaving::BatchSize(_)]));
+        // Far too much: several changes, each of a kind once.
+        let (changes, _) = advice(&settings, |total| total / 12).expect("enough to save");
+        assert!(changes.len() > 1, "{changes:?}");
+        let kinds = changes.iter().map(discriminant);
+        let distinct: std::collections::HashSet<_> = kinds.collect();
+        assert_eq!(distinct.len(), changes.len());
+    }
+}

@@ -27,9 +27,21 @@ async function answering(table: Record<string, string>, work: () => Promise<void
 const listing = (...names: string[]): string => JSON.stringify({ siblings: names.map((rfilename) => ({ rfilename })) });
 
 test("only the files of a model are loaded", () => {
-  const names = ["README.md", "config.json", "model.safetensors", "tokenizer.json", "pytorch_model.bin", "onnx/model.onnx"];
+  const names = [
+    "README.md",
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "pytorch_model.bin",
+    "onnx/model.onnx",
+  ];
   assert.deepEqual(filesToLoad(names), ["config.json", "tokenizer.json", "model.safetensors"]);
-  const sharded = ["config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+  const sharded = [
+    "config.json",
+    "model.safetensors.index.json",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+  ];
   assert.deepEqual(filesToLoad(sharded), sharded);
   assert.deepEqual(filesToLoad(["a.gguf", "README.md"]), ["a.gguf"]);
   assert.deepEqual(filesToLoad(["a.gguf", "b.gguf"]), []);
@@ -46,7 +58,10 @@ test("files are fetched from the origin, with progress", async () => {
   const requested = await answering(table, async () => {
     const onProgress = (received: number, expected: number | null): void => void progress.push([received, expected]);
     const files = await fetchFromHub(HUB, "a/b", { revision: "v1", onProgress });
-    assert.deepEqual(files.map(({ name }) => name), ["config.json", "model.safetensors"]);
+    assert.deepEqual(
+      files.map(({ name }) => name),
+      ["config.json", "model.safetensors"],
+    );
     assert.equal(await files[1]?.text(), "weights");
   });
   assert.deepEqual(requested, Object.keys(table));

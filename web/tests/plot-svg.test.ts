@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Line } from "../src/page/charts/line-chart.js";
 import type { LinePlot, PlotStyle } from "../src/page/charts/plot-svg.js";
 import { escaped, framed, lineChartSvg } from "../src/page/charts/plot-svg.js";
+import type { Line } from "../src/page/charts/sample.js";
 
 const style: PlotStyle = {
   ink: "black",
@@ -17,7 +17,9 @@ const names = { mft: "MFT", ft: "FT" } as LinePlot["names"];
 /** Returns the points of every line of a file. */
 function drawn(svg: string): [number, number][][] {
   const lines = [...svg.matchAll(/<polyline points="([^"]*)"/g)];
-  return lines.map(([, points]) => (points ?? "").split(" ").map((pair) => pair.split(",").map(Number) as [number, number]));
+  return lines.map(([, points]) =>
+    (points ?? "").split(" ").map((pair) => pair.split(",").map(Number) as [number, number]),
+  );
 }
 
 test("text is escaped", () => {
@@ -29,8 +31,23 @@ test("text is escaped", () => {
 
 test("a line goes from left to right, and higher values are above", () => {
   const lines: Line[] = [
-    { method: "mft", points: [[0, 1], [5, 4], [10, 2]], marks: true },
-    { method: "ft", points: [[0, 1], [10, 3]], faint: true },
+    {
+      method: "mft",
+      points: [
+        [0, 1],
+        [5, 4],
+        [10, 2],
+      ],
+      marks: true,
+    },
+    {
+      method: "ft",
+      points: [
+        [0, 1],
+        [10, 3],
+      ],
+      faint: true,
+    },
   ];
   const svg = lineChartSvg({ title: "Loss", lines, steps: 10, log: false, names }, style);
   const [mft, ft] = drawn(svg);
@@ -46,7 +63,18 @@ test("a line goes from left to right, and higher values are above", () => {
 });
 
 test("a logarithmic axis has equal distances for equal factors, and leaves out what it cannot show", () => {
-  const lines: Line[] = [{ method: "mft", points: [[0, 1], [1, 10], [2, 100], [3, 0], [4, Number.NaN]] }];
+  const lines: Line[] = [
+    {
+      method: "mft",
+      points: [
+        [0, 1],
+        [1, 10],
+        [2, 100],
+        [3, 0],
+        [4, Number.NaN],
+      ],
+    },
+  ];
   const svg = lineChartSvg({ title: "Perplexity", lines, steps: 4, log: true, names }, style);
   const [[a, b, c] = [], ...rest] = drawn(svg);
   assert.equal(rest.length, 0);

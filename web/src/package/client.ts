@@ -63,7 +63,7 @@ export class Client {
    */
   async fetchModel(name: string, options: FetchOptions = {}): Promise<File[]> {
     if (!this.#hub) {
-      throw failure("NoHub", "this client fetches no models: create it with { hub: \"https://huggingface.co\" }");
+      throw failure("NoHub", 'this client fetches no models: create it with { hub: "https://huggingface.co" }');
     }
     return fetchFromHub(this.#hub, name, options);
   }

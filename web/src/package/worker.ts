@@ -1,9 +1,9 @@
 /// <reference lib="webworker" />
 import init from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
+import { toGguf } from "./export.js";
 import type { Command, Commands, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
 import type { Inputs } from "./runner.js";
-import { toGguf } from "./export.js";
 import { measured, Runner, report, restoreInputs, store, trainedFiles } from "./runner.js";
 import { checkModelFile, Session } from "./session.js";
 import { JobFolder } from "./storage.js";

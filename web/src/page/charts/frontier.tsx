@@ -61,7 +61,10 @@ export function FrontierChart({ job }: { job: Job }) {
           const plot = host.current?.querySelector("svg");
           if (!host.current || !plot) return "";
           const style = plotStyle(host.current);
-          const entries = lines.map(({ method }) => ({ name: methodTitles[method], color: style.series(method, false) }));
+          const entries = lines.map(({ method }) => ({
+            name: methodTitles[method],
+            color: style.series(method, false),
+          }));
           return framed("Gain against forgetting", entries, style, shapes(plot), [width, HEIGHT]);
         }}
         summary={`In ${inUnit}, at the latest evaluation: ${summary.join("; ")}.`}

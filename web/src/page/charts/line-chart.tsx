@@ -1,22 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import type { Method } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import { ChartFrame } from "./frame.js";
 import { plotStyle, resolvedColor } from "./plot-image.js";
 import { lineChartSvg } from "./plot-svg.js";
-import type { Point } from "./sample.js";
+import type { Line, Point } from "./sample.js";
 import { linearTicks, logTicks, tickText } from "./ticks.js";
-
-/** A line of a chart. */
-export interface Line {
-  method: Method;
-  points: Point[];
-  /** Drawn behind the others and not in the legend. */
-  faint?: boolean;
-  /** Whether points are marked. */
-  marks?: boolean;
-}
 
 interface Props {
   title: string;

@@ -51,7 +51,9 @@ export function shapes(plot: SVGSVGElement): string {
       ...own.map(({ name, value }) => [name, value]),
       ...PROPERTIES.map((name) => [name, style.getPropertyValue(name)]),
     ];
-    const written = attributes.filter(([, value]) => value).map(([name, value]) => ` ${name}="${escaped(value ?? "")}"`);
+    const written = attributes
+      .filter(([, value]) => value)
+      .map(([name, value]) => ` ${name}="${escaped(value ?? "")}"`);
     const content = [...element.childNodes].map((node) =>
       node instanceof Element ? copy(node) : escaped(node.textContent ?? ""),
     );

@@ -1,5 +1,5 @@
 import type { Method } from "../../package/index.js";
-import type { Line } from "./line-chart.js";
+import type { Line } from "./sample.js";
 import { linearTicks, logTicks, tickText } from "./ticks.js";
 
 /** The colors and the font of a plot in a file. */
@@ -70,7 +70,9 @@ export interface LinePlot {
 /** Returns an SVG file of a line chart over steps. */
 export function lineChartSvg({ title, lines, steps, log, names }: LinePlot, style: PlotStyle): string {
   const height = HEIGHT - HEADER;
-  const values = lines.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => Number.isFinite(y) && (!log || y > 0));
+  const values = lines
+    .flatMap(({ points }) => points.map(([, y]) => y))
+    .filter((y) => Number.isFinite(y) && (!log || y > 0));
   const toAxis = (value: number): number => (log ? Math.log10(value) : value);
   const axis = values.length > 0 ? values.map(toAxis) : [0, 1];
   let [low, high] = [axis.reduce((a, b) => Math.min(a, b)), axis.reduce((a, b) => Math.max(a, b))];

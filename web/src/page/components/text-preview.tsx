@@ -1,8 +1,8 @@
 import "./text-preview.css";
 import { useEffect, useState } from "preact/hooks";
 import type { SetPreview, TextRole } from "../../package/index.js";
-import type { App } from "../app.js";
 import { errorText, isLoss } from "../app/words.js";
+import type { App } from "../app.js";
 import { count, counted } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
