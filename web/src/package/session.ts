@@ -26,6 +26,9 @@ import type { JobTexts, Pools } from "./sets.js";
 import { pools, select, toData } from "./sets.js";
 import { methodsOf } from "./settings.js";
 
+/** The time that measuring the front takes, as a share of that of the training. */
+export const FRONT_SHARE = 0.1;
+
 /** A text with its file; null for an embedded text. */
 export interface LoadedText {
   texts: Texts;
@@ -33,7 +36,7 @@ export interface LoadedText {
   name: string;
 }
 
-const EMBEDDED_NAMES: Record<Exclude<TextRole, "held-out">, string> = {
+const EMBEDDED_NAMES = {
   domain: "bicycle workshop tickets",
   general: "tiny stories",
 };
@@ -127,7 +130,7 @@ export class Session {
     const sized = (evaluations: number): JobSettings => {
       // The untouched model is evaluated once for all trainings.
       const all = trainings * evaluations + 1;
-      const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, all);
+      const budget = budgetFor(pace, data, seconds / (1 + FRONT_SHARE), trainings, settings.epochs, all);
       const { samples, evaluation_samples: evaluationSamples } = budget;
       return { ...settings, evaluations, samples, evaluationSamples };
     };
@@ -180,7 +183,7 @@ export class Session {
     const trainings = methodsOf(settings).length;
     const evaluated = countTokens(selected.domain) + countTokens(selected.general);
     return (
-      trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
+      (1 + FRONT_SHARE) * trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
       (trainings * settings.evaluations + 1) * evaluated * pace.evaluation_seconds_per_token
     );
   }
@@ -202,7 +205,7 @@ export async function checkModelFile(file: File, name = "model"): Promise<void> 
 /** Loads the texts of a file, or the embedded texts. */
 export async function readText(role: TextRole, file: File | null): Promise<LoadedText> {
   if (file) return { texts: Texts.parse(file.name, await bytesOf(file)), file, name: file.name };
-  if (role === "held-out") throw failure("NoFile", "a held-out text must be a file");
+  if (role === "held-out" || role === "replay") throw failure("NoFile", `a ${role} text must be a file`);
   const texts = role === "domain" ? Texts.tickets() : Texts.tales();
   return { texts, file: null, name: EMBEDDED_NAMES[role] };
 }

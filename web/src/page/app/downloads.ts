@@ -12,13 +12,15 @@ export class Downloads {
     this.#app = app;
   }
 
-  /** Downloads a finished model as a zip archive. */
+  /** Downloads a finished model, at its chosen strength, as a zip archive. */
   async model(job: Job, method: Method): Promise<void> {
     await this.#pack(method, async () => {
-      const files = await this.#app.client.request({ type: "files", id: job.id, method });
+      const weight = this.#app.state.dials[method]?.weight ?? 1;
+      const files = await this.#app.client.request({ type: "files", id: job.id, method, weight });
       const { adapter } = job.settings;
       const kind = adapter === "none" ? "" : `-${adapter}`;
-      const folder = `${job.model.name}-${method}${kind}`;
+      const strength = weight === 1 ? "" : `-at-${weight}`;
+      const folder = `${job.model.name}-${method}${kind}${strength}`;
       save(await zip(folder, files), `${folder}.zip`);
     });
   }
