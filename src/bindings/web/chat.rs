@@ -16,15 +16,16 @@ pub struct Conversation {
 
 #[derive(Debug)]
 enum Voice {
-    Chat {
-        chat: Chat,
-        answer: Option<Answer>,
-    },
-    Continuation {
-        model: CausalLm,
-        context: Context,
-        generation: Option<Generation>,
-    },
+    Chat(Box<Chat>, Option<Box<Answer>>),
+    Continuation(Box<Continuation>),
+}
+
+/// A model that continues texts, each on its own.
+#[derive(Debug)]
+struct Continuation {
+    model: CausalLm,
+    context: Context,
+    generation: Option<Generation>,
 }
 
 #[wasm_bindgen]
@@ -35,14 +36,9 @@ impl Conversation {
         let model = model.model.clone();
         let has_template = model.reader().chat_template().map_err(thrown)?.is_some();
         let voice = if has_template {
-            let chat = Chat::new(model).map_err(thrown)?;
-            Voice::Chat { chat, answer: None }
+            Voice::Chat(Box::new(Chat::new(model).map_err(thrown)?), None)
         } else {
-            Voice::Continuation {
-                model,
-                context: Context::default(),
-                generation: None,
-            }
+            Voice::Continuation(Box::new(Continuation::new(model)))
         };
         Ok(Self { voice })
     }
@@ -52,18 +48,11 @@ impl Conversation {
     #[wasm_bindgen(js_name = setModel)]
     pub fn set_model(&mut self, other: &Model) {
         match &mut self.voice {
-            Voice::Chat { chat, answer } => {
+            Voice::Chat(chat, answer) => {
                 *answer = None;
                 chat.set_model(other.model.clone());
             }
-            Voice::Continuation {
-                model,
-                context,
-                generation,
-            } => {
-                *model = other.model.clone();
-                (*context, *generation) = (Context::default(), None);
-            }
+            Voice::Continuation(text) => **text = Continuation::new(other.model.clone()),
         }
     }
 
@@ -87,18 +76,9 @@ impl Conversation {
     /// Generates the next token and returns the text that it completes, which may be empty; undefined at the end.
     pub async fn next(&mut self) -> Thrown<Option<String>> {
         let piece = match &mut self.voice {
-            Voice::Chat { chat, answer } => match answer {
-                Some(answer) => chat.advance(answer).await,
-                None => Err(not_begun()),
-            },
-            Voice::Continuation {
-                model,
-                context,
-                generation,
-            } => match generation {
-                Some(generation) => generation.advance(model, context).await,
-                None => Err(not_begun()),
-            },
+            Voice::Chat(chat, Some(answer)) => chat.advance(answer).await,
+            Voice::Continuation(text) => text.advance().await,
+            Voice::Chat(_, None) => Err(not_begun()),
         };
         piece.map_err(thrown)
     }
@@ -106,16 +86,11 @@ impl Conversation {
     /// Ends the text and returns it. A conversation continues from it.
     pub fn finish(&mut self) -> Thrown<String> {
         let text = match &mut self.voice {
-            Voice::Chat { chat, answer } => match answer.take() {
-                Some(answer) => chat.finish(answer),
+            Voice::Chat(chat, answer) => match answer.take() {
+                Some(answer) => chat.finish(*answer),
                 None => Err(not_begun()),
             },
-            Voice::Continuation {
-                model, generation, ..
-            } => match generation.take() {
-                Some(generation) => generation.text(model),
-                None => Err(not_begun()),
-            },
+            Voice::Continuation(text) => text.finish(),
         };
         text.map_err(thrown)
     }
@@ -124,20 +99,43 @@ impl Conversation {
 impl Conversation {
     fn start(&mut self, text: &str, max_new_tokens: usize, sampling: &Sampling) -> Result<()> {
         match &mut self.voice {
-            Voice::Chat { chat, answer } => {
-                *answer = Some(chat.begin(text, max_new_tokens, sampling)?);
+            Voice::Chat(chat, answer) => {
+                let begun = chat.begin(text, max_new_tokens, sampling)?;
+                *answer = Some(Box::new(begun));
+                Ok(())
             }
-            Voice::Continuation {
-                model,
-                context,
-                generation,
-            } => {
-                let prompt = model.tokenizer().encode(text)?;
-                let begun = Generation::new(model, context, &prompt, max_new_tokens, sampling)?;
-                *generation = Some(begun);
-            }
+            Voice::Continuation(found) => found.begin(text, max_new_tokens, sampling),
         }
+    }
+}
+
+impl Continuation {
+    fn new(model: CausalLm) -> Self {
+        Self {
+            model,
+            context: Context::default(),
+            generation: None,
+        }
+    }
+
+    fn begin(&mut self, text: &str, max_new_tokens: usize, sampling: &Sampling) -> Result<()> {
+        let prompt = self.model.tokenizer().encode(text)?;
+        let (model, context) = (&self.model, &mut self.context);
+        let begun = Generation::new(model, context, &prompt, max_new_tokens, sampling)?;
+        self.generation = Some(begun);
         Ok(())
+    }
+
+    async fn advance(&mut self) -> Result<Option<String>> {
+        match &mut self.generation {
+            Some(generation) => generation.advance(&self.model, &mut self.context).await,
+            None => Err(not_begun()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<String> {
+        let generation = self.generation.take().ok_or_else(not_begun)?;
+        generation.text(&self.model)
     }
 }
 

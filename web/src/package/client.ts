@@ -1,7 +1,7 @@
 import { failure, MiniftError } from "./errors.js";
 import type { FetchOptions } from "./hub.js";
 import { fetchFromHub } from "./hub.js";
-import type { Check, Command, Commands, JobEvent, Message, Request } from "./protocol.js";
+import type { Check, Command, Commands, DialPoint, JobEvent, Message, Method, Request } from "./protocol.js";
 
 interface Pending {
   resolve(value: unknown): void;
@@ -32,6 +32,8 @@ export class Client {
   readonly #pending = new Map<number, Pending>();
   readonly #events = new Listeners<[job: string, event: JobEvent]>();
   readonly #checks = new Listeners<[check: Check]>();
+  readonly #points = new Listeners<[job: string, method: Method, point: DialPoint]>();
+  readonly #texts = new Listeners<[job: string, voice: number, piece: string]>();
   readonly #losses = new Listeners<[message: string]>();
   #worker: Worker;
   #lastId = 0;
@@ -78,6 +80,16 @@ export class Client {
     return this.#checks.add(listener);
   }
 
+  /** Listens to the parts of `dial` as they are complete. */
+  onDial(listener: (job: string, method: Method, point: DialPoint) => void): () => void {
+    return this.#points.add(listener);
+  }
+
+  /** Listens to pieces of the texts of `answer`; `voice` is an index of its voices. */
+  onText(listener: (job: string, voice: number, piece: string) => void): () => void {
+    return this.#texts.add(listener);
+  }
+
   /** Listens to losses of the worker. The new worker has no device, model or texts. */
   onLost(listener: (message: string) => void): () => void {
     return this.#losses.add(listener);
@@ -120,6 +132,12 @@ export class Client {
         break;
       case "examined":
         this.#checks.call(message.check);
+        break;
+      case "dialled":
+        this.#points.call(message.job, message.method, message.point);
+        break;
+      case "text":
+        this.#texts.call(message.job, message.voice, message.piece);
         break;
       case "lost":
         lose(message.message);

@@ -5,11 +5,13 @@ export { applyEvent } from "./job.js";
 export type * from "./protocol.js";
 export {
   adapterNames,
+  allMethods,
   defaultSettings,
   embeddedPrompt,
   learningRates,
   methodNames,
   methodsOf,
   methodTitles,
+  needsGeneralText,
   sampleDomains,
 } from "./settings.js";

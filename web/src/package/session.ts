@@ -31,6 +31,9 @@ import type { JobTexts, Pools } from "./sets.js";
 import { isDefault, pools, select, toData, tokenize } from "./sets.js";
 import { methodsOf, sampleDomains } from "./settings.js";
 
+/** The time that measuring the front takes, as a share of that of the training. */
+export const FRONT_SHARE = 0.1;
+
 /** A text with its file, or the sample domain that it is; both are null for the default text of a role. */
 export interface LoadedText {
   texts: Texts;
@@ -154,7 +157,7 @@ export class Session {
     const sized = (evaluations: number): JobSettings => {
       // The untouched model is evaluated once for all trainings.
       const all = trainings * evaluations + 1;
-      const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, all);
+      const budget = budgetFor(pace, data, seconds / (1 + FRONT_SHARE), trainings, settings.epochs, all);
       const { samples, evaluation_samples: evaluationSamples } = budget;
       return { ...settings, evaluations, samples, evaluationSamples };
     };
@@ -208,7 +211,7 @@ export class Session {
     const trainings = methodsOf(settings).length;
     const evaluated = countTokens(selected.domain) + countTokens(selected.general);
     return (
-      trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
+      (1 + FRONT_SHARE) * trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
       (trainings * settings.evaluations + 1) * evaluated * pace.evaluation_seconds_per_token
     );
   }

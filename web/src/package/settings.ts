@@ -39,7 +39,23 @@ export const embeddedPrompt: string = defaults.embeddedPrompt;
 /** Training samples of the embedded domain text; the rest is held out. */
 export const embeddedTrainingSamples: number = defaults.embeddedTrainingSamples;
 
+/** All methods. */
+export const allMethods: Method[] = defaults.methods.map(({ method }) => method);
+
+/** Whether a method trains on general text, too. */
+export function needsGeneralText(method: Method): boolean {
+  return defaults.methods.some((info) => info.method === method && info.needsGeneralText);
+}
+
 /** Returns the methods of the trainings of a job, in order. */
-export function methodsOf(settings: JobSettings): Method[] {
-  return settings.compare && settings.method === "mft" ? ["mft", "ft"] : [settings.method];
+export function methodsOf({ method, compare }: JobSettings): Method[] {
+  return [...new Set([method, ...compare])];
+}
+
+/** Returns the settings of a job that an earlier version stored. */
+export function completeSettings(stored: JobSettings): JobSettings {
+  // Earlier versions compared minifinetuning with plain finetuning alone.
+  const compare: unknown = stored.compare;
+  const compared = compare === true && stored.method === "mft" ? (["ft"] as Method[]) : [];
+  return { ...defaultSettings, ...stored, compare: Array.isArray(compare) ? compare : compared };
 }

@@ -1,5 +1,7 @@
 import type { Client } from "../package/index.js";
+import { Chat } from "./app/chat.js";
 import { DeviceCheck } from "./app/device-check.js";
+import { Dial } from "./app/dial.js";
 import { Downloads } from "./app/downloads.js";
 import { Inputs } from "./app/inputs.js";
 import { Preparation } from "./app/preparation.js";
@@ -23,6 +25,8 @@ export class App {
   readonly preparation = new Preparation(this);
   readonly runs = new Runs(this);
   readonly jobs = new StoredJobs(this);
+  readonly dial = new Dial(this);
+  readonly chat = new Chat(this);
   readonly downloads = new Downloads(this);
   readonly deviceCheck = new DeviceCheck(this);
   #losses = 0;
@@ -32,6 +36,8 @@ export class App {
   constructor(client: Client) {
     this.client = client;
     client.onEvent((id, event) => this.runs.receive(id, event));
+    client.onDial((id, method, point) => this.dial.receive(id, method, point));
+    client.onText((id, voice, piece) => this.chat.receive(id, voice, piece));
     client.onLost((message) => void this.#lose(message));
     client.onCheck((check) => this.set({ checks: [...this.state.checks, check] }));
   }
@@ -94,6 +100,7 @@ export class App {
       asked: null,
       starting: false,
       checking: false,
+      chat: { ...this.state.chat, hasTemplate: null, busy: false, stopping: false },
       device: none,
       pace: none,
       plan: none,

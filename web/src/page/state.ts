@@ -1,7 +1,9 @@
 import type {
+  Answer,
   Check,
   DeviceChoice,
   DeviceInfo,
+  DialPoint,
   GgufType,
   Job,
   JobSettings,
@@ -12,10 +14,14 @@ import type {
   TextRole,
   TextSource,
   Texts,
+  Voice,
   WeightChoice,
 } from "../package/index.js";
 import { defaultSettings } from "../package/index.js";
 import type { NumberKey } from "./fields.js";
+
+/** Target duration of a visitor's first run, in seconds, which can be continued. */
+export const FIRST_SECONDS = 20;
 
 /** An asynchronously loaded value. */
 export interface Loaded<T> {
@@ -39,6 +45,33 @@ export interface ModelSlot extends Loaded<ModelInfo> {
   weights: WeightChoice;
 }
 
+/** The chosen strength of a training, and what was measured at it. */
+export interface Dialled {
+  weight: number;
+  /** The parts that are complete; null before the first. */
+  point: DialPoint | null;
+  busy: boolean;
+  error: string | null;
+}
+
+/** A question or the beginning of a text, and the answers of the voices. */
+export interface Turn {
+  text: string;
+  voices: Voice[];
+  answers: Answer[];
+}
+
+/** Conversations with the untouched and the trained model. */
+export interface ChatState {
+  /** Whether the model has a chat template; null before the chat is opened. */
+  hasTemplate: boolean | null;
+  turns: Turn[];
+  /** The model is being loaded, or answers are in progress. */
+  busy: boolean;
+  stopping: boolean;
+  error: string | null;
+}
+
 /** The state of the page. */
 export interface State {
   /** The view shown. */
@@ -52,6 +85,8 @@ export interface State {
   invalid: Partial<Record<NumberKey, string>>;
   /** Whether the job is sized by time; false once the user sets a sample count. */
   sizedByTime: boolean;
+  /** Target duration of a job sized by time. */
+  seconds: number;
   /** Whether the user wrote the prompt. */
   ownPrompt: boolean;
   pace: Loaded<Pace>;
@@ -63,6 +98,9 @@ export interface State {
   job: Job | null;
   /** The pending command to the running job. */
   asked: "pause" | "resume" | "stop" | null;
+  /** Strengths of the finished trainings of the job; those that were not chosen are as trained. */
+  dials: Partial<Record<Method, Dialled>>;
+  chat: ChatState;
   /** Stored jobs, newest first. */
   jobs: Loaded<Job[]>;
   /** The download being packed. */
@@ -86,6 +124,9 @@ export interface State {
 }
 
 const empty = { value: null, busy: false, error: null };
+const noChat: ChatState = { hasTemplate: null, turns: [], busy: false, stopping: false, error: null };
+/** What is known about the shown job beyond its record: nothing at first. */
+export const nothingChosen = { dials: {}, chat: noChat, ggufNotes: [] as string[], downloadError: null };
 
 /** Returns the initial state. */
 export function initialState(): State {
@@ -95,10 +136,11 @@ export function initialState(): State {
     choice: "auto",
     device: empty,
     model: { ...empty, files: null, staged: [], weights: "auto" },
-    texts: { domain: text, "held-out": text, general: text },
+    texts: { domain: text, "held-out": text, general: text, replay: text },
     settings: defaultSettings,
     invalid: {},
     sizedByTime: true,
+    seconds: FIRST_SECONDS,
     ownPrompt: false,
     pace: empty,
     plan: empty,
@@ -108,8 +150,7 @@ export function initialState(): State {
     asked: null,
     jobs: empty,
     packing: null,
-    ggufNotes: [],
-    downloadError: null,
+    ...nothingChosen,
     linkNotes: [],
     lost: null,
     dead: false,

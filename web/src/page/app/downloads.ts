@@ -13,22 +13,25 @@ export class Downloads {
     this.#app = app;
   }
 
-  /** Downloads a finished model as a zip archive. */
+  /** Downloads a finished model, at its chosen strength, as a zip archive. */
   async model(job: Job, method: Method): Promise<void> {
     await this.#pack(method, async () => {
-      const files = await this.#app.client.request({ type: "files", id: job.id, method });
+      const weight = this.#app.state.dials[method]?.weight ?? 1;
+      const files = await this.#app.client.request({ type: "files", id: job.id, method, weight });
       const { adapter } = job.settings;
       const kind = adapter === "none" ? "" : `-${adapter}`;
-      const folder = `${job.model.name}-${method}${kind}`;
+      const strength = weight === 1 ? "" : `-at-${weight}`;
+      const folder = `${job.model.name}-${method}${kind}${strength}`;
       save(await zip(folder, files), `${folder}.zip`);
     });
   }
 
-  /** Downloads a finished model in GGUF as a zip archive, with a Modelfile. */
+  /** Downloads a finished model in GGUF, at its chosen strength, as a zip archive with a Modelfile. */
   async gguf(job: Job, method: Method, kind: GgufType): Promise<void> {
     this.#app.set({ ggufNotes: [] });
     await this.#pack(`${method}-${kind}`, async () => {
-      const { files, notes } = await this.#app.client.request({ type: "gguf", id: job.id, method, kind });
+      const weight = this.#app.state.dials[method]?.weight ?? 1;
+      const { files, notes } = await this.#app.client.request({ type: "gguf", id: job.id, method, kind, weight });
       this.#app.set({ ggufNotes: notes });
       const folder = (files[0]?.name ?? "model").replace(/\.gguf$/, "");
       save(await zip(folder, files), `${folder}.zip`);

@@ -62,11 +62,11 @@ export class Inputs {
     this.#setModel({ staged: [], error: null });
   }
 
-  /** Selects a text; null selects the embedded text, or none for the held-out set. */
+  /** Selects a text; null selects the embedded text, or none for the optional sets. */
   useText(role: TextRole, file: TextSource): Promise<void> {
     const app = this.#app;
     return app.track(async () => {
-      if (role === "held-out" && !file) {
+      if ((role === "held-out" || role === "replay") && !file) {
         this.#setText(role, { value: null, file: null, error: null });
         await app.client.request({ type: "dropText", role }).catch(() => null);
       } else if (!(await this.#loadText(role, file))) {
@@ -108,8 +108,10 @@ export class Inputs {
         await this.#loadText("domain", texts.domain.file),
         await this.#loadText("general", texts.general.file),
       ];
-      const heldOut = texts["held-out"].file;
-      if (heldOut) loaded.push(await this.#loadText("held-out", heldOut));
+      for (const role of ["held-out", "replay"] as const) {
+        const { file } = texts[role];
+        if (file) loaded.push(await this.#loadText(role, file));
+      }
       if (loaded.every(Boolean)) await app.preparation.prepare();
     });
   }

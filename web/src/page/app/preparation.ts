@@ -1,9 +1,11 @@
 import { defaultSettings } from "../../package/index.js";
 import type { App } from "../app.js";
-import { isLive } from "../state.js";
+import { FIRST_SECONDS, isLive } from "../state.js";
 import { errorText, isLoss } from "./words.js";
 
-/** Target duration of a run sized by time, in seconds. */
+/** Epochs of a visitor's first run. */
+const FIRST_EPOCHS = 1;
+/** Target duration of a run that is sized by time on request, in seconds. */
 export const BUDGET_SECONDS = 120;
 /** Milliseconds after a change before a plan is requested. */
 const PLAN_DELAY = 200;
@@ -81,15 +83,17 @@ export class Preparation {
       if (!isNewest()) return;
       app.set({ pace: { value, busy: true, error: null } });
       if (app.state.sizedByTime) {
+        const { seconds } = app.state;
+        const epochs = seconds === FIRST_SECONDS ? FIRST_EPOCHS : defaultSettings.epochs;
         const sized = await app.client.request({
           type: "budget",
-          settings: { ...app.state.settings, evaluations: defaultSettings.evaluations },
-          seconds: BUDGET_SECONDS,
+          settings: { ...app.state.settings, epochs, evaluations: defaultSettings.evaluations },
+          seconds,
         });
-        // Settings may have changed meanwhile; user-set sample counts are kept.
+        // Settings may have changed meanwhile; user-set counts are kept.
         if (isNewest() && app.state.sizedByTime) {
           const { samples, evaluationSamples, evaluations } = sized;
-          const settings = { ...app.state.settings, samples, evaluationSamples, evaluations };
+          const settings = { ...app.state.settings, epochs, samples, evaluationSamples, evaluations };
           app.set({ settings });
         }
       }

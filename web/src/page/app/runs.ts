@@ -1,7 +1,7 @@
 import type { Job, JobEvent } from "../../package/index.js";
 import { applyEvent } from "../../package/index.js";
 import type { App } from "../app.js";
-import { isLive } from "../state.js";
+import { isLive, nothingChosen } from "../state.js";
 import { errorText, isLoss, spoken } from "./words.js";
 
 /** Milliseconds between renders while steps arrive. */
@@ -34,6 +34,11 @@ export class Runs {
   /** Resumes a stored job. */
   resumeStored(id: string): Promise<void> {
     return this.#launch(() => this.#app.client.request({ type: "resumeJob", id }));
+  }
+
+  /** Continues a finished job to a larger number of epochs. */
+  trainLonger(id: string, epochs: number): Promise<void> {
+    return this.#launch(() => this.#app.client.request({ type: "continueJob", id, epochs }));
   }
 
   pause(): void {
@@ -88,7 +93,7 @@ export class Runs {
 
   #show(job: Job): void {
     this.#app.succeeded();
-    this.#app.set({ job, view: "job", asked: null, downloadError: null });
+    this.#app.set({ job, view: "job", asked: null, ...nothingChosen });
     this.#app.say("The run has started.");
   }
 

@@ -1,12 +1,12 @@
-import type { JobSettings } from "../../package/index.js";
-import { defaultSettings } from "../../package/index.js";
+import type { JobSettings, Method } from "../../package/index.js";
+import { allMethods, defaultSettings } from "../../package/index.js";
 import type { App } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { fromFragment, toFragment } from "../link.js";
-import { isLive } from "../state.js";
+import { FIRST_SECONDS, isLive } from "../state.js";
 
 /** Settings that are sized by time until the user changes one of them. */
-const SIZED = ["samples", "evaluationSamples", "evaluations"] as const;
+const SIZED = ["epochs", "samples", "evaluationSamples", "evaluations"] as const;
 
 /** The settings of the next run, and the link that holds them. */
 export class Settings {
@@ -30,6 +30,13 @@ export class Settings {
     this.#app.preparation.planSoon();
   }
 
+  /** Adds a method to the comparison, or removes it. */
+  compare(method: Method, isCompared: boolean): void {
+    const others = this.#app.state.settings.compare.filter((other) => other !== method);
+    const compare = isCompared ? [...others, method] : others;
+    this.change({ compare: allMethods.filter((method) => compare.includes(method)) });
+  }
+
   /** Sets the message of an invalid field; null if it is valid. */
   setInvalid(key: NumberKey, message: string | null): void {
     const { [key]: _, ...invalid } = this.#app.state.invalid;
@@ -38,15 +45,21 @@ export class Settings {
 
   /** Restores the default settings. */
   reset(): void {
-    this.#app.set({ settings: defaultSettings, invalid: {}, sizedByTime: true, ownPrompt: false });
+    this.#app.set({
+      settings: defaultSettings,
+      invalid: {},
+      sizedByTime: true,
+      seconds: FIRST_SECONDS,
+      ownPrompt: false,
+    });
     this.suggestPrompt();
     this.writeLink();
     void this.#app.preparation.prepare();
   }
 
-  /** Sizes the run by time again. */
-  fitToTime(): void {
-    this.#app.set({ sizedByTime: true });
+  /** Sizes the run by time. */
+  fitToTime(seconds: number): void {
+    this.#app.set({ sizedByTime: true, seconds });
     this.writeLink();
     void this.#app.preparation.prepare();
   }
@@ -98,11 +111,11 @@ export class Settings {
   /** Returns the fragment of the user's choices, without values that the page sized for this device. */
   #fragment(): string {
     const { settings, sizedByTime, ownPrompt, choice } = this.#app.state;
-    const { samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
+    const { epochs, samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
     return toFragment(
       {
         ...chosen,
-        ...(!sizedByTime && { samples, evaluationSamples, evaluations }),
+        ...(!sizedByTime && { epochs, samples, evaluationSamples, evaluations }),
         ...(ownPrompt && { prompt }),
       },
       choice,

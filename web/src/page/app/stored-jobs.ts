@@ -1,6 +1,6 @@
 import type { Job } from "../../package/index.js";
 import type { App } from "../app.js";
-import { isLive } from "../state.js";
+import { isLive, nothingChosen } from "../state.js";
 import { errorText, isLoss } from "./words.js";
 
 /** The jobs in the browser's storage. */
@@ -13,7 +13,7 @@ export class StoredJobs {
 
   /** Shows a stored job. */
   open(job: Job): void {
-    this.#app.set({ job, view: "job", startError: null, downloadError: null });
+    this.#app.set({ job, view: "job", startError: null, ...nothingChosen });
   }
 
   async delete(id: string): Promise<void> {

@@ -13,9 +13,14 @@ interface Props {
   job: Job;
 }
 
+/** Returns the words for a strength; none as trained. */
+function atStrength(weight = 1): string {
+  return weight === 1 ? "" : ` at strength ${weight}`;
+}
+
 /** Downloads of a job. */
 export function Downloads({ app, state, job }: Props) {
-  const { packing, downloadError } = state;
+  const { packing, downloadError, dials } = state;
   const adapter = job.settings.adapter !== "none";
   return (
     <section class="downloads" aria-labelledby="downloads-title">
@@ -34,7 +39,9 @@ export function Downloads({ app, state, job }: Props) {
               onClick={() => void app.downloads.model(job, method)}
             >
               <span class="swatch" aria-hidden="true" />{" "}
-              {packing === method ? "Packing…" : `Download ${methodTitles[method]} ${adapter ? "adapter" : "model"}`}
+              {packing === method
+                ? "Packing…"
+                : `Download ${methodTitles[method]} ${adapter ? "adapter" : "model"}${atStrength(dials[method]?.weight)}`}
             </button>
           ))}
         {job.state === "finished" && (

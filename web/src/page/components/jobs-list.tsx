@@ -50,9 +50,8 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
   const elsewhere = isElsewhere(job, state);
   const { share, total } = progress(job);
   const checkpoint = checkpointStep(job);
-  const methods = methodsOf(job.settings)
-    .map((method) => methodTitles[method])
-    .join(" and ");
+  const titles = methodsOf(job.settings).map((method) => methodTitles[method]);
+  const methods = titles.length > 3 ? `${titles[0]} and ${titles.length - 1} other methods` : titles.join(", ");
   const busy = state.starting || isLive(state.job);
   return (
     <li data-testid="job" data-state={job.state}>

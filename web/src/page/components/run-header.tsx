@@ -2,7 +2,7 @@ import "./run-header.css";
 import type { Job, JobState } from "../../package/index.js";
 import { adapterNames, methodsOf, methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
-import { count, date, decimal, duration, percent, sentence } from "../format.js";
+import { count, counted, date, decimal, duration, percent, sentence } from "../format.js";
 import { checkpointStep, progress, trainingOf, verdict } from "../metrics.js";
 import type { State } from "../state.js";
 import { isLive } from "../state.js";
@@ -16,6 +16,9 @@ const LABELS: Record<JobState, string> = {
   finished: "Finished",
   failed: "Failed",
 };
+
+/** Factor of the epochs of a run that is continued. */
+const LONGER = 4;
 
 interface Props {
   app: App;
@@ -43,15 +46,39 @@ export function RunHeader({ app, state, job }: Props) {
       {!live && job.state !== "finished" && <Ended app={app} state={state} job={job} />}
       {job.state === "finished" && (
         <div class="actions">
-          <button type="button" class="primary small" onClick={() => app.runs.setUp()}>
-            Train again
+          {canContinue(job) && (
+            <button
+              type="button"
+              class="primary small"
+              disabled={state.starting || !state.device.value}
+              onClick={() => void app.runs.trainLonger(job.id, job.settings.epochs * LONGER)}
+            >
+              {state.starting ? "Continuing…" : "Train longer"}
+            </button>
+          )}
+          <button
+            type="button"
+            class={canContinue(job) ? "quiet" : "primary small"}
+            disabled={state.starting}
+            onClick={() => app.runs.setUp()}
+          >
+            New run
           </button>
-          <span class="facts">{date(job.updated)}</span>
+          <span class="facts">
+            {canContinue(job) &&
+              `Continues to ${counted(job.settings.epochs * LONGER, "epoch")} from where it ended. Finished `}
+            {date(job.updated)}
+          </span>
         </div>
       )}
       {state.startError && <Alert id="start-error">{state.startError}</Alert>}
     </section>
   );
+}
+
+/** Whether every training has a checkpoint to continue from. */
+function canContinue({ trainings }: Job): boolean {
+  return trainings.every(({ checkpoint }) => checkpoint !== null);
 }
 
 function Progress({ job }: { job: Job }) {

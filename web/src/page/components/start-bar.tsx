@@ -1,5 +1,6 @@
 import "./start-bar.css";
 import type { Plan } from "../../package/index.js";
+import { methodsOf } from "../../package/index.js";
 import type { App } from "../app.js";
 import { bytes, count, counted, roughly, sentence } from "../format.js";
 import type { State } from "../state.js";
@@ -53,9 +54,9 @@ function PlanText({ state }: { state: State }) {
   if (!device.value) return <>{device.busy ? "Looking for a GPU…" : "No device."}</>;
   if (!model.value || !texts.domain.value) return <>Loading model and texts…</>;
   if (!plan.value) return <>{plan.error ? "The run cannot start." : "Checking the settings…"}</>;
-  const trainings = settings.method === "mft" && settings.compare ? 2 : 1;
+  const trainings = methodsOf(settings).length;
   const { seconds, steps } = plan.value;
-  const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings === 2 ? ", both methods" : ""}`;
+  const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings > 1 ? `, ${trainings === 2 ? "both" : trainings} methods` : ""}`;
   if (pace.busy) {
     return (
       <>
@@ -70,7 +71,7 @@ function PlanText({ state }: { state: State }) {
       Measured on this device ({device.value.name}): <b>{run}</b>, about <b>{roughly(seconds)}</b>.
       <span class="facts">
         {" "}
-        {trainings === 2 ? "2 × " : ""}
+        {trainings > 1 ? `${trainings} × ` : ""}
         {counted(steps, "step")}
       </span>
     </>

@@ -1,5 +1,6 @@
 import "./texts-card.css";
 import type { TextRole } from "../../package/index.js";
+import { methodsOf, needsGeneralText } from "../../package/index.js";
 import type { App } from "../app.js";
 import { TEXT_ENDINGS } from "../files.js";
 import { counted, short } from "../format.js";
@@ -42,13 +43,23 @@ const ROLES: readonly Role[] = [
   },
 ];
 
+/** The text of methods with replay or elastic weight consolidation. */
+const REPLAY: Role = {
+  role: "replay",
+  label: "Replay",
+  help: "General text that replay and EWC train on.",
+  none: "Written by the untouched model",
+  back: "Remove",
+};
+
 /** The texts by role. */
 export function TextsCard({ app, state }: { app: App; state: State }) {
+  const roles = methodsOf(state.settings).some(needsGeneralText) ? [...ROLES, REPLAY] : ROLES;
   return (
     <section class="card" aria-labelledby="texts-title">
       <h2 id="texts-title">Texts</h2>
       <ul class="texts">
-        {ROLES.map((role) => (
+        {roles.map((role) => (
           <TextRow key={role.role} app={app} state={state} {...role} />
         ))}
       </ul>
