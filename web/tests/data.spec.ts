@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, finished, open, PROGRAM, report, SMALL, test } from "./page.js";
 
 const DOMAIN_TEXT = 'input[type=file][aria-label="Choose domain text"]';
-const CPU = `device=cpu&compare=&${SMALL}`;
+const CPU = `device=cpu&compare=0&${SMALL}`;
 
 const file = (name: string, content: string | Buffer) => ({
   name,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Page } from "./page.js";
 import { downloaded, expect, finished, nativePerplexity, open, report, SMALL, test } from "./page.js";
 
-const CPU = `device=cpu&compare=&${SMALL}`;
+const CPU = `device=cpu&compare=0&${SMALL}`;
 const PLOTS = ["Gain against forgetting", "Domain perplexity", "General perplexity", "Loss"];
 
 /** Downloads a zip archive and returns the folder in it. */

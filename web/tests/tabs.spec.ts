@@ -1,7 +1,7 @@
 import { expect, finished, open, SMALL, test } from "./page.js";
 
 /** A run that is long enough to be seen from another tab. */
-const LONG = "device=cpu&samples=200&epochs=3&batch=4&length=64&eval=8&evals=3&compare=";
+const LONG = "device=cpu&samples=200&epochs=3&batch=4&length=64&eval=8&evals=3&compare=0";
 
 test("a second tab says whose run is in progress, trains itself, and sees the end of the first", async ({
   page,
@@ -12,7 +12,7 @@ test("a second tab says whose run is in progress, trains itself, and sees the en
   await expect(page.getByTestId("activity")).toContainText(/minifinetuning/i, { timeout: 120_000 });
 
   const second = await context.newPage();
-  await open(second, `device=cpu&compare=&${SMALL}`);
+  await open(second, `device=cpu&compare=0&${SMALL}`);
   const notice = second.getByTestId("elsewhere");
   await expect(notice).toContainText(/another tab is running a run/i, { timeout: 30_000 });
   await expect(notice).toContainText("minift-tales-360k on bicycle workshop tickets");

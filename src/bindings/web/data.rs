@@ -38,7 +38,7 @@ const PROMPT_WORDS: usize = 8;
 pub struct SetPreview {
     summary: DataSummary,
     /// Why texts were skipped; empty if none were.
-    skipped_because: String,
+    skipped_because: &'static str,
     /// The first, the middle and the last sample.
     shown: Vec<SamplePreview>,
 }
@@ -182,7 +182,7 @@ impl Samples {
         let summary = self.describe();
         let preview = SetPreview {
             skipped_because: match summary.skipped {
-                0 => String::new(),
+                0 => "",
                 _ => summary.skipped_because(),
             },
             summary,

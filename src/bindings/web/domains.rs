@@ -12,7 +12,6 @@ use crate::text::{ReadOptions, Record, parse_records};
 /// An embedded set of texts to train on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "kebab-case")]
-#[tsify(from_wasm_abi)]
 pub enum SampleDomain {
     /// Repair tickets of a bicycle workshop.
     #[default]

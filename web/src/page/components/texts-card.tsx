@@ -100,7 +100,7 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
             </p>
           ))}
           {role === "domain" && <SampleDomains app={app} state={state} />}
-          <TextPreview app={app} state={state} role={role} />
+          {(value || role === "held-out") && <TextPreview app={app} state={state} role={role} />}
         </div>
         <div class="actions">
           <FileButton
