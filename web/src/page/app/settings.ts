@@ -4,9 +4,8 @@ import type { App } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { fromFragment, toFragment } from "../link.js";
 import { FIRST_SECONDS, isLive } from "../state.js";
+import { SIZED } from "./preparation.js";
 
-/** Settings that are sized by time until the user changes one of them. */
-const SIZED = ["epochs", "samples", "evaluationSamples", "evaluations"] as const;
 /** Words of a text's first sample that form its prompt. */
 const PROMPT_WORDS = 8;
 
@@ -114,11 +113,11 @@ export class Settings {
   /** Returns the fragment of the user's choices, without values that the page sized for this device. */
   #fragment(): string {
     const { settings, sizedByTime, ownPrompt, choice } = this.#app.state;
-    const { epochs, samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
+    const { epochs, learningRate, samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
     return toFragment(
       {
         ...chosen,
-        ...(!sizedByTime && { epochs, samples, evaluationSamples, evaluations }),
+        ...(!sizedByTime && { epochs, learningRate, samples, evaluationSamples, evaluations }),
         ...(ownPrompt && { prompt }),
       },
       choice,
