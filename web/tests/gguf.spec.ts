@@ -26,7 +26,10 @@ async function heap(page: Page): Promise<number> {
 }
 
 for (const device of ["cpu", "gpu"]) {
-  test(`a dropped GGUF file is adapted on the ${device.toUpperCase()} with its weights as stored`, async ({ page, strict }) => {
+  test(`a dropped GGUF file is adapted on the ${device.toUpperCase()} with its weights as stored`, async ({
+    page,
+    strict,
+  }) => {
     test.setTimeout(1_800_000);
     strict.expectConsole.push(/warmup_steps = 10 exceeds/);
     await prependToWorker(

@@ -4,11 +4,13 @@ import { resolve } from "node:path";
 import { expect, test } from "@playwright/test";
 import { transformSync } from "esbuild";
 
-const example = /```ts\n([\s\S]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
+const examples = [...readFileSync("README.md", "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
+const [example = "", second = ""] = examples;
 
 // Playwright requires a destructured first argument.
 // biome-ignore lint/correctness/noEmptyPattern: no fixture is used
-test("the README example type-checks against the package", ({}, info) => {
+test("the README examples are short and type-check against the package", ({}, info) => {
+  expect(examples.map((code) => code.trim().split("\n").length <= 25)).toEqual([true, true]);
   const project = {
     compilerOptions: {
       target: "ES2022",
@@ -20,14 +22,14 @@ test("the README example type-checks against the package", ({}, info) => {
       noEmit: true,
       paths: { minift: [resolve("package/types/src/package/index.d.ts")] },
     },
-    files: ["example.ts"],
+    files: examples.map((_, index) => `example${index}.ts`),
   };
-  writeFileSync(info.outputPath("example.ts"), example);
+  for (const [index, code] of examples.entries()) writeFileSync(info.outputPath(`example${index}.ts`), code);
   writeFileSync(info.outputPath("tsconfig.json"), JSON.stringify(project));
   execFileSync("npx", ["tsc", "-p", info.outputPath("tsconfig.json")], { encoding: "utf8" });
 });
 
-test("the README example trains in another page", async ({ page }) => {
+test("the README examples train in another page and use the result", async ({ page }) => {
   const logs: string[] = [];
   page.on("console", (message) => logs.push(message.text()));
   page.on("pageerror", (error) => logs.push(String(error)));
@@ -49,6 +51,14 @@ test("the README example trains in another page", async ({ page }) => {
     .filter((line) => /^[\d.]+ [\d.]+$/.test(line))
     .map((line) => line.split(" ").map(Number));
   expect(before?.[0]).toBeGreaterThan(after?.[0] ?? Infinity);
+
+  logs.length = 0;
+  await page.addScriptTag({ type: "module", content: transformSync(second, { loader: "ts" }).code });
+  await expect.poll(() => logs.some((line) => /^mft 0\.5/.test(line)), { timeout: 60_000 }).toBe(true);
+  // A continuation, and pieces of both voices.
+  await expect.poll(() => logs.filter((line) => /^[01] /.test(line)).length, { timeout: 60_000 }).toBeGreaterThan(4);
+  expect(logs.some((line) => line.startsWith("0 ")) && logs.some((line) => line.startsWith("1 "))).toBe(true);
+  expect(logs.filter((line) => line.includes("Error"))).toEqual([]);
 });
 
 /** Requests that no page can mean; each has to be answered. */

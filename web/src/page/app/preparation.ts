@@ -1,10 +1,19 @@
-import { defaultSettings } from "../../package/index.js";
+import type { JobSettings } from "../../package/index.js";
+import { defaultSettings, learningRates } from "../../package/index.js";
 import type { App } from "../app.js";
 import { FIRST_SECONDS, isLive } from "../state.js";
 import { errorText, isLoss } from "./words.js";
 
-/** Epochs of a visitor's first run. */
-const FIRST_EPOCHS = 1;
+/** Settings that are sized by time until the user changes one of them. */
+export const SIZED = ["epochs", "learningRate", "samples", "evaluationSamples", "evaluations"] as const;
+
+/** Epochs of a visitor's first run: the most in which it sees at least so many samples, else one. */
+const FIRST_EPOCHS = [3, 2, 1];
+const FIRST_SAMPLES = 300;
+/** Evaluations of each training of a first run. */
+const FIRST_EVALUATIONS = 3;
+/** Learning rate of a first run on the embedded model, with which one epoch is enough to write like the domain. */
+const FIRST_RATE = 3e-3;
 /** Target duration of a run that is sized by time on request, in seconds. */
 export const BUDGET_SECONDS = 120;
 /** Milliseconds after a change before a plan is requested. */
@@ -83,19 +92,9 @@ export class Preparation {
       if (!isNewest()) return;
       app.set({ pace: { value, busy: true, error: null } });
       if (app.state.sizedByTime) {
-        const { seconds } = app.state;
-        const epochs = seconds === FIRST_SECONDS ? FIRST_EPOCHS : defaultSettings.epochs;
-        const sized = await app.client.request({
-          type: "budget",
-          settings: { ...app.state.settings, epochs, evaluations: defaultSettings.evaluations },
-          seconds,
-        });
-        // Settings may have changed meanwhile; user-set counts are kept.
-        if (isNewest() && app.state.sizedByTime) {
-          const { samples, evaluationSamples, evaluations } = sized;
-          const settings = { ...app.state.settings, epochs, samples, evaluationSamples, evaluations };
-          app.set({ settings });
-        }
+        const sized = await this.#sized();
+        // Settings may have changed meanwhile; user-set values are kept.
+        if (isNewest() && app.state.sizedByTime) app.set({ settings: { ...app.state.settings, ...sized } });
       }
       await this.plan();
     } catch (error) {
@@ -104,5 +103,23 @@ export class Preparation {
     } finally {
       if (isNewest()) app.set({ pace: { ...app.state.pace, busy: false } });
     }
+  }
+
+  /** Returns the settings that fit the run into its time. */
+  async #sized(): Promise<Pick<JobSettings, (typeof SIZED)[number]>> {
+    const { state, client } = this.#app;
+    const { settings, seconds, model } = state;
+    const isFirst = seconds === FIRST_SECONDS;
+    const isExample = isFirst && model.value?.embedded && settings.adapter === "none";
+    const learningRate = isExample ? FIRST_RATE : learningRates[settings.adapter];
+    const evaluations = isFirst ? FIRST_EVALUATIONS : defaultSettings.evaluations;
+    let sized = settings;
+    for (const epochs of isFirst ? FIRST_EPOCHS : [defaultSettings.epochs]) {
+      const wanted = { ...settings, epochs, learningRate, evaluations };
+      sized = await client.request({ type: "budget", settings: wanted, seconds });
+      if (sized.samples >= FIRST_SAMPLES) break;
+    }
+    const { epochs, samples, evaluationSamples } = sized;
+    return { epochs, learningRate, samples, evaluationSamples, evaluations: sized.evaluations };
   }
 }

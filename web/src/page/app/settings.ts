@@ -4,9 +4,7 @@ import type { App } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { fromFragment, toFragment } from "../link.js";
 import { FIRST_SECONDS, isLive } from "../state.js";
-
-/** Settings that are sized by time until the user changes one of them. */
-const SIZED = ["epochs", "samples", "evaluationSamples", "evaluations"] as const;
+import { SIZED } from "./preparation.js";
 
 /** The settings of the next run, and the link that holds them. */
 export class Settings {
@@ -111,11 +109,11 @@ export class Settings {
   /** Returns the fragment of the user's choices, without values that the page sized for this device. */
   #fragment(): string {
     const { settings, sizedByTime, ownPrompt, choice } = this.#app.state;
-    const { epochs, samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
+    const { epochs, learningRate, samples, evaluationSamples, evaluations, prompt, ...chosen } = settings;
     return toFragment(
       {
         ...chosen,
-        ...(!sizedByTime && { epochs, samples, evaluationSamples, evaluations }),
+        ...(!sizedByTime && { epochs, learningRate, samples, evaluationSamples, evaluations }),
         ...(ownPrompt && { prompt }),
       },
       choice,

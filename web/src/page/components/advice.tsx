@@ -4,9 +4,10 @@ import { bytes } from "../format.js";
 
 /** Settings with which a run fits into memory, and a button that applies them. */
 export function Advice({ app, advice }: { app: App; advice: MemoryAdvice }) {
-  const { changes, total, settings, weights } = advice;
+  const { changes, total, weights } = advice;
   const apply = (): void => {
-    app.settings.change(settings);
+    const { adapter, learningRate, batchSize, maxLength, gradientCheckpointing } = advice.settings;
+    app.settings.change({ adapter, learningRate, batchSize, maxLength, gradientCheckpointing });
     if (weights) void app.inputs.useWeights(weights);
   };
   return (

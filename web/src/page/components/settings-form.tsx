@@ -161,6 +161,12 @@ function AdapterChoice({ app, state }: { app: App; state: State }) {
   const { adapter, learningRate } = state.settings;
   const id = useId();
   const select = (next: AdapterKind): void => {
+    if (state.sizedByTime) {
+      app.settings.change({ adapter: next });
+      // Sizes the run again, with the adapter's learning rate.
+      void app.preparation.prepare();
+      return;
+    }
     // A learning rate set by the user is kept.
     const isDefault = learningRate === learningRates[adapter];
     app.settings.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
