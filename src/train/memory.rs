@@ -172,6 +172,11 @@ impl MemoryEstimate {
             Some(_) => 0,
         };
         let states = states.min((settings.teacher_cache_bytes as u64).saturating_add(on_host));
+        // Files that are read into memory, as in browsers, stay there beside the weights.
+        let files: u64 = match model.device().adapter() {
+            None => model.weight_files().map(|file| file.owned() as u64).sum(),
+            Some(_) => 0,
+        };
         let parts = [
             // Without an adapter the weights are trained, and the initial ones are kept as they are stored.
             (if adapts { "weights" } else { "initial weights" }, weights),
@@ -188,6 +193,7 @@ impl MemoryEstimate {
             ("gradients", peak[0]),
             ("activations", peak[1]),
             ("logits (one tile at a time)", peak[2]),
+            ("files of the model", files),
         ];
         let tensors = [
             largest_parameter,

@@ -33,7 +33,7 @@ pub struct DomainInfo {
 }
 
 /// The file of a domain, with its name.
-macro_rules! file {
+macro_rules! asset {
     ($name:literal) => {
         (
             $name,
@@ -96,9 +96,9 @@ impl SampleDomain {
                 let tickets = demo::tickets()?.into_iter();
                 return Ok(tickets.map(Record::Text).collect());
             }
-            Self::SupportAnswers => file!("support-answers.jsonl"),
-            Self::MeetingNotes => file!("meeting-notes.jsonl"),
-            Self::Recipes => file!("recipes.jsonl"),
+            Self::SupportAnswers => asset!("support-answers.jsonl"),
+            Self::MeetingNotes => asset!("meeting-notes.jsonl"),
+            Self::Recipes => asset!("recipes.jsonl"),
         };
         Ok(parse_records(bytes, Path::new(name), &ReadOptions::default())?.records)
     }
