@@ -1,3 +1,4 @@
+import "./continuations.css";
 import type { Continuation, Job, Training } from "../../package/index.js";
 import { methodsOf } from "../../package/index.js";
 import { count } from "../format.js";
@@ -37,7 +38,7 @@ function Voice({ method, training }: { method: Training["method"]; training: Tra
   const newest = later.at(-1);
   const earlier = later.slice(0, -1).reverse();
   return (
-    <article class={method} data-testid={`continuation-${method}`}>
+    <article class={`method ${method}`} data-testid={`continuation-${method}`}>
       <h3>
         <span class="swatch" aria-hidden="true" /> {METHOD_WORDS[method]}
         {newest && <small> step {count(newest.step)}</small>}
