@@ -99,7 +99,7 @@ export interface State {
   /** Stored jobs, newest first. */
   jobs: Loaded<Job[]>;
   /** The download being packed. */
-  packing: Method | "report" | null;
+  packing: Method | "report" | "html" | null;
   downloadError: string | null;
   /** Ignored parameters of the link. */
   linkNotes: string[];

@@ -2,6 +2,8 @@ import type { Job, Method } from "../../package/index.js";
 import type { App } from "../app.js";
 import { toCsv } from "../csv.js";
 import { save, zip } from "../download.js";
+import { htmlReport } from "../html-report.js";
+import type { State } from "../state.js";
 import { errorText } from "./words.js";
 
 /** Downloads of a job. */
@@ -33,12 +35,20 @@ export class Downloads {
     });
   }
 
+  /** Downloads the shown results as an HTML file. */
+  async html(job: Job): Promise<void> {
+    await this.#pack("html", async () => {
+      const html = await htmlReport(`minift: ${job.model.name} on ${job.texts.domain}`);
+      save(new Blob([html], { type: "text/html" }), `${job.model.name}-run.html`);
+    });
+  }
+
   /** Downloads the data of a job's charts. */
   csv(job: Job): void {
     save(new Blob([toCsv(job)], { type: "text/csv" }), `${job.model.name}-run.csv`);
   }
 
-  async #pack(what: Method | "report", make: () => Promise<void>): Promise<void> {
+  async #pack(what: State["packing"], make: () => Promise<void>): Promise<void> {
     this.#app.set({ packing: what, downloadError: null });
     try {
       await make();
