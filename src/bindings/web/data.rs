@@ -158,17 +158,12 @@ impl Samples {
     }
 
     /// Returns these samples followed by others of the same origin.
-    pub fn with(&self, others: &Self) -> Self {
-        let mut joined = self.clone();
-        joined
-            .samples
-            .samples
-            .extend_from_slice(&others.samples.samples);
-        joined
-            .samples
-            .texts
-            .extend_from_slice(&others.samples.texts);
-        joined
+    pub fn joined(&self, others: &Self) -> Self {
+        let mut all = self.clone();
+        let (own, more) = (&mut all.samples, &others.samples);
+        own.samples.extend_from_slice(&more.samples);
+        own.texts.extend_from_slice(&more.texts);
+        all
     }
 
     /// Returns the number of samples.

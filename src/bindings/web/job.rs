@@ -363,3 +363,36 @@ pub fn count_steps(settings: Ts<TrainSettings>, samples: usize) -> Thrown<usize>
     let steps = settings.validate().and_then(|()| settings.steps(samples));
     steps.map_err(thrown)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Strength;
+
+    /// Every method of the library can be chosen, and its strength reaches the training.
+    #[test]
+    fn every_method_is_a_method_of_the_page() {
+        for method in Method::ALL {
+            assert!(JobMethod::ALL.iter().any(|own| own.target() == method));
+        }
+        let settings = JobSettings {
+            tau: 0.5,
+            alpha: 0.5,
+            selective_threshold: 0.5,
+            stm_threshold: 0.5,
+            anchor: 0.5,
+            gamma: 0.5,
+            replay_ratio: 0.5,
+            ewc: 0.5,
+            ..JobSettings::default()
+        };
+        for method in JobMethod::ALL {
+            let training = settings.training(method, 10).unwrap();
+            assert_eq!(training.objective.target.method(), method.target());
+            let strength = Strength::of(&training);
+            if strength != Strength::LearningRate {
+                assert_eq!(strength.value(&training), 0.5, "{method:?}");
+            }
+        }
+    }
+}

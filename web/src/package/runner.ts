@@ -131,7 +131,7 @@ export class Runner {
       this.#apply({ type: "generating", method, done, total: GENERATED });
       await yieldToMessages();
       const more = await Samples.generated(model, GENERATED_AT_A_TIME, maxLength, seed + done);
-      found = found ? found.with(more) : more;
+      found = found ? found.joined(more) : more;
     }
     if (!found) throw failure("NoSamples", "there is no general text to train on");
     await storeSetup(this.#job, this.#folder, this.#inputs, found);

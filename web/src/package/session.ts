@@ -16,6 +16,7 @@ import type {
   DeviceChoice,
   DeviceInfo,
   JobSettings,
+  Method,
   ModelInfo,
   Pace,
   Plan,
@@ -29,7 +30,7 @@ import type {
 } from "./protocol.js";
 import type { JobTexts, Pools } from "./sets.js";
 import { isDefault, pools, select, toData, tokenize } from "./sets.js";
-import { methodsOf, sampleDomains } from "./settings.js";
+import { methodsOf, needsGeneralText, sampleDomains } from "./settings.js";
 
 /** The time that measuring the front takes, as a share of that of the training. */
 export const FRONT_SHARE = 0.1;
@@ -144,7 +145,7 @@ export class Session {
 
   async measure(settings: JobSettings): Promise<Pace> {
     const data = toData(this.pools(settings.maxLength));
-    this.#pace = await measurePace(this.model, data, trainSettings(settings, settings.method, 0));
+    this.#pace = await measurePace(this.model, data, trainSettings(settings, withoutGeneralText(settings.method), 0));
     return this.#pace;
   }
 
@@ -185,8 +186,9 @@ export class Session {
     const data = toData(selected);
     const first = trainSettings(settings, settings.method, 0);
     const steps = countSteps(first, selected.train.length);
-    const memory = estimateMemory(this.model, data, first);
-    const excess = memoryExcess(this.model, data, first);
+    const plain = trainSettings(settings, withoutGeneralText(settings.method), 0);
+    const memory = estimateMemory(this.model, data, plain);
+    const excess = memoryExcess(this.model, data, plain);
     if (excess) problems.push({ message: excess, stops: true });
     const advice = excess ? (memoryAdvice(this.model, data, settings, settings.method) ?? null) : null;
     const room = deviceMemory();
@@ -215,6 +217,11 @@ export class Session {
       (trainings * settings.evaluations + 1) * evaluated * pace.evaluation_seconds_per_token
     );
   }
+}
+
+/** Returns a method of the same target that trains on the domain alone: general text is not loaded before a run. */
+function withoutGeneralText(method: Method): Method {
+  return needsGeneralText(method) ? "ft" : method;
 }
 
 /** Loads a model from the files of a Hugging Face folder or in GGUF, or the embedded model. */

@@ -74,6 +74,9 @@ async function launch(
   open: (id: string) => Promise<JobFolder>,
 ): Promise<Job> {
   if (runner) throw failure("Busy", "a job is running: stop it first");
+  // Leaves its memory to the run.
+  trained?.free();
+  trained = null;
   return new Promise((resolve, reject) => {
     void navigator.locks.request(lockOf(job.id), { ifAvailable: true }, async (lock) => {
       if (!lock) {

@@ -104,7 +104,7 @@ export interface State {
   /** Stored jobs, newest first. */
   jobs: Loaded<Job[]>;
   /** The download being packed. */
-  packing: Method | `${Method}-${GgufType}` | "report" | null;
+  packing: Method | `${Method}-${GgufType}` | "report" | "html" | null;
   /** What is particular about the latest file in GGUF. */
   ggufNotes: string[];
   downloadError: string | null;

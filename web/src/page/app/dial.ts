@@ -10,7 +10,7 @@ const DELAY = 150;
 /** The chosen strengths of the finished trainings of the job shown. */
 export class Dial {
   readonly #app: App;
-  #timer = 0;
+  readonly #timers = new Map<Method, number>();
 
   constructor(app: App) {
     this.#app = app;
@@ -20,8 +20,9 @@ export class Dial {
   choose(job: Job, method: Method, weight: number): void {
     if (this.#app.state.dials[method]?.weight === weight) return;
     this.#change(method, { weight, point: null, busy: true, error: null });
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#measure(job, method, weight), DELAY);
+    clearTimeout(this.#timers.get(method));
+    const timer = setTimeout(() => void this.#measure(job, method, weight), DELAY);
+    this.#timers.set(method, timer);
   }
 
   /** Takes the parts of a measurement that are complete. */

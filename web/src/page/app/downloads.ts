@@ -2,6 +2,7 @@ import type { GgufType, Job, Method } from "../../package/index.js";
 import type { App } from "../app.js";
 import { toCsv } from "../csv.js";
 import { save, zip } from "../download.js";
+import { htmlReport } from "../html-report.js";
 import type { State } from "../state.js";
 import { errorText } from "./words.js";
 
@@ -43,6 +44,14 @@ export class Downloads {
     await this.#pack("report", async () => {
       const report = await this.#app.client.request({ type: "report", id: job.id });
       save(new Blob([report], { type: "application/json" }), "run.json");
+    });
+  }
+
+  /** Downloads the shown results as an HTML file. */
+  async html(job: Job): Promise<void> {
+    await this.#pack("html", async () => {
+      const html = await htmlReport(`minift: ${job.model.name} on ${job.texts.domain}`);
+      save(new Blob([html], { type: "text/html" }), `${job.model.name}-run.html`);
     });
   }
 

@@ -3,6 +3,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Answer, Job, Method } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
+import { sentence } from "../format.js";
 import type { State, Turn } from "../state.js";
 import { Alert } from "./alert.js";
 
@@ -159,7 +160,7 @@ function TurnView({ turn, busy }: { turn: Turn; busy: boolean }) {
 }
 
 function AnswerText({ answer, busy }: { answer: Answer | undefined; busy: boolean }) {
-  if (answer?.error) return <p class="wrong">{answer.error}</p>;
+  if (answer?.error) return <p class="wrong">{sentence(answer.error)}</p>;
   const text = answer?.text.trim();
   return <p class={text ? "voice" : "voice pending"}>{text || (busy ? "…" : "(empty)")}</p>;
 }

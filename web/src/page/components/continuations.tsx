@@ -10,7 +10,7 @@ export function Continuations({ job }: { job: Job }) {
   const before = job.trainings.flatMap(({ continuations }) => continuations).find(({ step }) => step === 0);
   if (!prompt || !before) return null;
   return (
-    <section class="continuations" aria-labelledby="continuations-title" data-testid="continuations">
+    <section class="continuations" data-report aria-labelledby="continuations-title" data-testid="continuations">
       <h2 id="continuations-title">Sample output</h2>
       <p class="prompt">
         <span class="visually-hidden">Prompt: </span>

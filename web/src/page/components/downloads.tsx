@@ -54,6 +54,9 @@ export function Downloads({ app, state, job }: Props) {
             Download run.json
           </button>
         )}
+        <button type="button" class="quiet" disabled={packing !== null} onClick={() => void app.downloads.html(job)}>
+          Download report
+        </button>
         <button type="button" class="quiet" onClick={() => app.downloads.csv(job)}>
           Download CSV
         </button>

@@ -28,7 +28,7 @@ export function JobView({ app, state, job, dark }: Props) {
       {started && <Results job={job} />}
       {job.trainings.some(({ finished }) => finished) && <Downloads app={app} state={state} job={job} />}
       {started && (
-        <section class="charts" aria-label="Charts">
+        <section class="charts" data-report aria-label="Charts">
           <FrontierChart
             job={job}
             dials={state.dials}

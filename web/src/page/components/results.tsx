@@ -9,7 +9,7 @@ export function Results({ job }: { job: Job }) {
   const before = untouched(job);
   if (!before) return null;
   return (
-    <section class="results" aria-labelledby="results-title" data-testid="results">
+    <section class="results" data-report aria-labelledby="results-title" data-testid="results">
       <h2 id="results-title">{job.state === "finished" ? "Results" : "Results so far"}</h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="Table of results">
         <table>

@@ -30,7 +30,7 @@ interface Props {
 export function RunHeader({ app, state, job }: Props) {
   const live = isLive(job);
   return (
-    <section class="run" aria-label="Run" data-testid="run" data-state={job.state}>
+    <section class="run" data-report aria-label="Run" data-testid="run" data-state={job.state}>
       <p class="kicker">
         <span data-testid="state">{LABELS[job.state]}</span> · {job.model.name}
         {job.settings.adapter !== "none" && ` with ${adapterNames[job.settings.adapter]}`} on {job.texts.domain}

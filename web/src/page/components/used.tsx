@@ -27,7 +27,7 @@ export function Used({ job }: { job: Job }) {
     ["Storage used", bytes(job.bytes)],
   ];
   return (
-    <details class="used">
+    <details class="used" data-report>
       <summary>Settings of this run</summary>
       <dl>
         {rows.map(([name, value]) => (
