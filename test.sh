@@ -15,10 +15,10 @@ unchecked() {
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 
-# Installs a cargo subcommand in a given version: NAME VERSION.
+# Installs a cargo subcommand in a given version: NAME VERSION [OPTION OF CARGO INSTALL…].
 install_tool() {
     if [ "$(cargo "${1#cargo-}" --version 2>/dev/null)" != "$1 $2" ]; then
-        cargo install --locked --version "$2" "$1"
+        cargo install --locked --version "$2" "${@:3}" "$1"
     fi
 }
 
@@ -90,6 +90,13 @@ say "build"
 # The library alone; the tests build the program.
 cargo clippy --release --locked --no-default-features --lib -- -D warnings
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
+python=""
+if python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    say "Python packages"
+    python="$(tests/python.sh)"
+    # llama.cpp, for the test of the tutorial.
+    export MINIFT_LLAMA_PYTHON="$python"
+fi
 say "tests"
 # Does not link the examples; the lints compile them.
 cargo test --release --locked --features c --lib --bins --tests
@@ -104,10 +111,23 @@ if [ "$(uname -s)" = Linux ]; then
 else
     unchecked "comparisons with Slurm and GNU parallel: they run on Linux only"
 fi
+say "packages"
+if [ -n "$python" ]; then
+    install_tool cargo-about 0.9.3 --features cli
+    tests/packages.sh --features c
+else
+    unchecked "wheel, archive, installer, docs/python.md, and docs/tutorial.md with llama.cpp: they need Python 3.11 with venv"
+fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
+say "manual"
+if [ "$(mdbook --version 2>/dev/null)" != "mdbook v0.5.4" ]; then
+    cargo install --locked --version 0.5.4 --no-default-features --features search mdbook
+fi
+mdbook build -d "$scratch/book"
+node tests/check_book.mjs "$scratch/book"
 say "public surface"
 # Compares rustdoc's JSON of this commit with that of the baseline commit in Cargo.toml.
 install_tool cargo-semver-checks 0.51.0

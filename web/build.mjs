@@ -70,6 +70,9 @@ const manifest = {
   version,
   description,
   license,
+  repository: { type: "git", url: "git+https://github.com/minift/minift.git", directory: "web" },
+  homepage: "https://minift.github.io/minift/manual/browser.html",
+  keywords: ["finetuning", "llm", "webgpu", "distillation"],
   type: "module",
   exports: {
     ".": { types: "./types/src/package/index.d.ts", default: "./index.js" },

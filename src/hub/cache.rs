@@ -13,8 +13,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hf_hub::{Cache, CacheRepo, Repo, RepoType};
-
 use super::Snapshot;
 use super::contents;
 use super::name::{HubModel, Kind, is_commit};
@@ -26,7 +24,6 @@ use crate::model::file_names::COMPANIONS;
 /// A model's folder in the cache.
 pub(super) struct ModelCache<'a> {
     model: &'a HubModel,
-    repository: CacheRepo,
     place: PathBuf,
     locks: PathBuf,
 }
@@ -51,18 +48,15 @@ impl Cached {
 
 impl<'a> ModelCache<'a> {
     pub(super) fn new(model: &'a HubModel, settings: &HubSettings) -> Self {
-        let (name, revision) = (model.name().to_string(), model.revision().to_string());
         let kind = match model.kind() {
-            Kind::Model => RepoType::Model,
-            Kind::DataSet => RepoType::Dataset,
+            Kind::Model => "models",
+            Kind::DataSet => "datasets",
         };
-        let repository = Repo::with_revision(name, kind, revision);
-        let folder = repository.folder_name();
+        let folder = format!("{kind}--{}", model.name().replace('/', "--"));
         Self {
             model,
             place: settings.cache.join(&folder),
             locks: settings.cache.join(".locks").join(&folder),
-            repository: Cache::new(settings.cache.clone()).repo(repository),
         }
     }
 
@@ -92,7 +86,7 @@ impl<'a> ModelCache<'a> {
 
     /// The snapshot folder of a commit.
     pub(super) fn folder(&self, commit: &str) -> PathBuf {
-        self.repository.pointer_path(commit)
+        self.place.join("snapshots").join(commit)
     }
 
     /// Whether a file of a commit is cached.
@@ -145,10 +139,11 @@ impl<'a> ModelCache<'a> {
         if self.model.commit().is_some() || self.known_commit().as_deref() == Some(commit) {
             return Ok(());
         }
-        self.repository.create_ref(commit).map_err(Error::io(
-            "write",
-            self.place.join("refs").join(self.model.revision()),
-        ))
+        let reference = self.reference();
+        if let Some(folder) = reference.parent() {
+            fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        }
+        fs::write(&reference, commit).map_err(Error::io("write", &reference))
     }
 
     /// Tries to lock a blob for downloading. Returns `None` while another process is downloading it.
@@ -163,9 +158,13 @@ impl<'a> ModelCache<'a> {
 
     /// The commit that the model's branch or tag last pointed to.
     fn known_commit(&self) -> Option<String> {
-        let reference = self.place.join("refs").join(self.model.revision());
-        let commit = fs::read_to_string(reference).ok()?;
+        let commit = fs::read_to_string(self.reference()).ok()?;
         is_commit(commit.trim()).then(|| commit.trim().to_string())
+    }
+
+    /// The file with the commit of the model's branch or tag.
+    fn reference(&self) -> PathBuf {
+        self.place.join("refs").join(self.model.revision())
     }
 
     fn absence(&self, commit: &str, file: &str) -> PathBuf {

@@ -23,9 +23,21 @@ const SKIPPED: [&str; 9] = [
 
 /// Folders at the top level: a path in backquotes that starts with one of them is a path of this
 /// repository.
-const FOLDERS: [&str; 13] = [
-    ".ci", ".github", "assets", "benches", "docs", "examples", "fuzz", "include", "recipes",
-    "shaders", "src", "tests", "web",
+const FOLDERS: [&str; 14] = [
+    ".ci",
+    ".github",
+    "assets",
+    "benches",
+    "docs",
+    "examples",
+    "fuzz",
+    "include",
+    "packaging",
+    "recipes",
+    "shaders",
+    "src",
+    "tests",
+    "web",
 ];
 
 /// Documents whose paths in backquotes must exist.

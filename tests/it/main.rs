@@ -56,3 +56,4 @@ mod teacher_cache;
 mod threads;
 mod train_command;
 mod training_vectors;
+mod tutorial;

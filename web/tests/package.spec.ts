@@ -1,33 +1,9 @@
-import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, test } from "@playwright/test";
 import { transformSync } from "esbuild";
 
 const examples = [...readFileSync("README.md", "utf8").matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code = ""]) => code);
 const [example = "", second = ""] = examples;
-
-// Playwright requires a destructured first argument.
-// biome-ignore lint/correctness/noEmptyPattern: no fixture is used
-test("the README examples are short and type-check against the package", ({}, info) => {
-  expect(examples.map((code) => code.trim().split("\n").length <= 25)).toEqual([true, true]);
-  const project = {
-    compilerOptions: {
-      target: "ES2022",
-      module: "ESNext",
-      moduleResolution: "Bundler",
-      lib: ["ES2022", "DOM"],
-      types: [],
-      strict: true,
-      noEmit: true,
-      paths: { minift: [resolve("package/types/src/package/index.d.ts")] },
-    },
-    files: examples.map((_, index) => `example${index}.ts`),
-  };
-  for (const [index, code] of examples.entries()) writeFileSync(info.outputPath(`example${index}.ts`), code);
-  writeFileSync(info.outputPath("tsconfig.json"), JSON.stringify(project));
-  execFileSync("npx", ["tsc", "-p", info.outputPath("tsconfig.json")], { encoding: "utf8" });
-});
 
 test("the README examples train in another page and use the result", async ({ page }) => {
   const logs: string[] = [];
