@@ -43,6 +43,8 @@ pub enum JobMethod {
     Asft,
     /// Entropy-adaptive finetuning.
     Eaft,
+    /// Token-adaptive loss reweighting.
+    Talr,
     /// Plain finetuning with replayed general text.
     Replay,
     /// Plain finetuning with elastic weight consolidation.
@@ -50,7 +52,7 @@ pub enum JobMethod {
 }
 
 impl JobMethod {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Mft,
         Self::Ft,
         Self::Constant,
@@ -59,6 +61,7 @@ impl JobMethod {
         Self::Dft,
         Self::Asft,
         Self::Eaft,
+        Self::Talr,
         Self::Replay,
         Self::Ewc,
     ];
@@ -74,6 +77,7 @@ impl JobMethod {
             Self::Dft => Method::Dft,
             Self::Asft => Method::Asft,
             Self::Eaft => Method::Eaft,
+            Self::Talr => Method::Talr,
         }
     }
 
@@ -113,7 +117,9 @@ pub struct JobSettings {
     /// Anchored finetuning: weight λ of the divergence from the untouched model.
     anchor: f64,
     /// Entropy-adaptive finetuning: exponent γ of the entropy.
-    gamma: f64,
+    eaft_gamma: f64,
+    /// Token-adaptive loss reweighting: exponent γ of the label's probability.
+    talr_gamma: f64,
     /// Replay: share of replayed text in every batch, in \[0, 1).
     replay_ratio: f64,
     /// Elastic weight consolidation: strength λ.
@@ -156,7 +162,8 @@ impl Default for JobSettings {
             selective_threshold: strength(Method::Selective),
             stm_threshold: strength(Method::Stm),
             anchor: strength(Method::Asft),
-            gamma: strength(Method::Eaft),
+            eaft_gamma: strength(Method::Eaft),
+            talr_gamma: strength(Method::Talr),
             replay_ratio: REPLAY_RATIO,
             ewc: EWC,
             learning_rate: training.learning_rate,
@@ -212,7 +219,8 @@ impl JobSettings {
             JobMethod::Selective => target.threshold = Some(self.selective_threshold as f32),
             JobMethod::Stm => target.threshold = Some(self.stm_threshold as f32),
             JobMethod::Asft => target.anchor = Some(self.anchor as f32),
-            JobMethod::Eaft => target.gamma = Some(self.gamma as f32),
+            JobMethod::Eaft => target.gamma = Some(self.eaft_gamma as f32),
+            JobMethod::Talr => target.gamma = Some(self.talr_gamma as f32),
         }
         target
     }
@@ -381,7 +389,8 @@ mod tests {
             selective_threshold: 0.5,
             stm_threshold: 0.5,
             anchor: 0.5,
-            gamma: 0.5,
+            eaft_gamma: 0.5,
+            talr_gamma: 0.5,
             replay_ratio: 0.5,
             ewc: 0.5,
             ..JobSettings::default()

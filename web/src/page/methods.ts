@@ -55,7 +55,12 @@ export const METHODS: Record<Method, MethodText> = {
   eaft: {
     label: "Entropy-adaptive finetuning (EAFT)",
     help: "Weighs every token by the entropy of the prediction.",
-    strength: "gamma",
+    strength: "eaftGamma",
+  },
+  talr: {
+    label: "Token-adaptive loss reweighting (TALR)",
+    help: "Weighs every token by a power of its current probability.",
+    strength: "talrGamma",
   },
 };
 
