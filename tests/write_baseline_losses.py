@@ -42,6 +42,8 @@ def weights(objective, p, s, labels):
         case "eaft":  # arXiv:2601.02151, equation 3 and section 5.1
             k = min(20, p.shape[1])
             return (entropy_of_top(s, k) / log(k)) ** objective["gamma"], none
+        case "talr":  # arXiv:2509.20758, with 1 / gamma for the temperature
+            return np.maximum(s_y ** objective["gamma"], 0.01), none
         case "stm":  # arXiv:2501.14315: masked where the perplexity 1 / p_y is above 1 / theta
             return (p_y >= objective["threshold"]).astype(float), none
 
@@ -110,6 +112,8 @@ def main():
         {"method": "eaft", "gamma": 0.5},
         {"method": "stm", "threshold": 0.4},
         {"method": "stm", "threshold": 0.01},
+        {"method": "talr", "gamma": 1.0},
+        {"method": "talr", "gamma": 0.4},
     ]
     kinds = [
         ("small", [6, 7], 2.0, 1.0),

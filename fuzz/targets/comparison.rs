@@ -114,6 +114,7 @@ fn record() -> Record {
         identity: Identity {
             fingerprint: "0123abcd".to_string(),
             choices: None,
+            dial: vec![0.5],
             settings,
         },
     }

@@ -42,6 +42,10 @@ const RULE_DYNAMIC: u32 = 6u;
 const RULE_ANCHORED: u32 = 7u;
 // The label alone, weighted by the student's entropy to the power `strength` (arXiv:2601.02151).
 const RULE_ENTROPY_ADAPTIVE: u32 = 8u;
+// The label alone, weighted by its probability by the student to the power `strength`, at least LEAST_WEIGHT
+// (arXiv:2509.20758).
+const RULE_TOKEN_ADAPTIVE: u32 = 9u;
+const LEAST_WEIGHT: f32 = 0.01;
 
 struct Correction {
     // 1 - alpha: the share of its probability that every token keeps.
@@ -73,7 +77,8 @@ fn one_minus_alpha(
     }
     if parameters.rule == RULE_TOKEN_MASKING
         || parameters.rule == RULE_DYNAMIC
-        || parameters.rule == RULE_ENTROPY_ADAPTIVE {
+        || parameters.rule == RULE_ENTROPY_ADAPTIVE
+        || parameters.rule == RULE_TOKEN_ADAPTIVE {
         return 0.0;
     }
     let tau = parameters.strength;
@@ -102,6 +107,9 @@ fn weight(p_label: f32, s_label: f32, entropy: f32, parameters: Parameters) -> f
     }
     if parameters.rule == RULE_ENTROPY_ADAPTIVE && parameters.strength > 0.0 {
         return select(0.0, pow(entropy, parameters.strength), entropy > 0.0);
+    }
+    if parameters.rule == RULE_TOKEN_ADAPTIVE && parameters.strength > 0.0 {
+        return select(LEAST_WEIGHT, max(pow(s_label, parameters.strength), LEAST_WEIGHT), s_label > 0.0);
     }
     return 1.0;
 }

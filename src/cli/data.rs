@@ -8,14 +8,9 @@ use super::args::DataArguments;
 use super::inputs::note_samples;
 use super::output::{Output, counted, thousands};
 use crate::error::Result;
-use crate::model::TextReader;
-use crate::text::{EndToken, Record, Sample};
+use crate::text::{EndToken, Record, Sample, SamplePreview, preview};
 use crate::train::report::DataSummary;
 
-/// Number of samples shown.
-const SHOWN: usize = 3;
-/// Maximum number of tokens shown per sample.
-const SHOWN_TOKENS: usize = 160;
 /// Number of bars of the length histogram.
 const BARS: usize = 10;
 /// Width of the longest bar in characters.
@@ -94,14 +89,12 @@ pub(super) fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
             number(bar.count)
         ));
     }
-    let shown: Vec<Vec<Piece>> = spread(samples.samples.len())
-        .into_iter()
-        .map(|index| pieces(&samples.samples[index], &model))
-        .collect::<Result<_>>()?;
+    let shown = preview(&samples.samples, model.tokenizer())?;
     output.text("\nSamples, with ⟦predicted tokens⟧ marked");
-    for pieces in &shown {
-        output.text(format!("\n{}", marked(pieces)));
+    for sample in &shown {
+        output.text(format!("\n{}", marked(sample)));
     }
+    let pieces: Vec<_> = shown.iter().map(|sample| &sample.pieces).collect();
     output.object(&json!({
         "model": name,
         "text": summary,
@@ -110,7 +103,7 @@ pub(super) fn run(arguments: &DataArguments, output: &Output) -> Result<Ended> {
         "end_token": end_token,
         "tokens": tokens,
         "lengths": bars,
-        "shown": shown,
+        "shown": pieces,
     }));
     Ok(Ended::Success)
 }
@@ -165,49 +158,13 @@ fn histogram(lengths: &[usize]) -> Vec<Bar> {
     (least..=most).step_by(width).map(bar).collect()
 }
 
-/// Returns the first, the middle and the last index of `count`.
-fn spread(count: usize) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..SHOWN)
-        .map(|shown| shown * count.saturating_sub(1) / (SHOWN - 1))
-        .collect();
-    places.dedup();
-    places
-}
-
-/// Consecutive tokens of a sample that are either all predicted or all context.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Piece {
-    text: String,
-    predicted: bool,
-    tokens: usize,
-}
-
-/// Splits the start of a sample into pieces.
-fn pieces(sample: &Sample, model: &TextReader) -> Result<Vec<Piece>> {
-    let shown = sample.len().min(SHOWN_TOKENS);
-    let tokens = sample.tokens()[..shown].iter().zip(sample.loss_mask());
-    let tokens: Vec<(u32, bool)> = tokens.map(|(&id, &predicted)| (id, predicted)).collect();
-    tokens
-        .chunk_by(|a, b| a.1 == b.1)
-        .map(|piece| {
-            let ids: Vec<u32> = piece.iter().map(|&(id, _)| id).collect();
-            Ok(Piece {
-                text: model.tokenizer().decode_all(&ids)?,
-                predicted: piece[0].1,
-                tokens: ids.len(),
-            })
-        })
-        .collect()
-}
-
-fn marked(pieces: &[Piece]) -> String {
-    let mark = |piece: &Piece| match piece.predicted {
+fn marked(sample: &SamplePreview) -> String {
+    let pieces = sample.pieces.iter().map(|piece| match piece.predicted {
         true => format!("⟦{}⟧", piece.text),
         false => piece.text.clone(),
-    };
-    let tokens: usize = pieces.iter().map(|piece| piece.tokens).sum();
-    let rest = if tokens == SHOWN_TOKENS { " …" } else { "" };
-    format!("{}{rest}", pieces.iter().map(mark).collect::<String>())
+    });
+    let rest = if sample.cut { " …" } else { "" };
+    format!("{}{rest}", pieces.collect::<String>())
 }
 
 #[cfg(test)]
@@ -229,12 +186,5 @@ mod tests {
                 bars.len() <= BARS && bars.windows(2).all(|two| two[0].most + 1 == two[1].least)
             );
         }
-    }
-
-    #[test]
-    fn the_first_the_middle_and_the_last_are_shown() {
-        assert_eq!(spread(1), [0]);
-        assert_eq!(spread(2), [0, 1]);
-        assert_eq!(spread(660), [0, 329, 659]);
     }
 }

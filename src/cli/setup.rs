@@ -334,6 +334,7 @@ fn flag(saving: MemorySaving) -> String {
         MemorySaving::GradientCheckpointing => "--gradient-checkpointing".to_string(),
         MemorySaving::BatchSize(size) => format!("--batch-size {size}"),
         MemorySaving::MaxLength(length) => format!("--max-length {length}"),
+        MemorySaving::Weights(kind) => format!("--weights {kind}"),
     }
 }
 

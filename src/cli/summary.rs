@@ -1,7 +1,7 @@
 //! The summary of a run: table, verdict and continuations.
 
 use super::output::{Output, counted, thousands};
-use crate::compare::{self, Cell, Plan, Ratio, Record};
+use crate::compare::{self, BOUNDS, Cell, EqualForgetting, Plan, Ratio, Record};
 use crate::eval::{Metrics, Perplexities};
 use crate::train::TeacherCache;
 use crate::train::report::{Continuation, Done};
@@ -162,6 +162,27 @@ pub(super) fn comparison(output: &Output, plan: &Plan, records: &[(&Cell, &Recor
         for sentence in compare::verdict(&summary, plan) {
             output.text(sentence);
         }
+        if let Some(budget) = summary.swept() {
+            let found = compare::equal_forgetting(plan, records, summary.number, budget);
+            equal_forgetting(output, &found, budget);
+        }
+    }
+}
+
+/// Prints the gain of each method at equal forgetting.
+fn equal_forgetting(output: &Output, rows: &[EqualForgetting], budget: usize) {
+    let heading = format!("gain at equal forgetting, {}", counted(budget, "sample"));
+    let names = rows.iter().map(|row| row.name.chars().count());
+    let width = names.max().unwrap_or(0).max(heading.chars().count());
+    let columns = |cells: &mut dyn Iterator<Item = String>| {
+        let cells = cells.map(|cell| format!("  {cell:>8}"));
+        cells.collect::<String>()
+    };
+    let bounds = &mut BOUNDS.iter().map(|bound| format!("{} %", 100.0 * bound));
+    output.text(format!("\n{heading:width$}{}", columns(bounds)));
+    for row in rows {
+        let gains = &mut row.gains.iter().map(|gain| format!("{:.3}", gain.mean));
+        output.text(format!("{:width$}{}", row.name, columns(gains)));
     }
 }
 

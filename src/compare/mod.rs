@@ -27,5 +27,6 @@ pub use report::report_html;
 pub use results::{Results, write_csv};
 pub use source::Source;
 pub use statistics::{
-    Best, Group, Ratio, Spread, Summary, format_number, summarize, title, verdict,
+    BOUNDS, Best, EqualForgetting, Group, Ratio, Spread, Summary, equal_forgetting, format_number,
+    summarize, title, verdict,
 };

@@ -50,6 +50,9 @@ pub struct Recipe {
     pub evaluation_samples: Option<usize>,
     /// Number of continuations of each held-out text to choose from; absent to not measure it.
     pub choices: Option<usize>,
+    /// Strengths from 0, untouched, to 1, trained, at which every training is also measured.
+    #[serde(default)]
+    pub dial: Vec<f64>,
     /// Budgets and seeds of the sweeps, by default all.
     pub sweep: Option<Sweep>,
     /// Options shared by all methods.
@@ -211,6 +214,13 @@ impl Recipe {
         if let Some(choices @ (0 | 1)) = self.choices {
             return fault(format!("choices is {choices}: expected 2 or more"));
         }
+        if let Some(weight) = self
+            .dial
+            .iter()
+            .find(|weight| !(0.0..=1.0).contains(*weight))
+        {
+            return fault(format!("dial has {weight}: expected strengths from 0 to 1"));
+        }
         for (source, name) in [(&self.model, "model"), (&self.general, "general")] {
             if *source == Source::Model {
                 return fault(format!(
@@ -340,6 +350,11 @@ method = "ft"
             ("[10]", "[]", &["budgets is empty"]),
             ("[10]", "[0]", &["1 sample or more"]),
             ("[10]", "[10]\nchoices = 1", &["choices is 1: expected 2"]),
+            (
+                "[10]",
+                "[10]\ndial = [0.5, 1.5]",
+                &["dial has 1.5: expected"],
+            ),
             ("[10]", "10", &["line 2", "invalid type"]),
             ("[10]", "[10", &["line"]),
             (

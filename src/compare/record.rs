@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cells::Cell;
+use super::recipe::Recipe;
 use crate::eval::{Accuracy, Front, Metrics, Perplexities};
 use crate::train::{Evaluated, Strength, TrainSettings};
 
@@ -14,17 +15,20 @@ pub struct Identity {
     /// Number of continuations to choose from, if the recipe asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choices: Option<usize>,
+    /// Further strengths at which the training is measured, if the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dial: Vec<f64>,
     /// All settings except how often it is evaluated.
     pub settings: TrainSettings,
 }
 
 impl Identity {
-    /// Returns the identity of a cell, given the fingerprint of model and samples, and the number of
-    /// continuations to choose from.
-    pub fn new(cell: &Cell, fingerprint: String, choices: Option<usize>) -> Self {
+    /// Returns the identity of a cell of a recipe, given the fingerprint of model and samples.
+    pub fn new(cell: &Cell, fingerprint: String, recipe: &Recipe) -> Self {
         Self {
             fingerprint,
-            choices,
+            choices: recipe.choices,
+            dial: recipe.dial.clone(),
             settings: TrainSettings {
                 evaluate_every: 0,
                 ..cell.settings.clone()
@@ -84,7 +88,7 @@ pub struct Record {
     pub trainable_parameters: usize,
     /// All evaluations, starting with the base model.
     pub evaluations: Vec<Evaluated>,
-    /// Gain against forgetting over the strengths of the training, where the recipe asks for it (`dial`).
+    /// Gain against forgetting over the strengths of the training, where the recipe asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front: Option<Front>,
     /// The identity of the training.

@@ -190,6 +190,13 @@ pub(super) fn cases() -> Vec<Case> {
             &mut random,
         ),
         case(
+            "random, V = 4,099, token-adaptive loss reweighting",
+            Target::TokenAdaptive { gamma: 0.5 }.into(),
+            [17, 4099],
+            3.0,
+            &mut random,
+        ),
+        case(
             "random, V = 32,000, entropy-adaptive finetuning",
             Target::EntropyAdaptive { gamma: 1.0 }.into(),
             [16, 32_000],

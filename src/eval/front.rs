@@ -196,6 +196,39 @@ impl FrontSearch {
         Ok(self)
     }
 
+    /// Measures these strengths only, and on all samples, for which the perplexities of the untouched and the
+    /// trained model are known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dial::at`].
+    pub fn at(
+        mut self,
+        weights: &[f64],
+        untouched: Perplexities,
+        trained: Perplexities,
+    ) -> Result<Self> {
+        let ends_untouched = self.dial.profile().ends_untouched();
+        self.next.clear();
+        self.refinements = 0;
+        self.take_ends(untouched, trained);
+        if !ends_untouched {
+            self.next.push_back(Probe::At(0.0));
+        }
+        self.with_weights(weights)
+    }
+
+    /// Records the perplexities of the untouched and the trained model.
+    fn take_ends(&mut self, untouched: Perplexities, trained: Perplexities) {
+        self.untouched = Some(untouched);
+        self.add(1.0, trained);
+        if self.dial.profile().ends_untouched() {
+            self.add(0.0, untouched);
+        }
+        let known = [Probe::Untouched, Probe::At(1.0)];
+        self.next.retain(|probe| !known.contains(probe));
+    }
+
     /// Measures on a part of both sets, evenly spread, so that the whole front takes about `tokens` predicted
     /// tokens, with at least 16 samples of each set. If all samples fit, the perplexities of the untouched and the
     /// trained model on them are used.
@@ -209,13 +242,7 @@ impl FrontSearch {
             count.max(MIN_SAMPLES).min(set.len())
         });
         if counts == [self.domain.len(), self.general.len()] {
-            self.untouched = Some(untouched);
-            self.add(1.0, trained);
-            if self.dial.profile().ends_untouched() {
-                self.add(0.0, untouched);
-            }
-            let known = [Probe::Untouched, Probe::At(1.0)];
-            self.next.retain(|probe| !known.contains(probe));
+            self.take_ends(untouched, trained);
         } else {
             self.domain = spread(&self.domain, counts[0]);
             self.general = spread(&self.general, counts[1]);

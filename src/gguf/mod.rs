@@ -18,7 +18,8 @@ pub(crate) mod value;
 pub(crate) mod value_heads;
 mod value_rows;
 mod weights;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))] // only the program exports
+#[cfg_attr(not(any(feature = "cli", feature = "web")), allow(dead_code))]
+// only the program and the page export
 pub(crate) mod write;
 
 use std::path::Path;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde_json::{Value, json};
 
 use super::causal_lm::CausalLm;
-use super::generate::{Context, Sampling};
+use super::generate::{Context, Generation, Sampling};
 use crate::error::{Error, Result};
 use crate::text::chat::ChatTemplate;
 
@@ -66,6 +66,13 @@ impl Chat {
         }
     }
 
+    /// Continues the conversation with another model of the same tokenizer and template, such as one at another
+    /// strength.
+    pub fn set_model(&mut self, model: CausalLm) {
+        self.model = model;
+        self.context = Context::default();
+    }
+
     /// Removes all messages but the system message.
     pub fn reset(&mut self) {
         self.messages.retain(|message| message["role"] == "system");
@@ -89,8 +96,28 @@ impl Chat {
         question: &str,
         max_new_tokens: usize,
         sampling: &Sampling,
-        on_text: impl FnMut(&str) -> ControlFlow<()>,
+        mut on_text: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String> {
+        let mut answer = self.begin(question, max_new_tokens, sampling)?;
+        while let Some(piece) = self.advance(&mut answer).await? {
+            if !piece.is_empty() && on_text(&piece).is_break() {
+                break;
+            }
+        }
+        self.finish(answer)
+    }
+
+    /// Begins the answer to a question, of at most `max_new_tokens` tokens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::answer`], without those of the device.
+    pub(crate) fn begin(
+        &mut self,
+        question: &str,
+        max_new_tokens: usize,
+        sampling: &Sampling,
+    ) -> Result<Answer> {
         let mut messages = self.messages.clone();
         messages.push(json!({"role": "user", "content": question}));
         let prompt = self.template.render(&messages, None, true)?;
@@ -106,18 +133,42 @@ impl Chat {
                 ),
             ));
         }
-        let answer = self
-            .model
-            .continue_tokens(
-                &mut self.context,
-                &tokens,
-                max_new_tokens,
-                sampling,
-                on_text,
-            )
-            .await?;
-        messages.push(json!({"role": "assistant", "content": answer}));
-        self.messages = messages;
-        Ok(answer)
+        let (model, context) = (&self.model, &mut self.context);
+        let generation = Generation::new(model, context, &tokens, max_new_tokens, sampling)?;
+        Ok(Answer {
+            messages,
+            generation,
+        })
     }
+
+    /// Generates the next token of an answer and returns the text that it completes, which may be empty; `None` at
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// The errors of tokenizer and device.
+    pub(crate) async fn advance(&mut self, answer: &mut Answer) -> Result<Option<String>> {
+        let Self { model, context, .. } = self;
+        answer.generation.advance(model, context).await
+    }
+
+    /// Adds a question and its answer so far to the messages, and returns the answer.
+    ///
+    /// # Errors
+    ///
+    /// The tokenizer's errors.
+    pub(crate) fn finish(&mut self, answer: Answer) -> Result<String> {
+        let text = answer.generation.text(&self.model)?;
+        self.messages = answer.messages;
+        self.messages
+            .push(json!({"role": "assistant", "content": text}));
+        Ok(text)
+    }
+}
+
+/// An answer in progress, with the messages up to its question.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    messages: Vec<Value>,
+    generation: Generation,
 }

@@ -232,7 +232,7 @@ impl DecoderConfig {
     }
 
     /// Returns the gated delta rule of the layers that have one.
-    #[cfg(feature = "cli")]
+    #[cfg(any(feature = "cli", feature = "web"))]
     pub(super) fn gated_delta(&self) -> Option<&GatedDeltaConfig> {
         self.layers.iter().find_map(|layer| match &layer.mixer {
             Mixer::GatedDelta(delta) => Some(delta),

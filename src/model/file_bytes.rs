@@ -66,6 +66,16 @@ impl FileBytes {
         }
     }
 
+    /// Returns the bytes that it takes of the program's own memory: none where they are mapped or embedded.
+    pub(crate) fn owned(&self) -> usize {
+        match self {
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mapped(_) => 0,
+            Self::InMemory(Cow::Borrowed(_)) => 0,
+            Self::InMemory(Cow::Owned(bytes)) => bytes.len(),
+        }
+    }
+
     /// Returns the bytes in parts, for hashing: mapped pages are given back after each, so that reading a large
     /// file keeps little of it in memory.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {

@@ -113,8 +113,44 @@ impl CausalLm {
         sampling: &Sampling,
         mut on_text: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String> {
+        let mut generation = Generation::new(self, context, prompt, max_new_tokens, sampling)?;
+        while let Some(piece) = generation.advance(self, context).await? {
+            if !piece.is_empty() && on_text(&piece).is_break() {
+                break;
+            }
+        }
+        generation.text(self)
+    }
+}
+
+/// A text in progress, which its caller advances by one token at a time: not doing so pauses or ends it.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// Tokens that follow those of the context.
+    next: Vec<u32>,
+    stream: TextStream,
+    sampling: Sampling,
+    random: ChaCha8Rng,
+    /// Number of tokens that may follow.
+    left: usize,
+}
+
+impl Generation {
+    /// Starts to continue the tokens of a prompt by up to `max_new_tokens`. What `context` has of them is not
+    /// computed again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSetting`] for a setting out of range, an empty prompt or one as long as the maximum length.
+    pub(crate) fn new(
+        model: &CausalLm,
+        context: &mut Context,
+        prompt: &[u32],
+        max_new_tokens: usize,
+        sampling: &Sampling,
+    ) -> Result<Self> {
         sampling.validate()?;
-        let max_length = self.decoder().config().max_length;
+        let max_length = model.decoder().config().max_length;
         if prompt.is_empty() || prompt.len() >= max_length {
             return Err(Error::setting(
                 "prompt",
@@ -122,36 +158,59 @@ impl CausalLm {
                 format!("1 to {} tokens for this model", max_length - 1),
             ));
         }
-        let room = max_length - prompt.len();
-        let weights = self.weights(None);
-        let head = self.decoder().head(&weights);
-        let mut random = ChaCha8Rng::seed_from_u64(sampling.seed);
-        let mut next = context.begin(prompt).to_vec();
-        let mut stream = TextStream::default();
-        for _ in 0..max_new_tokens.min(room) {
-            let ids = next.iter().map(|&id| id as i32).collect();
-            let logits = self
-                .next_logits(&weights, &head, ids, 1, &mut context.cache)
-                .await?;
-            context.tokens.append(&mut next);
-            let token = choose(&logits, sampling, &mut random);
-            if self.reader().end_tokens().contains(&token) {
-                break;
-            }
-            next.push(token);
-            if let Some(piece) = stream.push(token, |ids| self.tokenizer().decode(ids))?
-                && on_text(&piece).is_break()
-            {
-                break;
-            }
+        Ok(Self {
+            next: context.begin(prompt).to_vec(),
+            stream: TextStream::default(),
+            sampling: sampling.clone(),
+            random: ChaCha8Rng::seed_from_u64(sampling.seed),
+            left: max_new_tokens.min(max_length - prompt.len()),
+        })
+    }
+
+    /// Generates the next token and returns the text that it completes, which may be empty; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The errors of tokenizer and device.
+    pub(crate) async fn advance(
+        &mut self,
+        model: &CausalLm,
+        context: &mut Context,
+    ) -> Result<Option<String>> {
+        if self.left == 0 {
+            return Ok(None);
         }
-        self.tokenizer().decode(stream.tokens())
+        let weights = model.weights(None);
+        let head = model.decoder().head(&weights);
+        let ids = self.next.iter().map(|&id| id as i32).collect();
+        let logits = model
+            .next_logits(&weights, &head, ids, 1, &mut context.cache)
+            .await?;
+        context.tokens.append(&mut self.next);
+        let token = choose(&logits, &self.sampling, &mut self.random);
+        if model.reader().end_tokens().contains(&token) {
+            self.left = 0;
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.next.push(token);
+        let decode = |ids: &[u32]| model.tokenizer().decode(ids);
+        Ok(Some(self.stream.push(token, decode)?.unwrap_or_default()))
+    }
+
+    /// Returns the text so far.
+    ///
+    /// # Errors
+    ///
+    /// The tokenizer's errors.
+    pub(crate) fn text(&self, model: &CausalLm) -> Result<String> {
+        model.tokenizer().decode(self.stream.tokens())
     }
 }
 
 /// Tokens and what the decoder caches of them.
 #[derive(Debug, Default)]
-pub(super) struct Context {
+pub(crate) struct Context {
     tokens: Vec<u32>,
     cache: DecoderCache,
 }

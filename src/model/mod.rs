@@ -10,7 +10,7 @@ mod chat;
 mod config;
 mod decoder;
 mod dial;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 pub(crate) mod export;
 mod family;
 mod fields;
@@ -56,6 +56,8 @@ pub(crate) use batch::ordered_batches;
 pub use batch::{Batch, epoch_batches};
 pub(crate) use carried::Carried;
 pub use causal_lm::CausalLm;
+#[cfg(feature = "web")]
+pub(crate) use chat::Answer;
 pub use chat::Chat;
 pub use config::{
     AttentionConfig, Biases, Block, DecoderConfig, FeedForward, FeedForwardKind, GatedDeltaConfig,
@@ -67,6 +69,8 @@ pub use dial::{Dial, DialProfile};
 pub use file_bytes::FileBytes;
 pub use files::{EMBEDDED_MODEL, ModelFiles};
 pub use generate::Sampling;
+#[cfg(feature = "web")]
+pub(crate) use generate::{Context, Generation};
 pub use inputs::Inputs;
 pub use model_config::ModelConfig;
 pub use names::Family;

@@ -5,6 +5,8 @@ mod encoder;
 mod growth;
 mod guard;
 mod packing;
+#[cfg(any(feature = "cli", feature = "web"))]
+mod preview;
 pub(crate) mod python_json;
 mod records;
 mod sample;
@@ -14,6 +16,8 @@ mod vocab_and_merges;
 
 pub use encoder::{Encoder, EndToken, TrainOn};
 pub use packing::packed;
+#[cfg(any(feature = "cli", feature = "web"))]
+pub(crate) use preview::{SamplePreview, preview};
 #[cfg(any(feature = "cli", feature = "c"))]
 pub(crate) use records::paths_in_words;
 #[cfg(feature = "hub")]

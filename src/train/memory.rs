@@ -2,8 +2,6 @@
 
 mod activations;
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::data::RunData;
@@ -11,8 +9,7 @@ use super::settings::TrainSettings;
 use crate::device::Device;
 use crate::error::Result;
 use crate::kernels::{Impl, attention};
-use crate::model::adapter::{AdapterSettings, LoraSettings};
-use crate::model::{AttentionConfig, CausalLm, LayerConfig, ParameterSpec};
+use crate::model::{AttentionConfig, CausalLm, LayerConfig, ParameterSpec, WeightType};
 use crate::text::Sample;
 use activations::kept_by_layer;
 
@@ -42,50 +39,27 @@ pub struct MemoryEstimate {
     pub largest_tensor: u64,
 }
 
-/// A change of the settings that takes less memory. It displays as the setting and its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MemorySaving {
-    /// Train a LoRA adapter instead of all weights.
-    Lora,
-    /// Recompute activations in the backward pass.
-    GradientCheckpointing,
-    /// A smaller batch size.
-    BatchSize(u64),
-    /// Shorter samples, in tokens.
-    MaxLength(u64),
-}
-
-impl fmt::Display for MemorySaving {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lora => write!(f, "adapter = lora"),
-            Self::GradientCheckpointing => write!(f, "gradient_checkpointing = true"),
-            Self::BatchSize(size) => write!(f, "batch_size = {size}"),
-            Self::MaxLength(length) => write!(f, "max_length = {length}"),
-        }
-    }
-}
-
 const FLOAT: u64 = size_of::<f32>() as u64;
 
 /// The sizes that the estimate depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Load {
+pub(super) struct Load {
     /// Samples per training batch.
-    batch: u64,
+    pub batch: u64,
     /// Inputs of the longest training sample.
-    length: u64,
+    pub length: u64,
     /// Samples per evaluation batch.
-    evaluated_batch: u64,
+    pub evaluated_batch: u64,
     /// Inputs of the longest evaluation sample.
-    evaluated_length: u64,
+    pub evaluated_length: u64,
     /// Inputs of all samples whose teacher hidden states are cached.
-    cached: u64,
+    pub cached: u64,
+    /// The type that weights are converted to, instead of the types that they have.
+    pub weights: Option<WeightType>,
 }
 
 impl Load {
-    fn new(data: &RunData, settings: &TrainSettings) -> Result<Self> {
+    pub(super) fn new(data: &RunData, settings: &TrainSettings) -> Result<Self> {
         let inputs = |sample: &Sample| sample.inputs() as u64;
         let longest = |samples: &[Sample]| samples.iter().map(inputs).max().unwrap_or(0);
         let replays = settings.replay_ratio > 0.0;
@@ -97,6 +71,7 @@ impl Load {
             evaluated_batch: settings.batch_size as u64,
             evaluated_length: longest(&data.domain).max(longest(&data.general)),
             cached: data.train.iter().chain(replay).map(inputs).sum(),
+            weights: None,
         })
     }
 
@@ -115,7 +90,8 @@ impl MemoryEstimate {
         Self::of_load(model, settings, Load::new(data, settings)?)
     }
 
-    fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
+    /// Estimates the memory of training `model` with other sizes than its own.
+    pub(super) fn of_load(model: &CausalLm, settings: &TrainSettings, load: Load) -> Result<Self> {
         let config = &model.config().decoder;
         let device = model.tensor_device();
         let composed = |attention: &AttentionConfig| {
@@ -127,7 +103,9 @@ impl MemoryEstimate {
         let rows = load.rows();
 
         let trained = settings.trainable_count(model)? as u64 * FLOAT;
-        let stored = model.stored().iter().map(|weight| weight.bytes() as u64);
+        let specs = model.decoder().parameters().iter();
+        let stored = model.stored().iter().zip(specs);
+        let stored = stored.map(|(weight, spec)| converted(spec, load.weights, weight.bytes()));
         let weights: u64 = stored.clone().sum();
         let elements = model
             .decoder()
@@ -194,6 +172,11 @@ impl MemoryEstimate {
             Some(_) => 0,
         };
         let states = states.min((settings.teacher_cache_bytes as u64).saturating_add(on_host));
+        // Files that are read into memory, as in browsers, stay there beside the weights.
+        let files: u64 = match model.device().adapter() {
+            None => model.weight_files().map(|file| file.owned() as u64).sum(),
+            Some(_) => 0,
+        };
         let parts = [
             // Without an adapter the weights are trained, and the initial ones are kept as they are stored.
             (if adapts { "weights" } else { "initial weights" }, weights),
@@ -210,6 +193,7 @@ impl MemoryEstimate {
             ("gradients", peak[0]),
             ("activations", peak[1]),
             ("logits (one tile at a time)", peak[2]),
+            ("files of the model", files),
         ];
         let tensors = [
             largest_parameter,
@@ -226,67 +210,6 @@ impl MemoryEstimate {
                 .map(|(name, bytes)| MemoryPart { name, bytes })
                 .collect(),
         })
-    }
-
-    /// Returns changes that reduce the memory, each with the estimated total in bytes, lowest first.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::new`].
-    pub fn savings(
-        model: &CausalLm,
-        data: &RunData,
-        settings: &TrainSettings,
-    ) -> Result<Vec<(MemorySaving, u64)>> {
-        let load = Load::new(data, settings)?;
-        let total = Self::of_load(model, settings, load)?.total;
-        let mut changes: Vec<(MemorySaving, TrainSettings, Load)> = Vec::new();
-        if settings.adapter.is_none() && model.adapter().is_none() {
-            let adapter = Some(AdapterSettings::Lora(LoraSettings::default()));
-            let settings = TrainSettings {
-                adapter,
-                ..settings.clone()
-            };
-            changes.push((MemorySaving::Lora, settings, load));
-        }
-        if !settings.gradient_checkpointing {
-            let settings = TrainSettings {
-                gradient_checkpointing: true,
-                ..settings.clone()
-            };
-            changes.push((MemorySaving::GradientCheckpointing, settings, load));
-        }
-        if load.batch > 1 {
-            let batch = load.batch.div_ceil(4);
-            let settings = TrainSettings {
-                batch_size: batch as usize,
-                ..settings.clone()
-            };
-            let load = Load {
-                batch,
-                evaluated_batch: batch,
-                ..load
-            };
-            changes.push((MemorySaving::BatchSize(batch), settings, load));
-        }
-        if load.length > 64 {
-            let length = load.length.div_ceil(2);
-            let load = Load {
-                length,
-                evaluated_length: load.evaluated_length.min(length),
-                ..load
-            };
-            changes.push((MemorySaving::MaxLength(length + 1), settings.clone(), load));
-        }
-        let mut savings = Vec::new();
-        for (change, settings, load) in changes {
-            let bytes = Self::of_load(model, &settings, load)?.total;
-            if bytes < total {
-                savings.push((change, bytes));
-            }
-        }
-        savings.sort_by_key(|&(_, bytes)| bytes);
-        Ok(savings)
     }
 
     /// Describes what does not fit the device and how to reduce it, or returns `None` if all fits.
@@ -327,4 +250,13 @@ impl MemoryEstimate {
             format!("{excess}: use smaller batches, shorter samples or a smaller model")
         })
     }
+}
+
+/// Returns the bytes of a parameter that has `bytes` now, if it is converted to a type.
+fn converted(spec: &ParameterSpec, kind: Option<WeightType>, bytes: usize) -> u64 {
+    let [rows, columns] = spec.matrix_shape();
+    let row = kind
+        .filter(|_| spec.shape.len() > 1)
+        .and_then(|kind| kind.row_bytes(columns));
+    row.map_or(bytes, |row| rows * row) as u64
 }

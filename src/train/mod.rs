@@ -19,6 +19,7 @@ mod pace;
 mod pipeline;
 pub mod report;
 mod run;
+mod savings;
 #[cfg(not(target_arch = "wasm32"))]
 mod search;
 mod setters;
@@ -40,11 +41,12 @@ pub use drive::{Cancel, Ending, drive};
 pub use event::{Event, Moment};
 pub use ewc::EWC_TEXTS;
 pub use front::start_front;
-pub use memory::{MemoryEstimate, MemoryPart, MemorySaving};
+pub use memory::{MemoryEstimate, MemoryPart};
 pub use options::TrainOptions;
 pub use outcome::{Evaluated, Outcome};
 pub use pace::{Budget, Pace, TimeBudget, budget};
 pub use run::Run;
+pub use savings::MemorySaving;
 #[cfg(not(target_arch = "wasm32"))]
 pub use search::{Strongest, Trial, strongest_within};
 pub use settings::{Schedule, TrainSettings};

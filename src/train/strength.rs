@@ -198,6 +198,10 @@ mod tests {
                 settings(Target::EntropyAdaptive { gamma: 1.0 }.into()),
                 Strength::Target(TargetStrength::Gamma),
             ),
+            (
+                settings(Target::TokenAdaptive { gamma: 1.0 }.into()),
+                Strength::Target(TargetStrength::Gamma),
+            ),
             (settings(Target::Dynamic.into()), Strength::LearningRate),
             (finetuning.clone(), Strength::LearningRate),
             (Strength::Ewc.with(&finetuning, 1.0), Strength::Ewc),

@@ -17,6 +17,7 @@ seeds = [0, 1]
 max_length = 24
 evaluation_samples = 6
 choices = 3
+dial = [0.5]
 replay = "embedded"
 
 [sweep]
@@ -116,6 +117,18 @@ fn a_comparison_is_complete_and_its_report_matches_the_records() {
         }
     }
 
+    for record in &records {
+        let points = record["front"]["points"].as_array().unwrap();
+        let weights: Vec<f64> = points.iter().map(|point| number(point, "weight")).collect();
+        assert_eq!(weights, [0.0, 0.5, 1.0]);
+        for (point, when) in [(&points[0], "before"), (&points[2], "after")] {
+            assert_eq!(point["domain"], record[when]["domain"]);
+            assert_eq!(point["general"], record[when]["general"]);
+        }
+        let domain = |place: usize| number(&points[place], "domain");
+        assert!(domain(2) < domain(1) && domain(1) < domain(0));
+    }
+
     let table = scratch.read("out/results.csv");
     assert_eq!(table.lines().count(), 11);
     assert!(table.starts_with("domain,method,title,strength,value,"));
@@ -137,6 +150,9 @@ fn a_comparison_is_complete_and_its_report_matches_the_records() {
         "16 samples",
         "KL, nats",
         "right choices, %",
+        "Gain at equal forgetting",
+        "FT + dial",
+        "rank correlation",
         "of 6 texts in",
     ] {
         assert!(report.contains(fragment), "{fragment}");

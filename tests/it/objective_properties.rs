@@ -41,6 +41,7 @@ fn weights(target: Target, p: &[f64], s: &[f64], label: usize) -> Option<(f64, f
             let share = (entropy / (top.len() as f64).ln()).clamp(0.0, 1.0);
             Some((share.powf(f64::from(gamma)), 0.0))
         }
+        Target::TokenAdaptive { gamma } => Some((s[label].powf(f64::from(gamma)).max(0.01), 0.0)),
         _ => None,
     }
 }
@@ -152,7 +153,7 @@ prop_compose! {
 }
 
 fn objectives() -> impl Strategy<Value = Objective> {
-    let target = (0.0_f32..=1.0, 0..10).prop_map(|(strength, kind)| match kind {
+    let target = (0.0_f32..=1.0, 0..11).prop_map(|(strength, kind)| match kind {
         0 => Target::Mixture { alpha: strength },
         1 => Target::Selective {
             threshold: strength,
@@ -167,7 +168,10 @@ fn objectives() -> impl Strategy<Value = Objective> {
         5 => Target::EntropyAdaptive {
             gamma: 4.0 * strength,
         },
-        6 | 7 => Target::Corrected {
+        6 => Target::TokenAdaptive {
+            gamma: 4.0 * strength,
+        },
+        7 | 8 => Target::Corrected {
             tau: strength,
             scope: Scope::Incorrect,
         },
@@ -276,6 +280,7 @@ fn the_shader_satisfies_the_invariants() {
         Objective::from(Target::Anchored { anchor: 0.3 }),
         Objective::from(Target::Dynamic),
         Objective::from(Target::EntropyAdaptive { gamma: 0.3 }),
+        Objective::from(Target::TokenAdaptive { gamma: 0.3 }),
         Objective::constant_mixture(0.0),
         Objective::constant_mixture(0.3),
         Objective::constant_mixture(1.0),
@@ -311,6 +316,9 @@ fn all_forms_of_weighted_losses_agree() {
         Target::EntropyAdaptive { gamma: 0.3 },
         Target::EntropyAdaptive { gamma: 1.0 },
         Target::EntropyAdaptive { gamma: 3.0 },
+        Target::TokenAdaptive { gamma: 0.0 },
+        Target::TokenAdaptive { gamma: 0.3 },
+        Target::TokenAdaptive { gamma: 2.0 },
     ];
     for (rows, vocabulary, spread) in [
         (40, 7, 10.0),

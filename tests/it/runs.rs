@@ -107,6 +107,33 @@ fn resuming_is_bit_exact_on_the_cpu() {
     }
 }
 
+#[test]
+fn a_finished_run_continues_to_more_epochs_where_the_learning_rate_does_not_depend_on_its_length() {
+    let model = CausalLm::embedded(&Device::cpu()).unwrap();
+    let data = data(&model, 22);
+    let run = |schedule: Schedule, epochs: f64| {
+        let settings = settings().with_schedule(schedule).with_epochs(epochs);
+        Run::new(model.clone(), data.clone(), settings).unwrap()
+    };
+    for schedule in [Schedule::Constant, Schedule::Finch] {
+        let expected = finish(&mut run(schedule, 3.0));
+        let mut short = run(schedule, 1.0);
+        finish(&mut short);
+        let checkpoint = block_on(short.checkpoint()).unwrap();
+        let mut longer = run(schedule, 3.0);
+        longer.restore(&checkpoint, Path::new("test")).unwrap();
+        assert!(finish(&mut longer) == expected, "{schedule:?}");
+        // Not back to fewer.
+        let shorter = run(schedule, 0.5).restore(&checkpoint, Path::new("test"));
+        assert!(shorter.is_err(), "{schedule:?}");
+    }
+    let short = run(Schedule::Linear, 1.0);
+    let checkpoint = block_on(short.checkpoint()).unwrap();
+    let refused = run(Schedule::Linear, 3.0).restore(&checkpoint, Path::new("test"));
+    let message = refused.unwrap_err().to_string();
+    assert!(message.contains("different settings (epochs"), "{message}");
+}
+
 /// Two runs on the same GPU are equal bit for bit, and so is a resumed one.
 #[test]
 fn resuming_is_bit_exact_on_the_gpu() {

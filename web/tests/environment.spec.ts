@@ -31,6 +31,10 @@ test("a dark phone-sized page works by keyboard", async ({ page }, info) => {
   expect(await overflow()).toBeLessThanOrEqual(0);
   await page.screenshot({ path: info.outputPath("phone-setup.png"), fullPage: true });
   const start = page.getByRole("button", { name: "Start", exact: true });
+  const box = await start.boundingBox();
+  expect((box?.y ?? 0) + (box?.height ?? 0), "Start is seen without scrolling, also on a short phone").toBeLessThan(
+    560,
+  );
   for (let presses = 0; presses < 30; presses++) {
     await page.keyboard.press("Tab");
     if (await start.evaluate((button) => button === document.activeElement)) break;
@@ -57,10 +61,15 @@ test("the page has no accessibility violations in light and dark", async ({ page
   await expectNoViolations();
 });
 
-test("the first run is sized to about two minutes", async ({ page }) => {
+test("the first run is sized to about 20 seconds, others to two minutes", async ({ page }) => {
   await open(page, "device=cpu");
   const measured = page.getByText(/Measured on this device/).first();
-  await expect(measured).toContainText(/about (2 minutes|1 minute|\d+ seconds)/, { timeout: 60_000 });
+  await expect(measured).toContainText(/about (a few seconds|15 seconds|30 seconds)/, { timeout: 60_000 });
+  await expect(page.getByLabel("Learning rate")).toHaveValue("0.003");
+  expect(new URL(page.url()).hash).toBe("#device=cpu");
+  await page.getByRole("button", { name: "Fit to 2 minutes" }).click();
+  await expect(page.getByLabel("Learning rate")).toHaveValue("0.001", { timeout: 60_000 });
+  await expect(page.getByLabel("Epochs")).toHaveValue("3");
 });
 
 test("settings are read from and written to the link", async ({ page }) => {

@@ -166,9 +166,11 @@ test("a run that does not fit into memory cannot start", async ({ page }) => {
     },
   );
   await expect(startButton(page)).toBeDisabled();
-  await page.getByText("Advanced").click();
-  await page.getByLabel("Batch size").fill("8");
+  const advice = page.getByTestId("advice").getByRole("button");
+  await expect(advice).toHaveText(/^Use /);
+  await advice.click();
   await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(page.getByTestId("advice")).toHaveCount(0);
   await expect(startButton(page)).toBeEnabled();
 });
 
@@ -333,8 +335,10 @@ for (const [kind, input] of [
 test("an unsupported dropped file is reported", async ({ page }) => {
   await ready(page);
   await drop(page, "body", [bytes("notes.pdf", "%PDF-1.7")]);
-  await expect(page.getByRole("alert")).toHaveText(/notes\.pdf is neither .* model file nor a text \(\.txt, \.md/);
+  await expect(page.getByRole("alert")).toHaveText(/notes\.pdf: a PDF: convert it to text/);
   await expectEmbedded(page);
+  await drop(page, "body", [bytes("adapter_model.safetensors", "")]);
+  await expect(page.getByTestId("model-error")).toHaveText(/adapter_model\.safetensors is an adapter: merge it/);
 });
 
 test("a single sample requires a held-out text", async ({ page }) => {
@@ -422,7 +426,7 @@ test("invalid parameters of a link are reported", async ({ page }) => {
     /“seed=1\.5” is ignored: enter a whole number/i,
     /“adapter=qlora” is ignored: expected one of none, lora, dora, ia3/,
     /“method=lora” is ignored: expected mft or ft/,
-    /“compare=yes” is ignored: expected 0 or 1/,
+    /“compare=yes” is ignored: expected 0, or some of mft, ft/,
     /“colour=red” is ignored: unknown setting/,
   ]);
   await expect(page.getByTestId("device")).toContainText("CPU");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { folderName, mergeFiles, missingFiles, sortFiles } from "../src/page/files.js";
+import { describeWeights, folderName, mergeFiles, missingFiles, sortFiles } from "../src/page/files.js";
 
 const files = (...names: string[]): File[] => names.map((name) => new File([], name));
 const names = (list: File[]): string[] => list.map(({ name }) => name);
@@ -26,6 +26,21 @@ test("the parts of a split model are complete together", () => {
 test("a model in GGUF replaces the files of another model", () => {
   const merged = mergeFiles(files("config.json", "other.gguf"), files("new.gguf"));
   assert.deepEqual(names(merged), ["new.gguf"]);
+});
+
+test("without any known file, the content tells what an unknown file is", () => {
+  assert.deepEqual(names(sortFiles(files("notes.pdf", ".DS_Store")).texts), ["notes.pdf"]);
+  assert.deepEqual(names(sortFiles(files("data.json")).texts), ["data.json"]);
+  const folder = sortFiles(files("config.json", "model.safetensors", "data.json", "README.md", "image.png"));
+  assert.deepEqual(folder.texts, []);
+  assert.deepEqual(folder.unknown, ["data.json", "README.md", "image.png"]);
+  assert.deepEqual(names(sortFiles(files("a.parquet", "notes.pdf")).texts), ["a.parquet"]);
+});
+
+test("unsupported weights are described", () => {
+  assert.match(describeWeights("adapter_model.safetensors"), /merge it into its model/);
+  assert.match(describeWeights("weights.safetensors"), /expected model\.safetensors/);
+  assert.match(describeWeights("pytorch_model.bin"), /must be safetensors or GGUF/);
 });
 
 test("a folder is complete with its three files", () => {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { Page } from "./page.js";
 import { expect, finished, nativePerplexity, open, PROGRAM, prependToWorker, report, test } from "./page.js";
 
@@ -26,7 +26,10 @@ async function heap(page: Page): Promise<number> {
 }
 
 for (const device of ["cpu", "gpu"]) {
-  test(`a GGUF file is adapted on the ${device.toUpperCase()} with its weights as stored`, async ({ page, strict }) => {
+  test(`a dropped GGUF file is adapted on the ${device.toUpperCase()} with its weights as stored`, async ({
+    page,
+    strict,
+  }) => {
     test.setTimeout(1_800_000);
     strict.expectConsole.push(/warmup_steps = 10 exceeds/);
     await prependToWorker(
@@ -43,7 +46,11 @@ for (const device of ["cpu", "gpu"]) {
     const model = gguf();
     await open(page, `device=${device}&compare=0&adapter=lora&samples=8&epochs=1&batch=4&length=40&eval=8&evals=1`);
     await expect(page.getByTestId("device")).toContainText(device.toUpperCase());
-    await page.locator('input[type=file][aria-label="Choose files of a model"]').setInputFiles(model);
+    const session = await page.context().newCDPSession(page);
+    const data = { items: [], files: [resolve(model)], dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+      await session.send("Input.dispatchDragEvent", { type, x: 640, y: 300, data });
+    }
     await expect(page.getByTestId("model")).toContainText("your model", { timeout: 120_000 });
     await expect(page.getByTestId("model")).toContainText(basename(model, ".gguf"));
     await page.getByRole("button", { name: "Start", exact: true }).click();

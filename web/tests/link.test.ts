@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { JobSettings } from "../src/package/protocol.js";
 import { defaultSettings } from "../src/package/settings.js";
 import { complaint, field, MAX_PROMPT, NUMBER_FIELDS } from "../src/page/fields.js";
 import { fromFragment, toFragment } from "../src/page/link.js";
@@ -12,7 +13,9 @@ test("the default settings have an empty fragment", () => {
 test("changed settings survive a round trip", () => {
   const changed = {
     method: "ft",
-    compare: false,
+    compare: ["constant", "ewc"],
+    ewc: 3,
+    replayRatio: 0.5,
     adapter: "ia3",
     tau: 0.5,
     learningRate: 1e-5,
@@ -24,8 +27,14 @@ test("changed settings survive a round trip", () => {
     evaluationSamples: 5,
     evaluations: 2,
     prompt: "Gänge & Kette: 100 %\n#1",
-  } as const;
+  } satisfies Partial<JobSettings>;
   assert.deepEqual(fromFragment(toFragment(changed, "gpu")), { settings: changed, device: "gpu", notes: [] });
+});
+
+test("links of earlier versions compare with plain finetuning or not", () => {
+  assert.deepEqual(fromFragment("#compare=0").settings, { compare: [] });
+  assert.deepEqual(fromFragment("#compare=1").settings, { compare: ["ft"] });
+  assert.deepEqual(fromFragment(toFragment({ compare: [] }, "auto")).settings, { compare: [] });
 });
 
 test("invalid parameters are ignored with a note", () => {

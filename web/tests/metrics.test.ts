@@ -33,6 +33,7 @@ function training(method: Method, values: Partial<Training>, last?: Partial<Eval
     seconds: 0,
     checkpoint: null,
     finished: true,
+    front: null,
     ...values,
   };
 }
@@ -44,7 +45,7 @@ function job(...trainings: Training[]): Job {
     updated: 0,
     state: "finished",
     message: null,
-    settings: { ...defaultSettings, compare: true },
+    settings: { ...defaultSettings, compare: ["ft"] },
     device: "CPU",
     model: { name: "model", parameters: 1, embedded: true },
     texts: { domain: "domain", general: "general" },

@@ -40,16 +40,24 @@ for (const [module, moduleResolution] of [
   ["ESNext", "Bundler"],
   ["NodeNext", "NodeNext"],
 ]) {
-  test(`the README example type-checks in the project: ${moduleResolution}`, () => {
-    const example = /```ts\n([\s\S]*?)```/.exec(readFileSync("README.md", "utf8"))?.[1] ?? "";
-    assert.match(example, /from "minift"/);
+  test(`the README examples are short and type-check in the project: ${moduleResolution}`, () => {
+    const blocks = readFileSync("README.md", "utf8").matchAll(/```ts\n([\s\S]*?)```/g);
+    const examples = [...blocks].map(([, code = ""]) => code);
+    assert(examples.length > 1);
+    const files = examples.map((code, index) => {
+      assert.match(code, /from "minift"/);
+      assert(code.trim().split("\n").length <= 25);
+      writeFileSync(join(project, `example${index}.ts`), code);
+      return `example${index}.ts`;
+    });
     const lib = ["ES2022", "DOM"];
     const compilerOptions = { target: "ES2022", module, moduleResolution, lib, types: [], strict: true, noEmit: true };
-    writeFileSync(join(project, "example.ts"), example);
-    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.ts"] }));
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
     run(resolve("node_modules/.bin/tsc"), "-p", ".");
     // The types are those of the package, and not `any`.
-    writeFileSync(join(project, "example.ts"), example.replace("samples: 200", 'samples: "many"'));
+    const wrong = examples.map((code) => code.replace("samples: 200", 'samples: "many"'));
+    assert.notDeepEqual(wrong, examples);
+    for (const [index, code] of wrong.entries()) writeFileSync(join(project, `example${index}.ts`), code);
     assert.throws(() => run(resolve("node_modules/.bin/tsc"), "-p", "."));
   });
 }

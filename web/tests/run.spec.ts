@@ -54,6 +54,12 @@ test("a WebGPU run is paused, resumed, compared and downloaded", async ({ page }
   expect(rows[0]).toBe("method,step,loss,domain_perplexity,general_perplexity");
   expect(rows.filter((row) => row.startsWith("mft,")).length).toBeGreaterThanOrEqual(mft.steps);
 
+  const html = await download(page, "Download report");
+  expect(html).toMatch(/^<!doctype html>/);
+  expect(html.match(/src="data:image\/png/g)).toHaveLength(3);
+  expect(html).toContain(mft.domain_perplexity_after.toFixed(1).slice(0, 3));
+  expect(html).not.toMatch(/<(script|button|link)/);
+
   // The native program computes the same perplexity for the downloaded folder.
   const folder = mkdtempSync(join(tmpdir(), "minift-"));
   const zip = await downloaded(page, "Download MFT model");

@@ -30,7 +30,7 @@ test("a run resumes after a reload with the same losses, and can be deleted", as
   await finished(page);
   const whole = losses(await csv(page));
 
-  await page.getByRole("button", { name: "Train again" }).click();
+  await page.getByRole("button", { name: "New run" }).click();
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await expect(page.getByTestId("activity")).toContainText(/minifinetuning/i, { timeout: 60_000 });
   // Pausing writes a checkpoint.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::domains::{DomainInfo, SampleDomain};
 use super::{Thrown, not_as_declared, thrown};
 use crate::demo;
 use crate::error::Result;
@@ -11,14 +12,18 @@ use crate::eval::{Metrics, Perplexities};
 use crate::kernels::distillation::{DEFAULT_TAU, Method, TargetOptions};
 use crate::model::TextReader;
 use crate::model::adapter::{AdapterKind, AdapterOptions};
-use crate::train::{TrainOptions, TrainSettings};
+use crate::train::{MemorySaving, TrainOptions, TrainSettings};
 
 /// Default number of samples that perplexities are measured on.
 const EVALUATION_SAMPLES: usize = 100;
+/// Default share of replayed text.
+const REPLAY_RATIO: f64 = 0.25;
+/// Default strength of elastic weight consolidation.
+const EWC: f64 = 10.0;
 /// Default number of evaluations per training, the final one included.
 const EVALUATIONS: usize = 6;
 
-/// How a training sets its targets.
+/// A method that a job trains by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub enum JobMethod {
@@ -26,15 +31,67 @@ pub enum JobMethod {
     Mft,
     /// Plain finetuning.
     Ft,
+    /// A constant mixture of teacher and label.
+    Constant,
+    /// Selective targets.
+    Selective,
+    /// Selective token masking.
+    Stm,
+    /// Dynamic finetuning.
+    Dft,
+    /// Anchored supervised finetuning.
+    Asft,
+    /// Entropy-adaptive finetuning.
+    Eaft,
+    /// Token-adaptive loss reweighting.
+    Talr,
+    /// Plain finetuning with replayed general text.
+    Replay,
+    /// Plain finetuning with elastic weight consolidation.
+    Ewc,
 }
 
 impl JobMethod {
-    const ALL: [Self; 2] = [Self::Mft, Self::Ft];
+    const ALL: [Self; 11] = [
+        Self::Mft,
+        Self::Ft,
+        Self::Constant,
+        Self::Selective,
+        Self::Stm,
+        Self::Dft,
+        Self::Asft,
+        Self::Eaft,
+        Self::Talr,
+        Self::Replay,
+        Self::Ewc,
+    ];
 
-    fn method(self) -> Method {
+    /// Returns the method of the target.
+    fn target(self) -> Method {
         match self {
             Self::Mft => Method::Mft,
-            Self::Ft => Method::Ft,
+            Self::Ft | Self::Replay | Self::Ewc => Method::Ft,
+            Self::Constant => Method::Constant,
+            Self::Selective => Method::Selective,
+            Self::Stm => Method::Stm,
+            Self::Dft => Method::Dft,
+            Self::Asft => Method::Asft,
+            Self::Eaft => Method::Eaft,
+            Self::Talr => Method::Talr,
+        }
+    }
+
+    fn info(self) -> MethodInfo {
+        let (name, title) = match self {
+            Self::Replay => ("finetuning with replay", "FT + replay"),
+            Self::Ewc => ("finetuning with EWC", "FT + EWC"),
+            _ => (self.target().name(), self.target().title()),
+        };
+        MethodInfo {
+            method: self,
+            name: name.to_string(),
+            title: title.to_string(),
+            needs_general_text: matches!(self, Self::Replay | Self::Ewc),
         }
     }
 }
@@ -43,14 +100,30 @@ impl JobMethod {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSettings {
-    /// The method.
+    /// The method that is trained first.
     method: JobMethod,
-    /// Whether to train a second time by plain finetuning, for comparison.
-    compare: bool,
+    /// Further methods that are trained for comparison, in this order.
+    compare: Vec<JobMethod>,
     /// The trained adapter, or all weights.
     adapter: AdapterKind,
-    /// Margin of the correct token, in \[0, 1\].
+    /// MFT: margin of the correct token, in \[0, 1\].
     tau: f32,
+    /// Constant mixture: share α of the label, in \[0, 1\].
+    alpha: f64,
+    /// Selective targets: threshold θ of the label's probability, in \[0, 1\].
+    selective_threshold: f64,
+    /// Selective token masking: threshold θ of the label's probability, in \[0, 1\].
+    stm_threshold: f64,
+    /// Anchored finetuning: weight λ of the divergence from the untouched model.
+    anchor: f64,
+    /// Entropy-adaptive finetuning: exponent γ of the entropy.
+    eaft_gamma: f64,
+    /// Token-adaptive loss reweighting: exponent γ of the label's probability.
+    talr_gamma: f64,
+    /// Replay: share of replayed text in every batch, in \[0, 1).
+    replay_ratio: f64,
+    /// Elastic weight consolidation: strength λ.
+    ewc: f64,
     /// Peak learning rate.
     learning_rate: f64,
     /// Number of epochs.
@@ -61,6 +134,9 @@ pub struct JobSettings {
     batch_size: usize,
     /// Maximum sample length, in tokens.
     max_length: usize,
+    /// Whether activations are recomputed in the backward pass: less memory, more time.
+    #[serde(default)]
+    gradient_checkpointing: bool,
     /// Seed of the sample order.
     seed: u64,
     /// Samples per set that perplexities are measured on.
@@ -74,16 +150,28 @@ pub struct JobSettings {
 impl Default for JobSettings {
     fn default() -> Self {
         let training = TrainSettings::default();
+        // Shortest decimal form: 0.3, not 0.30000001192092896.
+        let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+        let strength = |method: Method| method.strength().map_or(1.0, |(_, value)| written(value));
         Self {
             method: JobMethod::Mft,
-            compare: true,
+            compare: vec![JobMethod::Ft],
             adapter: AdapterKind::None,
             tau: DEFAULT_TAU,
+            alpha: strength(Method::Constant),
+            selective_threshold: strength(Method::Selective),
+            stm_threshold: strength(Method::Stm),
+            anchor: strength(Method::Asft),
+            eaft_gamma: strength(Method::Eaft),
+            talr_gamma: strength(Method::Talr),
+            replay_ratio: REPLAY_RATIO,
+            ewc: EWC,
             learning_rate: training.learning_rate,
             epochs: training.epochs,
             samples: demo::TRAIN_TICKETS,
             batch_size: training.batch_size,
             max_length: TextReader::DEFAULT_MAX_LENGTH,
+            gradient_checkpointing: false,
             seed: training.seed,
             evaluation_samples: EVALUATION_SAMPLES,
             evaluations: EVALUATIONS,
@@ -98,13 +186,9 @@ impl JobSettings {
     /// # Errors
     ///
     /// As [`TrainOptions::settings`].
-    fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
+    pub(super) fn training(&self, method: JobMethod, steps: usize) -> Result<TrainSettings> {
         let options = TrainOptions {
-            target: TargetOptions {
-                method: Some(method.method()),
-                tau: (method == JobMethod::Mft).then_some(self.tau),
-                ..TargetOptions::default()
-            },
+            target: self.target(method),
             adapter: AdapterOptions {
                 adapter: Some(self.adapter),
                 ..AdapterOptions::default()
@@ -112,20 +196,66 @@ impl JobSettings {
             epochs: Some(self.epochs),
             batch_size: Some(self.batch_size),
             lr: Some(self.learning_rate),
+            gradient_checkpointing: Some(self.gradient_checkpointing),
+            replay_ratio: (method == JobMethod::Replay).then_some(self.replay_ratio),
+            ewc: (method == JobMethod::Ewc).then_some(self.ewc),
             ..TrainOptions::default()
         };
         let evaluate_every = steps.div_ceil(self.evaluations.max(1));
         let settings = options.settings()?.with_seed(self.seed);
         Ok(settings.with_evaluate_every(evaluate_every))
     }
+
+    /// Returns the target of a method with its strength.
+    fn target(&self, method: JobMethod) -> TargetOptions {
+        let mut target = TargetOptions {
+            method: Some(method.target()),
+            ..TargetOptions::default()
+        };
+        match method {
+            JobMethod::Ft | JobMethod::Dft | JobMethod::Replay | JobMethod::Ewc => {}
+            JobMethod::Mft => target.tau = Some(self.tau),
+            JobMethod::Constant => target.alpha = Some(self.alpha as f32),
+            JobMethod::Selective => target.threshold = Some(self.selective_threshold as f32),
+            JobMethod::Stm => target.threshold = Some(self.stm_threshold as f32),
+            JobMethod::Asft => target.anchor = Some(self.anchor as f32),
+            JobMethod::Eaft => target.gamma = Some(self.eaft_gamma as f32),
+            JobMethod::Talr => target.gamma = Some(self.talr_gamma as f32),
+        }
+        target
+    }
+}
+
+impl JobSettings {
+    /// Makes a change that takes less memory. A learning rate of the user is kept.
+    pub(super) fn save(&mut self, saving: MemorySaving) {
+        match saving {
+            MemorySaving::Lora => {
+                let default = |kind: AdapterKind| kind.settings().map(|kind| kind.learning_rate());
+                let usual = default(self.adapter).unwrap_or(TrainSettings::default().learning_rate);
+                self.adapter = AdapterKind::Lora;
+                if self.learning_rate == usual {
+                    self.learning_rate = default(self.adapter).unwrap_or(usual);
+                }
+            }
+            MemorySaving::GradientCheckpointing => self.gradient_checkpointing = true,
+            MemorySaving::BatchSize(size) => self.batch_size = size as usize,
+            MemorySaving::MaxLength(length) => self.max_length = length as usize,
+            // Not a setting of a job.
+            MemorySaving::Weights(_) => {}
+        }
+    }
 }
 
 /// A method with its name, such as `minifinetuning`, and its title, such as `MFT`.
 #[derive(Clone, Debug, Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
 pub struct MethodInfo {
     method: JobMethod,
     name: String,
     title: String,
+    /// Whether it trains on general text, too: a file, or text that the untouched model generates.
+    needs_general_text: bool,
 }
 
 /// A kind of adapter, its name and its default learning rate.
@@ -144,7 +274,9 @@ pub struct Defaults {
     settings: JobSettings,
     methods: Vec<MethodInfo>,
     adapters: Vec<AdapterInfo>,
-    /// Prompt for the embedded domain text.
+    /// The embedded domains; the first is the default.
+    domains: Vec<DomainInfo>,
+    /// Prompt for the default domain.
     embedded_prompt: String,
     /// Samples of the embedded domain text to train on; the rest is held out.
     embedded_training_samples: usize,
@@ -153,11 +285,7 @@ pub struct Defaults {
 /// Returns the defaults of a job and the choices it has.
 #[wasm_bindgen]
 pub fn defaults() -> Thrown<Ts<Defaults>> {
-    let methods = JobMethod::ALL.map(|method| MethodInfo {
-        method,
-        name: method.method().name().to_string(),
-        title: method.method().title().to_string(),
-    });
+    let methods = JobMethod::ALL.map(JobMethod::info);
     let kinds = [
         AdapterKind::None,
         AdapterKind::Lora,
@@ -180,7 +308,8 @@ pub fn defaults() -> Thrown<Ts<Defaults>> {
         settings: JobSettings::default(),
         methods: methods.to_vec(),
         adapters: adapters.to_vec(),
-        embedded_prompt: demo::DOMAIN_PROMPT.to_string(),
+        domains: SampleDomain::ALL.map(SampleDomain::info).to_vec(),
+        embedded_prompt: SampleDomain::default().prompt().to_string(),
         embedded_training_samples: demo::TRAIN_TICKETS,
     };
     defaults.into_ts().map_err(not_as_declared)
@@ -241,4 +370,38 @@ pub fn count_steps(settings: Ts<TrainSettings>, samples: usize) -> Thrown<usize>
     let settings: TrainSettings = settings.to_rust().map_err(not_as_declared)?;
     let steps = settings.validate().and_then(|()| settings.steps(samples));
     steps.map_err(thrown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Strength;
+
+    /// Every method of the library can be chosen, and its strength reaches the training.
+    #[test]
+    fn every_method_is_a_method_of_the_page() {
+        for method in Method::ALL {
+            assert!(JobMethod::ALL.iter().any(|own| own.target() == method));
+        }
+        let settings = JobSettings {
+            tau: 0.5,
+            alpha: 0.5,
+            selective_threshold: 0.5,
+            stm_threshold: 0.5,
+            anchor: 0.5,
+            eaft_gamma: 0.5,
+            talr_gamma: 0.5,
+            replay_ratio: 0.5,
+            ewc: 0.5,
+            ..JobSettings::default()
+        };
+        for method in JobMethod::ALL {
+            let training = settings.training(method, 10).unwrap();
+            assert_eq!(training.objective.target.method(), method.target());
+            let strength = Strength::of(&training);
+            if strength != Strength::LearningRate {
+                assert_eq!(strength.value(&training), 0.5, "{method:?}");
+            }
+        }
+    }
 }

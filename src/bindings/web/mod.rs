@@ -2,9 +2,14 @@
 //! TypeScript types are declared where the Rust types are defined; errors are thrown as `Error` with
 //! the error's `kind`. Nothing here blocks.
 
+mod chat;
 mod data;
 mod device;
+mod dial;
+mod domains;
+mod export;
 mod job;
+mod memory;
 mod model;
 mod report;
 mod run;
@@ -15,8 +20,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::Error;
 
+pub use chat::Conversation;
 pub use data::{Data, Samples, Texts};
 pub use device::Device;
+pub use dial::{Dial, Measurement};
 pub use model::Model;
 pub use run::Run;
 

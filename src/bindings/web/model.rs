@@ -10,7 +10,15 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use super::device::Device;
 use super::{Thrown, not_as_declared, thrown};
-use crate::model::{CausalLm, FileBytes, ModelFiles, Sampling};
+use crate::error::Error;
+use crate::model::{CausalLm, FileBytes, ModelFiles, Sampling, Weight, WeightChoice, WeightType};
+
+/// How weights are kept in memory, for TypeScript.
+#[wasm_bindgen(typescript_custom_section)]
+const WEIGHT_CHOICE: &str = "
+/** The type that weights are kept in: as they are stored, or converted. */
+export type WeightChoice = \"auto\" | \"float32\" | \"float16\" | \"bfloat16\" | \"q8_0\" | \"q4_0\";
+";
 
 /// A description of a model.
 #[derive(Clone, Debug, Serialize, Tsify)]
@@ -27,6 +35,10 @@ pub struct ModelInfo {
     vocabulary: usize,
     /// Maximum sequence length, in tokens.
     max_length: usize,
+    /// The type of the weights in memory: that of the largest.
+    weights: &'static str,
+    /// Size of the weights in memory.
+    bytes: usize,
 }
 
 /// A causal language model on a device.
@@ -48,12 +60,17 @@ impl Model {
         })
     }
 
-    /// Loads a model from the files of a Hugging Face folder, by name, or from a GGUF file or all its parts.
+    /// Loads a model from the files of a Hugging Face folder, by name, or from a GGUF file or all its parts. The weights
+    /// are kept as they are stored (`auto`), or converted to another type.
     pub fn load(
         device: &Device,
         name: String,
         #[wasm_bindgen(unchecked_param_type = "Map<string, Uint8Array>")] files: &Map,
+        #[wasm_bindgen(unchecked_param_type = "WeightChoice")] weights: String,
     ) -> Thrown<Self> {
+        let choice: std::result::Result<WeightChoice, String> = weights.parse();
+        let choice =
+            choice.map_err(|expected| thrown(Error::setting("weights", weights, expected)))?;
         let bytes_of = |file: &str| {
             let bytes = files.get(&file.into()).dyn_into::<Uint8Array>().ok();
             bytes.map(|bytes| FileBytes::InMemory(bytes.to_vec().into()))
@@ -72,11 +89,27 @@ impl Model {
             let parts = parts.filter_map(|name| Some((name.clone(), bytes_of(&name)?)));
             ModelFiles::from_gguf(PathBuf::from(name), parts.collect())
         };
-        let model = files.and_then(|files| CausalLm::from_files(files, &device.0));
+        let weights = choice.converted();
+        let model = files.and_then(|files| CausalLm::from_files_as(files, weights, &device.0));
         Ok(Self {
             model: model.map_err(thrown)?,
             embedded: false,
         })
+    }
+
+    /// Returns the model with an adapter, from the bytes of `adapter_config.json` and `adapter_model.safetensors`.
+    #[wasm_bindgen(js_name = withAdapter)]
+    pub fn with_adapter(&self, config: &[u8], values: &[u8]) -> Thrown<Self> {
+        let folder = Path::new("the stored adapter");
+        let adapted = self.model.with_adapter(config, values, folder);
+        Ok(self.trained(adapted.map_err(thrown)?))
+    }
+
+    /// Returns whether it has a chat template; throws for an invalid one.
+    #[wasm_bindgen(getter, js_name = hasChatTemplate)]
+    pub fn has_chat_template(&self) -> Thrown<bool> {
+        let template = self.model.reader().chat_template();
+        Ok(template.map_err(thrown)?.is_some())
     }
 
     /// Checks one file of a Hugging Face folder; throws if it is invalid.
@@ -88,7 +121,11 @@ impl Model {
     /// Returns a description.
     pub fn info(&self) -> Thrown<Ts<ModelInfo>> {
         let config = &self.model.config().decoder;
+        let stored = self.model.stored().iter();
+        let largest = stored.clone().max_by_key(|weight| weight.bytes());
         let info = ModelInfo {
+            weights: largest.map_or(WeightType::Float32, Weight::kind).name(),
+            bytes: stored.map(Weight::bytes).sum(),
             name: self.model.name(),
             embedded: self.embedded,
             architecture: config.family.to_string(),

@@ -19,6 +19,8 @@ pub fn describe_setup(
     train: &Samples,
     domain: &Samples,
     general: &Samples,
+    replay: Option<Samples>,
+    consolidation: Option<Samples>,
 ) -> Thrown<String> {
     let general_in_training = common(&train.samples.samples, &general.samples.samples);
     let [train, domain, general] = [train, domain, general].map(Samples::describe);
@@ -29,8 +31,8 @@ pub fn describe_setup(
         train,
         domain,
         general,
-        replay: None,
-        consolidation: None,
+        replay: replay.as_ref().map(Samples::describe),
+        consolidation: consolidation.as_ref().map(Samples::describe),
         validation: None,
         general_in_training,
     };

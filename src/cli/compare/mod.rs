@@ -21,7 +21,7 @@ use crate::compare::{
 };
 use crate::device::{Device, DeviceChoice};
 use crate::error::{Error, Result};
-use crate::eval::{Accuracy, ChoiceQuestion, Perplexities, choose};
+use crate::eval::{Accuracy, ChoiceQuestion, FrontSearch, Perplexities, choose};
 use crate::files::write_file;
 use crate::model::CausalLm;
 use crate::train::{Cancel, Ending, Run, drive, fingerprints};
@@ -117,7 +117,7 @@ pub(super) async fn run(
     let fingerprint = fingerprints(&model);
     let identities = plan.cells.iter().map(|cell| {
         let data = cell.data(&texts[cell.domain])?;
-        Ok(Identity::new(cell, fingerprint(&data), recipe.choices))
+        Ok(Identity::new(cell, fingerprint(&data), &recipe))
     });
     let identities = identities.collect::<Result<Vec<_>>>()?;
     let shares = arguments.part.cell.is_some() || arguments.part.shard.is_some();
@@ -284,6 +284,25 @@ impl Comparison<'_> {
         }
         let trained = run.trained_model();
         let choices = self.choose(cell, &trained).await?;
+        let front = match &self.recipe.dial[..] {
+            [] => run.front(),
+            weights => {
+                let texts = &self.texts[cell.domain];
+                let (held_out, general) = (&texts.held_out, &texts.general);
+                let batch_size = cell.settings.batch_size;
+                let search = FrontSearch::new(run.dial()?, held_out, general, batch_size)?;
+                let mut search = search.at(weights, outcome.before, outcome.after)?;
+                while let Some(progress) = search.advance().await? {
+                    output.glimpse(&title, &progress.into());
+                    if cancel.is_cancelled() {
+                        output.clear();
+                        return Ok(Trained::Cancelled);
+                    }
+                }
+                output.clear();
+                search.front()
+            }
+        };
         let method = &self.plan.methods[cell.method];
         Ok(Trained::Finished(Box::new(Record {
             domain: self.recipe.domain[cell.domain].name.clone(),
@@ -303,7 +322,7 @@ impl Comparison<'_> {
             tokens_per_second: outcome.tokens_per_second,
             trainable_parameters: trained.trainable_count(),
             evaluations: run.evaluations().to_vec(),
-            front: run.front(),
+            front,
             identity: self.identities[number].clone(),
         })))
     }

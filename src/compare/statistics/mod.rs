@@ -1,5 +1,7 @@
 //! Statistics of the records: mean and standard deviation over seeds, the best settings, and a verdict.
 
+mod equal_forgetting;
+mod rank_correlation;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -9,6 +11,7 @@ use std::collections::BTreeMap;
 use super::cells::{Cell, Plan};
 use super::recipe::Method;
 use super::record::Record;
+pub use equal_forgetting::{BOUNDS, EqualForgetting, equal_forgetting};
 pub use verdict::verdict;
 
 /// A mean and its standard deviation over seeds.

@@ -46,12 +46,16 @@ fn record(cell: &Cell, plan: &Plan, [domain, general]: [f64; 2]) -> Record {
         trainable_parameters: 1,
         evaluations: Vec::new(),
         front: None,
-        identity: Identity::new(cell, String::new(), None),
+        identity: Identity::new(cell, String::new(), &recipe()),
     }
 }
 
+fn recipe() -> Recipe {
+    Recipe::parse(RECIPE, Path::new("")).unwrap()
+}
+
 fn plan() -> Plan {
-    let recipe = Recipe::parse(RECIPE, Path::new("")).unwrap();
+    let recipe = recipe();
     Plan::new(&recipe, recipe.methods(Path::new("")).unwrap()).unwrap()
 }
 

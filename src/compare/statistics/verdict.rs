@@ -1,6 +1,7 @@
 //! The results of a domain in sentences.
 
 use super::super::cells::Plan;
+use super::rank_correlation::rank_correlation;
 use super::{BOUND, Best, Ratio, Summary, best_within_bound, format_number, main_of, title};
 use crate::error::counted;
 use crate::kernels::distillation::{Method, Objective};
@@ -49,7 +50,22 @@ pub fn verdict(summary: &Summary<'_>, plan: &Plan) -> Vec<String> {
             )),
         }
     }
+    sentences.extend(divergence_against_forgetting(summary));
     sentences
+}
+
+/// Says how well the divergence on the domain, which needs no general text, predicts what is forgotten.
+fn divergence_against_forgetting(summary: &Summary<'_>) -> Option<String> {
+    let groups = summary.budgets.values().flatten();
+    let pairs: Vec<(f64, f64)> = groups
+        .filter_map(|group| Some((group.kl_divergence?.mean, group.forgotten.mean)))
+        .collect();
+    let correlation = rank_correlation(&pairs)?;
+    Some(format!(
+        "KL(base \u{2016} trained) on the domain orders the {} settings by what they forget with a rank correlation of \
+         {correlation:.2}.",
+        pairs.len()
+    ))
 }
 
 /// Compares the gain per point forgotten of minifinetuning and finetuning at equal steps.

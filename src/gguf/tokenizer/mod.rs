@@ -2,7 +2,8 @@
 //! `tokenizer_config.json` and `generation_config.json`.
 
 mod byte_level;
-#[cfg_attr(not(feature = "cli"), allow(dead_code))] // only the program exports
+#[cfg_attr(not(any(feature = "cli", feature = "web")), allow(dead_code))]
+// only the program and the page export
 pub(crate) mod export;
 mod json;
 mod sentence_piece;

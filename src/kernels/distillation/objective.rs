@@ -162,6 +162,10 @@ mod tests {
                 Target::EntropyAdaptive { gamma: 2.0 },
                 serde_json::json!({"method": "eaft", "gamma": 2.0}),
             ),
+            (
+                Target::TokenAdaptive { gamma: 0.5 },
+                serde_json::json!({"method": "talr", "gamma": 0.5}),
+            ),
         ] {
             let (json, read) = round_trip(target.into());
             assert_eq!(read, target.into());

@@ -129,7 +129,7 @@ pub struct TargetOptions {
     /// Weight of the divergence from the untouched model (asft) [default: 0.1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAMBDA"))]
     pub anchor: Option<f32>,
-    /// Exponent of the weights by entropy (eaft) [default: 1]
+    /// Exponent of the weights (eaft: by entropy, talr: by probability) [default: 1]
     #[cfg_attr(feature = "cli", arg(long))]
     pub gamma: Option<f32>,
     /// Distillation temperature: divides student and teacher logits in the loss [default: 1]

@@ -31,7 +31,8 @@ pub fn corrected_target(
         Target::Label
         | Target::TokenMasking { .. }
         | Target::Dynamic
-        | Target::EntropyAdaptive { .. } => return is_label.float(),
+        | Target::EntropyAdaptive { .. }
+        | Target::TokenAdaptive { .. } => return is_label.float(),
         Target::Anchored { anchor } => {
             let w_e = p.clone().gather(1, labels);
             return (p * anchor + is_label.float() * w_e.clone()) / (w_e + anchor);
@@ -90,7 +91,8 @@ pub fn distillation_loss(
         Target::TokenMasking { .. }
         | Target::Dynamic
         | Target::Anchored { .. }
-        | Target::EntropyAdaptive { .. } => {
+        | Target::EntropyAdaptive { .. }
+        | Target::TokenAdaptive { .. } => {
             let log_p = log_softmax(teacher_logits / objective.temperature, 1);
             weighted_loss(log_s, log_p, labels, objective.target)
         }
@@ -126,6 +128,11 @@ fn weighted_loss(
         Target::EntropyAdaptive { gamma } => match gamma {
             0.0 => s_label.ones_like(),
             _ => entropy_of_top(log_s.clone().detach()).powf_scalar(gamma),
+        },
+        // arXiv:2509.20758.
+        Target::TokenAdaptive { gamma } => match gamma {
+            0.0 => s_label.ones_like(),
+            _ => s_label.powf_scalar(gamma).clamp_min(0.01),
         },
         _ => s_label.ones_like(),
     };

@@ -15,7 +15,7 @@ pub enum TargetStrength {
     Threshold,
     /// The weight λ of the divergence from the untouched model: the larger, the weaker the training.
     Anchor,
-    /// The exponent γ of weights by entropy: the larger, the weaker the training.
+    /// The exponent γ of weights by entropy or probability: the larger, the weaker the training.
     Gamma,
 }
 

@@ -10,6 +10,9 @@ pub const DEFAULT_TAU: f32 = 0.25;
 /// The label's share α in a constant mixture by default.
 pub const DEFAULT_ALPHA: f32 = 0.3;
 
+/// The least weight of a token in token-adaptive loss reweighting (arXiv:2509.20758).
+const LEAST_WEIGHT: f64 = 0.01;
+
 /// The tokens whose target is corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -51,11 +54,14 @@ pub enum Method {
     Asft,
     /// Entropy-adaptive finetuning: cross-entropy, weighted by the entropy of the current distribution
     Eaft,
+    /// Token-adaptive loss reweighting: cross-entropy, weighted by a power of the label's current
+    /// probability
+    Talr,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ft,
         Self::Mft,
         Self::Constant,
@@ -64,6 +70,7 @@ impl Method {
         Self::Dft,
         Self::Asft,
         Self::Eaft,
+        Self::Talr,
     ];
 
     /// Returns the name for reports, such as `minifinetuning`.
@@ -77,6 +84,7 @@ impl Method {
             Self::Dft => "dynamic finetuning",
             Self::Asft => "anchored supervised finetuning",
             Self::Eaft => "entropy-adaptive finetuning",
+            Self::Talr => "token-adaptive loss reweighting",
         }
     }
 
@@ -91,6 +99,7 @@ impl Method {
             Self::Dft => "DFT",
             Self::Asft => "ASFT",
             Self::Eaft => "EAFT",
+            Self::Talr => "TALR",
         }
     }
 
@@ -105,7 +114,7 @@ impl Method {
             Self::Stm => Some((TargetStrength::Threshold, 0.4)),
             // As in the authors' code and in LLaMA-Factory.
             Self::Asft => Some((TargetStrength::Anchor, 0.1)),
-            Self::Eaft => Some((TargetStrength::Gamma, 1.0)),
+            Self::Eaft | Self::Talr => Some((TargetStrength::Gamma, 1.0)),
         }
     }
 }
@@ -165,6 +174,13 @@ pub enum Target {
         /// Exponent γ ≥ 0; 0 is finetuning.
         gamma: f32,
     },
+    /// q = e_y with w = max(s_y^γ, 0.01): token-adaptive loss reweighting (Lin et al., arXiv:2509.20758), whose
+    /// weights exp(−loss / τ) have τ = 1 / γ. The paper takes for τ the median loss of a batch's sequences; here it is
+    /// a constant.
+    TokenAdaptive {
+        /// Exponent γ ≥ 0; 0 is finetuning.
+        gamma: f32,
+    },
 }
 
 impl Default for Target {
@@ -195,6 +211,7 @@ impl Target {
             Method::Dft => Self::Dynamic,
             Method::Asft => Self::Anchored { anchor: value },
             Method::Eaft => Self::EntropyAdaptive { gamma: value },
+            Method::Talr => Self::TokenAdaptive { gamma: value },
         }
     }
 
@@ -217,13 +234,17 @@ impl Target {
             Self::Dynamic => Method::Dft,
             Self::Anchored { .. } => Method::Asft,
             Self::EntropyAdaptive { .. } => Method::Eaft,
+            Self::TokenAdaptive { .. } => Method::Talr,
         }
     }
 
     /// Whether target or weight depend on the teacher. A one-hot target does not.
     pub fn needs_teacher(self) -> bool {
         match self {
-            Self::Label | Self::Dynamic | Self::EntropyAdaptive { .. } => false,
+            Self::Label
+            | Self::Dynamic
+            | Self::EntropyAdaptive { .. }
+            | Self::TokenAdaptive { .. } => false,
             Self::Corrected { tau, scope } => tau < 1.0 || scope == Scope::Incorrect,
             Self::Mixture { alpha } => alpha < 1.0,
             Self::Selective { threshold } | Self::TokenMasking { threshold } => threshold > 0.0,
@@ -246,7 +267,7 @@ impl Target {
             Self::Mixture { alpha } => alpha,
             Self::Selective { threshold } | Self::TokenMasking { threshold } => threshold,
             Self::Anchored { anchor } => anchor,
-            Self::EntropyAdaptive { gamma } => gamma,
+            Self::EntropyAdaptive { gamma } | Self::TokenAdaptive { gamma } => gamma,
         }
     }
 
@@ -305,7 +326,8 @@ impl Target {
             Self::Label
             | Self::TokenMasking { .. }
             | Self::Dynamic
-            | Self::EntropyAdaptive { .. } => return 0.0,
+            | Self::EntropyAdaptive { .. }
+            | Self::TokenAdaptive { .. } => return 0.0,
             Self::Mixture { alpha } => return 1.0 - f64::from(alpha),
             Self::Selective { threshold } => {
                 return f64::from(u8::from(p_label < f64::from(threshold)));
@@ -335,6 +357,7 @@ impl Target {
             Self::Dynamic => s_label,
             Self::Anchored { anchor } => s_label + f64::from(anchor),
             Self::EntropyAdaptive { gamma } => entropy.powf(f64::from(gamma)),
+            Self::TokenAdaptive { gamma } => s_label.powf(f64::from(gamma)).max(LEAST_WEIGHT),
             Self::Label
             | Self::Corrected { .. }
             | Self::Mixture { .. }
@@ -359,6 +382,7 @@ impl Target {
             Self::Dynamic => 6,
             Self::Anchored { .. } => 7,
             Self::EntropyAdaptive { .. } => 8,
+            Self::TokenAdaptive { .. } => 9,
         }
     }
 }

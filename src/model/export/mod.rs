@@ -2,6 +2,7 @@
 //!
 //! Metadata and names are those of llama.cpp's own converter (`convert_hf_to_gguf.py`).
 
+#[cfg(feature = "cli")]
 mod adapter;
 mod checks;
 mod metadata;

@@ -29,7 +29,7 @@ use std::ops::Range;
 
 pub(super) use reasoning::without_reasoning;
 pub(super) use source::SPECIAL_TOKENS;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 pub(crate) use source::TemplateText;
 pub use template::ChatTemplate;
 

@@ -35,7 +35,7 @@ pub(super) struct Source {
 }
 
 /// The texts of a model's chat templates.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 #[derive(Debug)]
 pub(crate) struct TemplateText {
     /// The default template.
@@ -44,7 +44,7 @@ pub(crate) struct TemplateText {
     pub with_tools: Option<String>,
 }
 
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "web"))]
 impl TemplateText {
     /// Reads the templates from the bytes of `chat_template.jinja` if given, else from those of
     /// `tokenizer_config.json`. Returns `None` if the model has none; `folder` is for messages.

@@ -80,16 +80,7 @@ impl Compression {
 
     fn expand_within(self, source: impl BufRead, limit: u64, path: &Path) -> Result<Vec<u8>> {
         let name = self.name();
-        let mut expanded = Vec::new();
-        let room = Room {
-            bytes: &mut expanded,
-            limit,
-        };
-        let complete = match self {
-            Self::Gzip => expand_gzip(source, room),
-            Self::Zstd => expand_zstd(source, room),
-        }
-        .map_err(|error| {
+        let expanded = self.expand_to(source, limit).map_err(|error| {
             // Only errors of the operating system have a code.
             if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::OutOfMemory {
                 return Error::io("read", path)(error);
@@ -101,11 +92,28 @@ impl Compression {
             let advice = "copy or compress it again";
             Error::data_file(path, format!("damaged {name} file ({message}): {advice}"))
         })?;
-        if !complete {
+        expanded.ok_or_else(|| {
             let message = format!("expands to more than {limit} bytes: decompress it first");
-            return Err(Error::data_file(path, message));
-        }
-        Ok(expanded)
+            Error::data_file(path, message)
+        })
+    }
+
+    /// Decompresses `source`; `None` if it expands to more than `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Errors of `source`, and for damaged data.
+    pub(super) fn expand_to(self, source: impl BufRead, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut expanded = Vec::new();
+        let room = Room {
+            bytes: &mut expanded,
+            limit,
+        };
+        let complete = match self {
+            Self::Gzip => expand_gzip(source, room),
+            Self::Zstd => expand_zstd(source, room),
+        };
+        Ok(complete?.then_some(expanded))
     }
 }
 

@@ -10,7 +10,7 @@ mod json;
 mod message;
 mod names;
 mod options;
-#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+#[cfg(feature = "parquet")]
 mod parquet;
 #[cfg(not(target_arch = "wasm32"))]
 mod pattern;
@@ -231,8 +231,7 @@ pub(crate) fn paths_in_words(paths: &[PathBuf]) -> String {
 ///
 /// # Errors
 ///
-/// Those of [`read_records`] except [`Error::Io`]. Parquet requires the feature `parquet`, and is unsupported in
-/// browsers.
+/// Those of [`read_records`] except [`Error::Io`]. Parquet requires the feature `parquet`.
 pub fn parse_records(
     bytes: &[u8],
     path: impl AsRef<Path>,
@@ -310,13 +309,13 @@ fn parse_content(
     }
 }
 
-#[cfg(all(feature = "parquet", not(target_arch = "wasm32")))]
+#[cfg(feature = "parquet")]
 fn parse_parquet(bytes: Cow<'_, [u8]>, path: &Path, options: &ReadOptions) -> Result<Records> {
     parquet::parse(bytes.into_owned().into(), path, options)
 }
 
-/// In browsers, and without the feature `parquet`.
-#[cfg(not(all(feature = "parquet", not(target_arch = "wasm32"))))]
+/// Without the feature `parquet`.
+#[cfg(not(feature = "parquet"))]
 fn parse_parquet(_: Cow<'_, [u8]>, path: &Path, _: &ReadOptions) -> Result<Records> {
     Err(Error::data_file(
         path,

@@ -15,7 +15,7 @@ use crate::model::{CausalLm, FileBytes, ParameterSpec};
 use crate::train::data::RunData;
 use crate::train::optimizer::AdamW;
 use crate::train::outcome::Evaluated;
-use crate::train::settings::TrainSettings;
+use crate::train::settings::{Schedule, TrainSettings};
 use crate::train::step::State;
 
 /// How far a run has come. The order of the samples follows from the seed and the step.
@@ -136,7 +136,7 @@ impl Checkpoint<'_> {
         let stored: TrainSettings =
             serde_json::from_str(entry("settings")?).map_err(|error| damaged(&error))?;
         // What is measured after the training does not change it.
-        let stored = stored.with_dial(settings.dial);
+        let stored = with_length_of(settings, stored.with_dial(settings.dial));
         if stored != *settings {
             return Err(fault(format!(
                 "checkpoint of a run with different settings ({}): resume with the same settings, or \
@@ -230,6 +230,20 @@ pub(super) fn step_of(path: &Path) -> Result<usize> {
             path: path.to_path_buf(),
             message: "damaged checkpoint".to_string(),
         })
+}
+
+/// Returns stored settings with the length of others: it only determines which steps follow, where the learning rate
+/// does not depend on it.
+fn with_length_of(settings: &TrainSettings, stored: TrainSettings) -> TrainSettings {
+    match stored.schedule {
+        Schedule::Constant | Schedule::Finch => TrainSettings {
+            epochs: settings.epochs,
+            max_steps: settings.max_steps,
+            evaluate_every: settings.evaluate_every,
+            ..stored
+        },
+        Schedule::Linear | Schedule::Cosine => stored,
+    }
 }
 
 /// Lists the settings that differ between a checkpoint and the run that resumes from it.

@@ -80,8 +80,16 @@ impl Run {
             self.trainer.parameters(),
             &self.model.tensor_device(),
         )?;
-        let consistent = progress.step <= self.steps
-            && progress.losses.len() == progress.step
+        if progress.step > self.steps {
+            return Err(Error::Checkpoint {
+                path: path.to_path_buf(),
+                message: format!(
+                    "it is at step {}, but the run has {} steps: resume with more epochs or steps",
+                    progress.step, self.steps
+                ),
+            });
+        }
+        let consistent = progress.losses.len() == progress.step
             && progress.seconds >= 0.0
             && progress.evaluations.is_sorted_by(|a, b| a.step < b.step)
             && progress

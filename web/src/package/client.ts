@@ -1,5 +1,7 @@
 import { failure, MiniftError } from "./errors.js";
-import type { Check, Command, Commands, JobEvent, Message, Request } from "./protocol.js";
+import type { FetchOptions } from "./hub.js";
+import { fetchFromHub } from "./hub.js";
+import type { Check, Command, Commands, DialPoint, JobEvent, Message, Method, Request } from "./protocol.js";
 
 interface Pending {
   resolve(value: unknown): void;
@@ -26,18 +28,25 @@ class Listeners<Arguments extends unknown[]> {
  */
 export class Client {
   readonly #url: URL;
+  readonly #hub: string | null;
   readonly #pending = new Map<number, Pending>();
   readonly #events = new Listeners<[job: string, event: JobEvent]>();
   readonly #checks = new Listeners<[check: Check]>();
+  readonly #points = new Listeners<[job: string, method: Method, point: DialPoint]>();
+  readonly #texts = new Listeners<[job: string, voice: number, piece: string]>();
   readonly #losses = new Listeners<[message: string]>();
   #worker: Worker;
   #lastId = 0;
   /** Whether the worker ever started; restarting one that never did would not help. */
   #alive = false;
 
-  /** Starts the worker, by default `worker.js` beside this module. */
-  constructor(options: { worker?: URL } = {}) {
+  /**
+   * Starts the worker, by default `worker.js` beside this module. `hub` is the origin that {@link fetchModel} fetches
+   * models from, such as `https://huggingface.co`; without it, nothing is ever fetched from another origin.
+   */
+  constructor(options: { worker?: URL; hub?: string } = {}) {
     this.#url = options.worker ?? new URL("./worker.js", import.meta.url);
+    this.#hub = options.hub ? new URL(options.hub).origin : null;
     this.#worker = this.#start();
   }
 
@@ -50,6 +59,17 @@ export class Client {
     });
   }
 
+  /**
+   * Fetches the files of a model by its name on the hub, such as `owner/name`, for the command `loadModel`. Rejects
+   * with a {@link MiniftError}, also if the client was created without a hub.
+   */
+  async fetchModel(name: string, options: FetchOptions = {}): Promise<File[]> {
+    if (!this.#hub) {
+      throw failure("NoHub", 'this client fetches no models: create it with { hub: "https://huggingface.co" }');
+    }
+    return fetchFromHub(this.#hub, name, options);
+  }
+
   /** Listens to job events; returns a function that unsubscribes. */
   onEvent(listener: (job: string, event: JobEvent) => void): () => void {
     return this.#events.add(listener);
@@ -58,6 +78,16 @@ export class Client {
   /** Listens to the results of `examine` as they arrive. */
   onCheck(listener: (check: Check) => void): () => void {
     return this.#checks.add(listener);
+  }
+
+  /** Listens to the parts of `dial` as they are complete. */
+  onDial(listener: (job: string, method: Method, point: DialPoint) => void): () => void {
+    return this.#points.add(listener);
+  }
+
+  /** Listens to pieces of the texts of `answer`; `voice` is an index of its voices. */
+  onText(listener: (job: string, voice: number, piece: string) => void): () => void {
+    return this.#texts.add(listener);
   }
 
   /** Listens to losses of the worker. The new worker has no device, model or texts. */
@@ -102,6 +132,12 @@ export class Client {
         break;
       case "examined":
         this.#checks.call(message.check);
+        break;
+      case "dialled":
+        this.#points.call(message.job, message.method, message.point);
+        break;
+      case "text":
+        this.#texts.call(message.job, message.voice, message.piece);
         break;
       case "lost":
         lose(message.message);

@@ -9,7 +9,12 @@ function started({ type: _, ...event }: JobEvent & { type: "training" }, before?
     tokensPerSecond: 0,
     seconds: event.losses.length > 0 ? (before?.seconds ?? 0) : 0,
     finished: false,
+    front: null,
   };
+}
+
+function activity(what: string, { method, done, total }: { method: Method; done: number; total: number }) {
+  return { text: `${what} ${methodNames[method]}`, done, total };
 }
 
 /** Returns the job after an event. Worker and page both use it, so stored and shown jobs agree. */
@@ -65,7 +70,15 @@ export function applyEvent(job: Job, event: JobEvent): Job {
       }));
     case "checkpoint":
       return { ...change(event.method, () => ({ checkpoint: event.step })), bytes: event.bytes };
-    case "trained":
-      return { ...change(event.method, () => ({ finished: true })), bytes: event.bytes };
+    case "generating":
+      return { ...job, activity: activity("generating general text for", event) };
+    case "measuringFront":
+      return { ...job, activity: activity("measuring the strengths of", event) };
+    case "front":
+      return change(event.method, () => ({ front: event.front }));
+    case "trained": {
+      const { bytes, checkpoint } = event;
+      return { ...change(event.method, () => ({ finished: true, checkpoint })), bytes };
+    }
   }
 }

@@ -1,93 +1,33 @@
-import type { Device, Event, Model, Perplexities } from "../../wasm/minift.js";
-import { describeDevice, describeSetup, metrics, Run, runJson, trainSettings } from "../../wasm/minift.js";
+import type { Data, Event, Perplexities } from "../../wasm/minift.js";
+import { metrics, Run, runJson, Samples, trainSettings } from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
+import type { Inputs } from "./inputs.js";
+import { DEVICE, SETUP, selected, storeSetup } from "./inputs.js";
 import { applyEvent } from "./job.js";
-import type { Evaluation, Job, JobEvent, JobSettings, Method, Training } from "./protocol.js";
-import type { LoadedText } from "./session.js";
-import { readModel, readText } from "./session.js";
-import type { Pools } from "./sets.js";
-import { pools, select, toData } from "./sets.js";
-import { methodsOf } from "./settings.js";
+import type { Evaluation, Front, FrontPoint, Job, JobEvent, Method, Training } from "./protocol.js";
+import { FRONT_SHARE } from "./session.js";
+import { toData } from "./sets.js";
+import { methodsOf, needsGeneralText } from "./settings.js";
 import type { JobFolder } from "./storage.js";
-
-/** The inputs of a job. */
-export interface Inputs {
-  device: Device;
-  model: Model;
-  domain: LoadedText;
-  heldOut: LoadedText | null;
-  general: LoadedText;
-}
+import { yieldToMessages } from "./yield.js";
 
 const CONTINUATION_TOKENS = 32;
 /** Milliseconds between checkpoints. */
 const CHECKPOINT_INTERVAL = 10_000;
 /** Checkpoints are at least this many times as far apart as writing one takes. */
 const CHECKPOINT_SHARE = 20;
+/** The last checkpoint of a training is kept up to this size, so that the training can be continued. */
+const KEPT_CHECKPOINT = 128 * 2 ** 20;
+/** Number of texts that the untouched model generates, and of those generated at a time. */
+const GENERATED = 96;
+const GENERATED_AT_A_TIME = 8;
 
-const MODEL = "input/model";
-const SETUP = "setup.json";
-const DEVICE = "device.json";
 const checkpointPath = (method: Method): string => `${method}.checkpoint.safetensors`;
-const modelPath = (method: Method): string => `trained/${method}`;
+export const modelPath = (method: Method): string => `trained/${method}`;
 const reportPath = (method: Method): string => `${method}.report.json`;
-const textPath = (role: string): string => `input/${role}`;
-
-/** Stores the inputs that resuming a job requires after the page was closed. */
-export async function store(job: Job, folder: JobFolder, inputs: Inputs, modelFiles: File[] | null): Promise<void> {
-  for (const file of modelFiles ?? []) await folder.write(`${MODEL}/${file.name}`, file);
-  const texts = { domain: inputs.domain, "held-out": inputs.heldOut, general: inputs.general };
-  for (const [role, text] of Object.entries(texts)) {
-    if (text?.file) await folder.write(`${textPath(role)}/${text.file.name}`, text.file);
-  }
-  const samples = selected(inputs, job.settings);
-  await folder.write(DEVICE, describeDevice(inputs.device));
-  await folder.write(
-    SETUP,
-    describeSetup(inputs.model, job.settings.maxLength, samples.train, samples.domain, samples.general),
-  );
-  await folder.writeRecord(job);
-}
-
-/** Reads the inputs written by {@link store}. */
-export async function restoreInputs(job: Job, folder: JobFolder, device: Device): Promise<Inputs> {
-  const stored = async (role: string): Promise<File | null> => (await folder.readAll(textPath(role)))[0] ?? null;
-  const heldOut = await stored("held-out");
-  const files = job.model.embedded ? null : await folder.readAll(MODEL);
-  return {
-    device,
-    model: await readModel(device, files, job.model.name),
-    domain: await readText("domain", await stored("domain")),
-    heldOut: heldOut && (await readText("held-out", heldOut)),
-    general: await readText("general", await stored("general")),
-  };
-}
-
-function selected(inputs: Inputs, settings: JobSettings): Pools {
-  const texts = {
-    domain: inputs.domain.texts,
-    heldOut: inputs.heldOut?.texts ?? null,
-    general: inputs.general.texts,
-  };
-  const embedded = inputs.domain.file === null;
-  return select(pools(inputs.model, texts, embedded, settings.maxLength), settings);
-}
 
 /** The requested state of a job. */
 type Wish = "run" | "pause" | "stop";
-
-const { port1, port2 } = new MessageChannel();
-
-/**
- * Yields to the event loop. On the CPU a run never awaits anything else, so pause commands would not
- * be received. A message to itself queues behind pending messages, and arrives sooner than any timer.
- */
-function yieldToMessages(): Promise<void> {
-  return new Promise((resolve) => {
-    port1.onmessage = () => resolve();
-    port2.postMessage(null);
-  });
-}
 
 /** Runs the trainings of a job one after another, with checkpoints in its folder. */
 export class Runner {
@@ -132,9 +72,15 @@ export class Runner {
   async run(): Promise<void> {
     try {
       await this.#state("running", null);
-      const data = toData(selected(this.#inputs, this.#job.settings));
+      const plain = toData(selected(this.#inputs, this.#job.settings));
+      let withGeneralText: Data | null = null;
       for (const method of methodsOf(this.#job.settings)) {
         if (this.#training(method)?.finished) continue;
+        let data = plain;
+        if (needsGeneralText(method)) {
+          withGeneralText ??= plain.withGeneralText(await this.#generalText(method));
+          data = withGeneralText;
+        }
         const settings = trainSettings(this.#job.settings, method, 0);
         const steps = new Run(this.#inputs.model, data, settings).steps;
         const run = new Run(this.#inputs.model, data, trainSettings(this.#job.settings, method, steps));
@@ -144,6 +90,7 @@ export class Runner {
             await this.#state("stopped", null);
             return;
           }
+          await this.#measureFront(method, run);
           await this.#finish(method, run);
         } finally {
           run.free();
@@ -173,6 +120,43 @@ export class Runner {
   async #write(): Promise<void> {
     this.#job = { ...this.#job, updated: Date.now() };
     await this.#folder.writeRecord(this.#job);
+  }
+
+  /** Returns the general text that a method trains on: a file, or text of the untouched model. */
+  async #generalText(method: Method): Promise<Samples> {
+    const { model, replay } = this.#inputs;
+    const { maxLength, seed } = this.#job.settings;
+    let found = replay && Samples.tokenize(replay.texts, model, maxLength);
+    for (let done = 0; !replay && done < GENERATED; done += GENERATED_AT_A_TIME) {
+      this.#apply({ type: "generating", method, done, total: GENERATED });
+      await yieldToMessages();
+      const more = await Samples.generated(model, GENERATED_AT_A_TIME, maxLength, seed + done);
+      found = found ? found.joined(more) : more;
+    }
+    if (!found) throw failure("NoSamples", "there is no general text to train on");
+    await storeSetup(this.#job, this.#folder, this.#inputs, found);
+    return found;
+  }
+
+  /** Measures what the training gains and forgets at several strengths. */
+  async #measureFront(method: Method, run: Run): Promise<void> {
+    for (;;) {
+      await yieldToMessages();
+      const event = await run.nextOfFront();
+      if (!event) break;
+      if (event.event !== "evaluating_front") continue;
+      this.#apply({ type: "measuringFront", method, done: event.done, total: event.total });
+    }
+    const found = run.front();
+    if (!found) return;
+    const { untouched } = found;
+    const front: Front = {
+      domainSamples: found.domain_samples,
+      generalSamples: found.general_samples,
+      untouched,
+      points: found.points.map((point) => pointOf(point.weight, untouched, point)),
+    };
+    this.#apply({ type: "front", method, front });
   }
 
   /** Starts a training, or resumes it from its checkpoint and truncates the record to that step. */
@@ -277,11 +261,12 @@ export class Runner {
     const { settings } = this.#job;
     const every = Math.ceil(run.steps / settings.evaluations);
     const evaluations = Math.ceil((event.steps - event.step) / every);
-    const training = this.#training(method);
-    const secondsPerStep = ((training?.seconds ?? 0) + this.#stepTook) / event.step;
+    const secondsPerStep = ((this.#training(method)?.seconds ?? 0) + this.#stepTook) / event.step;
     const others = methodsOf(settings).filter((other) => other !== method && !this.#training(other)?.finished);
-    const other = run.steps * secondsPerStep + settings.evaluations * this.#evaluationTook;
-    return evaluations * this.#evaluationTook + others.length * other;
+    const training = run.steps * secondsPerStep;
+    const front = FRONT_SHARE * training;
+    const other = training + front + settings.evaluations * this.#evaluationTook;
+    return evaluations * this.#evaluationTook + front + others.length * other;
   }
 
   async #continuePrompt(method: Method, run: Run): Promise<void> {
@@ -307,7 +292,7 @@ export class Runner {
     this.#savingTook = this.#saved - began;
   }
 
-  /** Stores the trained model and its report, and removes the checkpoint. */
+  /** Stores the trained model, its report and its last checkpoint, unless that is large. */
   async #finish(method: Method, run: Run): Promise<void> {
     const model = run.model();
     try {
@@ -320,10 +305,15 @@ export class Runner {
     const continuation = this.#training(method)?.continuations.at(-1)?.text ?? "";
     const report = run.report(this.#job.settings.prompt, continuation, method);
     await this.#folder.write(reportPath(method), report ?? "null");
-    const [bytes, checkpoint] = [await this.#folder.size(), await this.#folder.read(checkpointPath(method))];
-    this.#apply({ type: "trained", method, bytes: bytes - (checkpoint?.size ?? 0) });
+    const checkpoint = await run.checkpoint();
+    const isKept = checkpoint.length <= KEPT_CHECKPOINT;
+    if (isKept) await this.#folder.write(checkpointPath(method), checkpoint);
+    const [bytes, stored] = [await this.#folder.size(), await this.#folder.read(checkpointPath(method))];
+    const removed = isKept ? 0 : (stored?.size ?? 0);
+    const step = isKept ? run.stepsDone : null;
+    this.#apply({ type: "trained", method, bytes: bytes - removed, checkpoint: step });
     await this.#write();
-    await this.#folder.remove(checkpointPath(method));
+    if (!isKept) await this.#folder.remove(checkpointPath(method));
   }
 
   async #fail(error: unknown): Promise<void> {
@@ -341,6 +331,12 @@ export class Runner {
 export function measured(untouched: Perplexities | undefined, evaluated: Omit<Evaluation, "metrics">): Evaluation {
   const { step, domain, general } = evaluated;
   return { step, domain, general, metrics: metrics(untouched ?? evaluated, evaluated) };
+}
+
+/** Compares perplexities at a strength with those of the untouched model. */
+export function pointOf(weight: number, untouched: Perplexities, { domain, general }: Perplexities): FrontPoint {
+  const found = { domain, general };
+  return { weight, ...found, metrics: metrics(untouched, found) };
 }
 
 /** Returns the files of a finished training. */

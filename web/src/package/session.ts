@@ -6,6 +6,7 @@ import {
   estimateMemory,
   Model,
   measurePace,
+  memoryAdvice,
   memoryExcess,
   Texts,
   trainSettings,
@@ -15,35 +16,50 @@ import type {
   DeviceChoice,
   DeviceInfo,
   JobSettings,
+  Method,
   ModelInfo,
   Pace,
   Plan,
   Problem,
+  SampleDomain,
+  SetPreview,
   TextRole,
+  TextSource,
   Texts as TextsReply,
+  WeightChoice,
 } from "./protocol.js";
 import type { JobTexts, Pools } from "./sets.js";
-import { pools, select, toData } from "./sets.js";
-import { methodsOf } from "./settings.js";
+import { isDefault, pools, select, toData, tokenize } from "./sets.js";
+import { methodsOf, needsGeneralText, sampleDomains } from "./settings.js";
 
-/** A text with its file; null for an embedded text. */
+/** The time that measuring the front takes, as a share of that of the training. */
+export const FRONT_SHARE = 0.1;
+
+/** A text with its file, or the sample domain that it is; both are null for the default text of a role. */
 export interface LoadedText {
   texts: Texts;
   file: File | null;
+  sample: SampleDomain | null;
   name: string;
 }
 
-const EMBEDDED_NAMES: Record<Exclude<TextRole, "held-out">, string> = {
-  domain: "bicycle workshop tickets",
-  general: "tiny stories",
-};
+/** A model and where it is from; its files are null for the embedded model. */
+interface LoadedModel {
+  model: Model;
+  files: File[] | null;
+  name: string | undefined;
+  weights: WeightChoice;
+}
+
+/** Name of the embedded general text. */
+const TALES = "tiny stories";
 
 /** The loaded device, model and texts. */
 export class Session {
   #device: Device | null = null;
   /** Opened devices; a device is never released, so each is opened once. */
   readonly #devices = new Map<DeviceChoice, Device>();
-  #model: { model: Model; files: File[] | null; name: string | undefined } | null = null;
+  #model: LoadedModel | null = null;
   readonly #texts = new Map<TextRole, LoadedText>();
   #pools: { maxLength: number; pools: Pools } | null = null;
   #pace: Pace | null = null;
@@ -53,21 +69,21 @@ export class Session {
     this.#devices.set(choice, device);
     this.#device = device;
     this.#pace = null;
-    if (this.#model) await this.loadModel(this.#model.files, this.#model.name);
+    if (this.#model) await this.loadModel(this.#model.files, this.#model.name, this.#model.weights);
     return device.info();
   }
 
-  async loadModel(files: File[] | null, name?: string): Promise<ModelInfo> {
-    const model = await readModel(this.device, files, name);
+  async loadModel(files: File[] | null, name?: string, weights: WeightChoice = "auto"): Promise<ModelInfo> {
+    const model = await readModel(this.device, files, name, weights);
     this.#model?.model.free();
-    this.#model = { model, files, name };
+    this.#model = { model, files, name, weights };
     this.#pools = null;
     this.#pace = null;
     return model.info();
   }
 
-  async loadText(role: TextRole, file: File | null): Promise<TextsReply> {
-    const loaded = await readText(role, file);
+  async loadText(role: TextRole, source: TextSource): Promise<TextsReply> {
+    const loaded = await readText(role, source);
     this.#texts.set(role, loaded);
     this.#pools = null;
     return { role, name: loaded.name, info: loaded.texts.info() };
@@ -90,6 +106,10 @@ export class Session {
     return (this.#model ?? missing("model")).files;
   }
 
+  get weights(): WeightChoice {
+    return (this.#model ?? missing("model")).weights;
+  }
+
   text(role: TextRole): LoadedText | null {
     return this.#texts.get(role) ?? null;
   }
@@ -107,14 +127,25 @@ export class Session {
         heldOut: this.text("held-out")?.texts ?? null,
         general: (this.text("general") ?? missing("general text")).texts,
       };
-      this.#pools = { maxLength, pools: pools(this.model, texts, domain.file === null, maxLength) };
+      this.#pools = { maxLength, pools: pools(this.model, texts, isDefault(domain), maxLength) };
     }
     return this.#pools.pools;
   }
 
+  /** Shows how the text of a role is tokenized; without a held-out text, the held-out part of the domain text. */
+  preview(role: TextRole, maxLength: number): SetPreview {
+    const text = this.text(role);
+    const samples = text ? tokenize(text.texts, this.model, maxLength) : this.pools(maxLength).domain;
+    try {
+      return samples.preview(this.model);
+    } finally {
+      if (text) samples.free();
+    }
+  }
+
   async measure(settings: JobSettings): Promise<Pace> {
     const data = toData(this.pools(settings.maxLength));
-    this.#pace = await measurePace(this.model, data, trainSettings(settings, settings.method, 0));
+    this.#pace = await measurePace(this.model, data, trainSettings(settings, withoutGeneralText(settings.method), 0));
     return this.#pace;
   }
 
@@ -127,7 +158,7 @@ export class Session {
     const sized = (evaluations: number): JobSettings => {
       // The untouched model is evaluated once for all trainings.
       const all = trainings * evaluations + 1;
-      const budget = budgetFor(pace, data, seconds, trainings, settings.epochs, all);
+      const budget = budgetFor(pace, data, seconds / (1 + FRONT_SHARE), trainings, settings.epochs, all);
       const { samples, evaluation_samples: evaluationSamples } = budget;
       return { ...settings, evaluations, samples, evaluationSamples };
     };
@@ -155,9 +186,11 @@ export class Session {
     const data = toData(selected);
     const first = trainSettings(settings, settings.method, 0);
     const steps = countSteps(first, selected.train.length);
-    const memory = estimateMemory(this.model, data, first);
-    const excess = memoryExcess(this.model, data, first);
+    const plain = trainSettings(settings, withoutGeneralText(settings.method), 0);
+    const memory = estimateMemory(this.model, data, plain);
+    const excess = memoryExcess(this.model, data, plain);
     if (excess) problems.push({ message: excess, stops: true });
+    const advice = excess ? (memoryAdvice(this.model, data, settings, settings.method) ?? null) : null;
     const room = deviceMemory();
     if (room && memory.total > room) {
       const message = `this requires about ${gibibytes(memory.total)} of memory, but the browser reports ${gibibytes(room)} for the whole machine: it may fail`;
@@ -170,7 +203,7 @@ export class Session {
         problems.push({ message, stops: true });
       }
     }
-    return { settings, memory, steps, seconds: this.#seconds(settings, selected), problems };
+    return { settings, memory, steps, seconds: this.#seconds(settings, selected), problems, advice };
   }
 
   /** Estimates the duration of a job from the measured pace; null if not measured. */
@@ -180,18 +213,28 @@ export class Session {
     const trainings = methodsOf(settings).length;
     const evaluated = countTokens(selected.domain) + countTokens(selected.general);
     return (
-      trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
+      (1 + FRONT_SHARE) * trainings * settings.epochs * countTokens(selected.train) * pace.training_seconds_per_token +
       (trainings * settings.evaluations + 1) * evaluated * pace.evaluation_seconds_per_token
     );
   }
 }
 
-/** Loads a model from the files of a Hugging Face folder, or the embedded model. */
-export async function readModel(device: Device, files: File[] | null, name = "model"): Promise<Model> {
+/** Returns a method of the same target that trains on the domain alone: general text is not loaded before a run. */
+function withoutGeneralText(method: Method): Method {
+  return needsGeneralText(method) ? "ft" : method;
+}
+
+/** Loads a model from the files of a Hugging Face folder or in GGUF, or the embedded model. */
+export async function readModel(
+  device: Device,
+  files: File[] | null,
+  name = "model",
+  weights: WeightChoice = "auto",
+): Promise<Model> {
   if (!files) return Model.embedded(device);
   const bytes = new Map<string, Uint8Array>();
   for (const file of files) bytes.set(file.name, await bytesOf(file));
-  return Model.load(device, name, bytes);
+  return Model.load(device, name, bytes, weights);
 }
 
 /** Checks one file of a model; throws if it is invalid. */
@@ -199,12 +242,15 @@ export async function checkModelFile(file: File, name = "model"): Promise<void> 
   Model.checkFile(name, file.name, await bytesOf(file));
 }
 
-/** Loads the texts of a file, or the embedded texts. */
-export async function readText(role: TextRole, file: File | null): Promise<LoadedText> {
-  if (file) return { texts: Texts.parse(file.name, await bytesOf(file)), file, name: file.name };
-  if (role === "held-out") throw failure("NoFile", "a held-out text must be a file");
-  const texts = role === "domain" ? Texts.tickets() : Texts.tales();
-  return { texts, file: null, name: EMBEDDED_NAMES[role] };
+/** Loads a text. */
+export async function readText(role: TextRole, source: TextSource): Promise<LoadedText> {
+  if (source instanceof File) {
+    return { texts: Texts.parse(source.name, await bytesOf(source)), file: source, sample: null, name: source.name };
+  }
+  if (!source && role === "general") return { texts: Texts.tales(), file: null, sample: null, name: TALES };
+  if (!source && role !== "domain") throw failure("NoFile", `a ${role} text must be a file`);
+  const domain = source ?? "tickets";
+  return { texts: Texts.domain(domain), file: null, sample: source, name: sampleDomains[domain] };
 }
 
 async function bytesOf(file: File): Promise<Uint8Array> {

@@ -2,6 +2,7 @@ import type { Model, Texts } from "../../wasm/minift.js";
 import { Data, Samples } from "../../wasm/minift.js";
 import { failure } from "./errors.js";
 import type { JobSettings } from "./protocol.js";
+import type { LoadedText } from "./session.js";
 import { embeddedTrainingSamples } from "./settings.js";
 
 /** The texts of a job. */
@@ -12,6 +13,8 @@ export interface JobTexts {
   general: Texts;
 }
 
+/** Largest accepted length of samples, in tokens. */
+const MAX_LENGTH = 2 ** 31 - 1;
 /** Held-out share of the domain text when no held-out text is given. */
 const HELD_OUT_SHARE = 0.1;
 
@@ -22,12 +25,26 @@ export interface Pools {
   general: Samples;
 }
 
+/** Whether a domain text is the default one, whose last part is always held out. */
+export function isDefault({ file, sample }: LoadedText): boolean {
+  return file === null && (sample === null || sample === "tickets");
+}
+
+/** Tokenizes texts for a model. */
+export function tokenize(texts: Texts, model: Model, maxLength: number): Samples {
+  // WebAssembly would take the remainder of other numbers.
+  if (!Number.isSafeInteger(maxLength) || maxLength < 0 || maxLength > MAX_LENGTH) {
+    throw failure("InvalidSetting", `max_length = ${maxLength}: expected an integer from 2 to ${MAX_LENGTH}`);
+  }
+  return Samples.tokenize(texts, model, maxLength);
+}
+
 /** Tokenizes texts for a model. Held-out samples are never trained on, regardless of the settings. */
 export function pools(model: Model, texts: JobTexts, embedded: boolean, maxLength: number): Pools {
-  const all = Samples.tokenize(texts.domain, model, maxLength);
-  const general = Samples.tokenize(texts.general, model, maxLength);
+  const all = tokenize(texts.domain, model, maxLength);
+  const general = tokenize(texts.general, model, maxLength);
   if (texts.heldOut) {
-    return { train: all, domain: Samples.tokenize(texts.heldOut, model, maxLength), general };
+    return { train: all, domain: tokenize(texts.heldOut, model, maxLength), general };
   }
   if (all.length < 2) {
     throw failure(

@@ -1,5 +1,5 @@
 import { defaults } from "../../wasm/defaults.js";
-import type { AdapterKind, JobSettings, Method } from "./protocol.js";
+import type { AdapterKind, JobSettings, Method, SampleDomain } from "./protocol.js";
 
 /** Default settings of a job. */
 export const defaultSettings: JobSettings = defaults.settings;
@@ -27,13 +27,35 @@ export const methodTitles = Object.fromEntries(defaults.methods.map(({ method, t
   string
 >;
 
-/** Prompt for the embedded domain text. */
+/** Names of the sample domains; the first is the default. */
+export const sampleDomains = Object.fromEntries(defaults.domains.map(({ domain, name }) => [domain, name])) as Record<
+  SampleDomain,
+  string
+>;
+
+/** Prompt for the default domain text. */
 export const embeddedPrompt: string = defaults.embeddedPrompt;
 
 /** Training samples of the embedded domain text; the rest is held out. */
 export const embeddedTrainingSamples: number = defaults.embeddedTrainingSamples;
 
+/** All methods. */
+export const allMethods: Method[] = defaults.methods.map(({ method }) => method);
+
+/** Whether a method trains on general text, too. */
+export function needsGeneralText(method: Method): boolean {
+  return defaults.methods.some((info) => info.method === method && info.needsGeneralText);
+}
+
 /** Returns the methods of the trainings of a job, in order. */
-export function methodsOf(settings: JobSettings): Method[] {
-  return settings.compare && settings.method === "mft" ? ["mft", "ft"] : [settings.method];
+export function methodsOf({ method, compare }: JobSettings): Method[] {
+  return [...new Set([method, ...compare])];
+}
+
+/** Returns the settings of a job that an earlier version stored. */
+export function completeSettings(stored: JobSettings): JobSettings {
+  // Earlier versions compared minifinetuning with plain finetuning alone.
+  const compare: unknown = stored.compare;
+  const compared = compare === true && stored.method === "mft" ? (["ft"] as Method[]) : [];
+  return { ...defaultSettings, ...stored, compare: Array.isArray(compare) ? compare : compared };
 }

@@ -1,20 +1,34 @@
 /// <reference lib="webworker" />
 import init from "../../wasm/minift.js";
 import { failure, toFailure } from "./errors.js";
-import type { Command, Commands, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
-import type { Inputs } from "./runner.js";
-import { measured, Runner, report, restoreInputs, store, trainedFiles } from "./runner.js";
+import type { Inputs } from "./inputs.js";
+import { restoreInputs, store } from "./inputs.js";
+import type { Command, Commands, DialPoint, Job, JobEvent, JobSettings, Message, Request } from "./protocol.js";
+import { measured, Runner, report } from "./runner.js";
 import { checkModelFile, Session } from "./session.js";
+import { completeSettings } from "./settings.js";
 import { JobFolder } from "./storage.js";
+import { Trained } from "./trained.js";
 
 declare const self: DedicatedWorkerGlobalScope;
 
 type Handlers = {
-  [K in keyof Commands]: (command: Command & { type: K }) => Promise<Commands[K]["reply"]> | Commands[K]["reply"];
+  [K in keyof Commands]: (
+    command: Command & { type: K },
+    request: number,
+  ) => Promise<Commands[K]["reply"]> | Commands[K]["reply"];
 };
 
 const session = new Session();
 let runner: Runner | null = null;
+/** The inputs of the latest job that ran here, while the session has its model. */
+let latest: { id: string; inputs: Inputs } | null = null;
+/** The job whose finished trainings are loaded. */
+let trained: Trained | null = null;
+/** Id of the latest `dial` request, which ends earlier ones. */
+let newestDial = 0;
+/** Whether the answers in progress are to end. */
+let answersStopped = false;
 
 const send = (message: Message): void => self.postMessage(message);
 const lockOf = (id: string): string => `minift-job-${id}`;
@@ -25,13 +39,19 @@ async function heldLocks(): Promise<Set<string>> {
   return new Set(held.map(({ name }) => name ?? ""));
 }
 
-/** Adds the metrics to the evaluations of a job stored by an earlier version. */
+/** Completes a job stored by an earlier version. */
 function complete(job: Job): Job {
   const trainings = job.trainings.map((training) => {
-    const { evaluations } = training;
-    return { ...training, evaluations: evaluations.map((evaluation) => measured(evaluations[0], evaluation)) };
+    const { evaluations, front = null, finished, checkpoint, step } = training;
+    return {
+      ...training,
+      front,
+      evaluations: evaluations.map((evaluation) => measured(evaluations[0], evaluation)),
+      // Earlier versions removed the checkpoint of a finished training and kept its step.
+      checkpoint: finished && checkpoint !== step ? null : checkpoint,
+    };
   });
-  return { ...job, trainings };
+  return { ...job, trainings, settings: completeSettings(job.settings) };
 }
 
 async function jobs(): Promise<Job[]> {
@@ -54,6 +74,9 @@ async function launch(
   open: (id: string) => Promise<JobFolder>,
 ): Promise<Job> {
   if (runner) throw failure("Busy", "a job is running: stop it first");
+  // Leaves its memory to the run.
+  trained?.free();
+  trained = null;
   return new Promise((resolve, reject) => {
     void navigator.locks.request(lockOf(job.id), { ifAvailable: true }, async (lock) => {
       if (!lock) {
@@ -69,6 +92,7 @@ async function launch(
         reject(error);
         return;
       }
+      latest = { id: job.id, inputs };
       const onEvent = (event: JobEvent): void => send({ type: "event", job: job.id, event });
       runner = new Runner(job, folder, inputs, onEvent);
       resolve(job);
@@ -92,7 +116,7 @@ async function start(settings: JobSettings): Promise<Job> {
   const problem = session.plan(settings).problems.find(({ stops }) => stops);
   if (problem) throw failure("DoesNotFit", problem.message);
   const inputs = { device: session.device, model: session.model, domain, general };
-  const heldOut = session.text("held-out");
+  const [heldOut, replay] = [session.text("held-out"), session.text("replay")];
   const { name, parameters, embedded } = session.model.info();
   const now = Date.now();
   const job: Job = {
@@ -103,15 +127,19 @@ async function start(settings: JobSettings): Promise<Job> {
     message: null,
     settings,
     device: session.device.info().name,
-    model: { name, parameters, embedded },
-    texts: { domain: domain.name, general: general.name },
+    model: { name, parameters, embedded, weights: session.weights },
+    texts: {
+      domain: domain.name,
+      general: general.name,
+      ...(domain.sample && { sample: domain.sample }),
+    },
     trainings: [],
     activity: null,
     secondsLeft: null,
     bytes: 0,
   };
   const prepare = async (folder: JobFolder): Promise<Inputs> => {
-    const all = { ...inputs, heldOut };
+    const all = { ...inputs, heldOut, replay };
     await store(job, folder, all, session.modelFiles);
     return all;
   };
@@ -126,17 +154,61 @@ async function resumeJob(id: string): Promise<Job> {
   return launch(job, (folder) => restoreInputs(job, folder, session.device), JobFolder.open);
 }
 
+/** Continues a finished job to a larger number of epochs. */
+async function continueJob(id: string, epochs: number): Promise<Job> {
+  const { job: stored, folder } = await open(id);
+  if (stored.state !== "finished" || stored.trainings.some(({ checkpoint }) => checkpoint === null)) {
+    throw failure("NotFinished", "only a finished job with a checkpoint of every training can be continued");
+  }
+  if (!(epochs > stored.settings.epochs)) {
+    throw failure("InvalidSetting", `epochs = ${epochs} is invalid: expected more than ${stored.settings.epochs}`);
+  }
+  const trainings = stored.trainings.map((training) => ({ ...training, finished: false, front: null }));
+  const settings = { ...stored.settings, epochs };
+  const job: Job = { ...stored, settings, trainings, state: "running", device: session.device.info().name };
+  await folder.writeRecord(job);
+  forgetTrained();
+  return launch(job, (folder) => restoreInputs(job, folder, session.device), JobFolder.open);
+}
+
+/** Frees the loaded trainings: the job or the session's model changes. */
+function forgetTrained(): void {
+  trained?.free();
+  trained = null;
+  latest = null;
+}
+
+/** Loads the finished trainings of a job. */
+async function openTrained(id: string): Promise<{ trained: Trained; job: Job }> {
+  const { job, folder } = await open(id);
+  if (trained?.id !== id) {
+    trained?.free();
+    trained = null;
+    const known = latest?.id === id ? latest.inputs : null;
+    const inputs = known ?? (await restoreInputs(job, folder, session.device));
+    trained = new Trained(id, folder, inputs, known === null);
+  }
+  return { trained, job };
+}
+
 async function open(id: string): Promise<{ job: Job; folder: JobFolder }> {
   const folder = await JobFolder.open(id);
   // The record of a running job may be outdated.
-  const job = runner?.job.id === id ? runner.job : await folder.readRecord();
+  const stored = runner?.job.id === id ? runner.job : await folder.readRecord();
+  const job = stored && complete(stored);
   if (!job) throw failure("Damaged", "the stored job is corrupted: delete it");
   return { job, folder };
 }
 
 const handlers: Handlers = {
-  open: ({ device }) => session.open(device),
-  loadModel: ({ files, name }) => session.loadModel(files, name),
+  open: ({ device }) => {
+    forgetTrained();
+    return session.open(device);
+  },
+  loadModel: ({ files, name, weights }) => {
+    forgetTrained();
+    return session.loadModel(files, name, weights);
+  },
   checkModelFile: async ({ file, name }) => {
     await checkModelFile(file, name);
     return null;
@@ -146,6 +218,7 @@ const handlers: Handlers = {
     session.dropText(role);
     return null;
   },
+  preview: ({ role, maxLength }) => session.preview(role, maxLength),
   measure: ({ settings }) => session.measure(settings),
   budget: ({ settings, seconds }) => session.budget(settings, seconds),
   plan: ({ settings }) => session.plan(settings),
@@ -164,27 +237,59 @@ const handlers: Handlers = {
   },
   jobs,
   resumeJob: ({ id }) => resumeJob(id),
+  continueJob: ({ id, epochs }) => continueJob(id, epochs),
   deleteJob: async ({ id }) => {
     if ((await heldLocks()).has(lockOf(id))) {
       throw failure("Busy", "this job is running: stop it first");
     }
+    if (trained?.id === id) forgetTrained();
     await JobFolder.remove(id);
     return null;
   },
-  files: async ({ id, method }) => trainedFiles((await open(id)).folder, method),
+  files: async ({ id, method, weight = 1 }) => (await openTrained(id)).trained.files(method, weight),
+  gguf: async ({ id, method, kind, weight = 1 }) => {
+    const { trained, job } = await openTrained(id);
+    return trained.gguf(job, method, kind, weight);
+  },
   report: async ({ id }) => {
     const { job, folder } = await open(id);
     return report(job, folder);
+  },
+  dial: (command, request) => dial(request, command),
+  openChat: async ({ id }) => {
+    const { trained } = await openTrained(id);
+    trained.clearChat();
+    return { hasTemplate: trained.hasTemplate };
+  },
+  answer: async ({ id, voices, ...options }) => {
+    answersStopped = false;
+    const { trained } = await openTrained(id);
+    const tell = (voice: number, piece: string): void => send({ type: "text", job: id, voice, piece });
+    return trained.answer(voices, options, () => answersStopped, tell);
+  },
+  stopAnswer: () => {
+    answersStopped = true;
+    return null;
   },
   examine: async ({ vectors }) =>
     session.device.examine(vectors ?? undefined, (check) => send({ type: "examined", check })),
 };
 
+/** Measures a training at a strength, until a later request ends it. */
+async function dial(request: number, { id, method, weight }: Command & { type: "dial" }): Promise<DialPoint> {
+  const isNewest = (): boolean => newestDial === request;
+  if (!isNewest()) throw failure("Superseded", "another strength was chosen");
+  const { trained, job } = await openTrained(id);
+  const training = job.trainings.find((training) => training.method === method);
+  if (!training) throw failure("NotFinished", "this training has not started");
+  return trained.dial(job, training, weight, isNewest, (point) => send({ type: "dialled", job: id, method, point }));
+}
+
 async function answer({ id, command }: Request): Promise<void> {
   try {
     await ready;
-    const handle = handlers[command.type] as (command: Command) => unknown;
-    send({ type: "reply", id, value: await handle(command) });
+    const handle = handlers[command.type] as (command: Command, id: number) => unknown;
+    send({ type: "reply", id, value: await handle(command, id) });
   } catch (error) {
     const failed = toFailure(error);
     send({ type: "failure", id, failure: failed });
@@ -195,7 +300,8 @@ async function answer({ id, command }: Request): Promise<void> {
 /** Commands run in order, except those that control the running job. */
 let last: Promise<void> = Promise.resolve();
 self.onmessage = ({ data }: MessageEvent<Request>) => {
-  const control = ["pause", "resume", "stop"].includes(data.command.type);
+  if (data.command.type === "dial") newestDial = data.id;
+  const control = ["pause", "resume", "stop", "stopAnswer"].includes(data.command.type);
   if (control) void answer(data);
   else last = last.then(() => answer(data));
 };

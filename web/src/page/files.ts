@@ -25,15 +25,16 @@ const COMPANIONS = new Set([
 ]);
 
 /** File names of texts; a README is not one. */
-const TEXT = /^(?!readme\.).*\.(txt|md|jsonl|ndjson|csv|tsv)(\.(gz|zst))?$/;
+const TEXT = /^(?!readme\.).*\.(txt|md|jsonl|ndjson|csv|tsv|parquet)(\.(gz|zst))?$/;
 /** File extensions of texts, for the file dialog. */
-export const TEXT_ENDINGS = ".txt,.md,.jsonl,.ndjson,.csv,.tsv,.gz,.zst";
+export const TEXT_ENDINGS = ".txt,.md,.jsonl,.ndjson,.json,.csv,.tsv,.parquet,.gz,.zst";
 
 /** Dropped or chosen files by purpose. */
 export interface SortedFiles {
   model: File[];
   /** Weights in an unsupported format, such as a pickle. */
   otherWeights: string[];
+  /** Texts; without any known file, all that are unknown: their content may show that they are texts. */
   texts: File[];
   unknown: string[];
 }
@@ -41,6 +42,7 @@ export interface SortedFiles {
 /** Sorts files by purpose. */
 export function sortFiles(files: File[]): SortedFiles {
   const found: SortedFiles = { model: [], otherWeights: [], texts: [], unknown: [] };
+  const unknown: File[] = [];
   for (const file of files) {
     const name = file.name.toLowerCase();
     if (name.startsWith(".")) continue;
@@ -52,10 +54,24 @@ export function sortFiles(files: File[]): SortedFiles {
     } else if (TEXT.test(name)) {
       found.texts.push(file);
     } else {
-      found.unknown.push(file.name);
+      unknown.push(file);
     }
   }
+  const isKnown = found.model.length + found.otherWeights.length + found.texts.length > 0;
+  if (isKnown) found.unknown = unknown.map(({ name }) => name);
+  else found.texts = unknown;
   return found;
+}
+
+/** Describes weights in an unsupported format, with what to do. */
+export function describeWeights(name: string): string {
+  if (/^adapter_model\./i.test(name)) {
+    return `${name} is an adapter: merge it into its model first, with minift merge.`;
+  }
+  if (name.endsWith(".safetensors")) {
+    return `${name} is not named as the weights of a model: expected ${WEIGHTS}, or the shards that ${INDEX} names.`;
+  }
+  return `${name} is not supported: weights must be safetensors or GGUF.`;
 }
 
 /** Adds files, which replace earlier ones of the same name. A model in GGUF replaces all others. */

@@ -1,5 +1,5 @@
 import type { DeviceChoice, JobSettings } from "../package/index.js";
-import { defaultSettings } from "../package/index.js";
+import { allMethods, defaultSettings } from "../package/index.js";
 import { ADAPTERS, complaint, DEVICE_CHOICES, MAX_PROMPT, NUMBER_FIELDS } from "./fields.js";
 
 /** The parsed fragment of a link. */
@@ -14,14 +14,15 @@ export interface FromLink {
 export function toFragment(settings: Partial<JobSettings>, device: DeviceChoice): string {
   const parameters = new URLSearchParams();
   if (device !== "auto") parameters.set("device", device);
-  const { method, compare, adapter, prompt } = { ...defaultSettings, ...settings };
+  const { method, compare, adapter, gradientCheckpointing, prompt } = { ...defaultSettings, ...settings };
   if (method !== defaultSettings.method) parameters.set("method", method);
-  if (compare !== defaultSettings.compare) parameters.set("compare", compare ? "1" : "0");
+  if (compare.join() !== defaultSettings.compare.join()) parameters.set("compare", compare.join() || "0");
   if (adapter !== defaultSettings.adapter) parameters.set("adapter", adapter);
   for (const { key, link } of NUMBER_FIELDS) {
     const value = settings[key];
     if (value !== undefined && value !== defaultSettings[key]) parameters.set(link, String(value));
   }
+  if (gradientCheckpointing) parameters.set("checkpointing", "1");
   if (prompt !== defaultSettings.prompt) parameters.set("prompt", prompt);
   const text = parameters.toString();
   return text && `#${text}`;
@@ -41,10 +42,17 @@ export function fromFragment(fragment: string): FromLink {
       if (wrong) ignore(name, value, wrong);
       else found.settings[number.key] = Number(value);
     } else if (name === "method") {
-      if (value === "mft" || value === "ft") found.settings.method = value;
-      else ignore(name, value, "expected mft or ft.");
+      const method = allMethods.find((method) => method === value);
+      if (method) found.settings.method = method;
+      else ignore(name, value, `expected one of ${allMethods.join(", ")}.`);
     } else if (name === "compare") {
-      if (value === "0" || value === "1") found.settings.compare = value === "1";
+      // Earlier versions compared with plain finetuning alone: 0 or 1.
+      const names = value === "0" ? [] : value === "1" ? ["ft"] : value.split(",");
+      const methods = names.flatMap((name) => allMethods.find((method) => method === name) ?? []);
+      if (methods.length === names.length) found.settings.compare = methods;
+      else ignore(name, value, `expected 0, or some of ${allMethods.join(", ")}.`);
+    } else if (name === "checkpointing") {
+      if (value === "0" || value === "1") found.settings.gradientCheckpointing = value === "1";
       else ignore(name, value, "expected 0 or 1.");
     } else if (name === "adapter") {
       const kind = ADAPTERS.find((kind) => kind === value);

@@ -1,5 +1,8 @@
 import "uplot/dist/uPlot.min.css";
-import "./style.css";
+import "./styles/palette.css";
+import "./styles/base.css";
+import "./styles/controls.css";
+import "./styles/methods.css";
 import { render } from "preact";
 import { Client } from "../package/index.js";
 import { App } from "./app.js";

@@ -1,12 +1,11 @@
 import type { Evaluation, EvaluationMetrics, Job, Method, Training } from "../package/index.js";
-import { methodNames, methodsOf } from "../package/index.js";
+import { allMethods, methodNames, methodsOf } from "../package/index.js";
 import { decimal, percent } from "./format.js";
 
 /** Names of the methods, capitalized. */
-export const METHOD_WORDS: Record<Method, string> = {
-  mft: capitalized(methodNames.mft),
-  ft: capitalized(methodNames.ft),
-};
+export const METHOD_WORDS = Object.fromEntries(
+  allMethods.map((method) => [method, capitalized(methodNames[method])]),
+) as Record<Method, string>;
 
 function capitalized(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
@@ -40,7 +39,7 @@ export function trainingOf(job: Job, method: Method): Training | null {
 /** Returns completed and total steps over all trainings of a job. */
 export function progress(job: Job): { done: number; total: number; share: number } {
   const steps = job.trainings[0]?.steps ?? 0;
-  const total = steps * methodsOf(job.settings).length;
+  const total = methodsOf(job.settings).reduce((sum, method) => sum + (trainingOf(job, method)?.steps ?? steps), 0);
   const done = job.trainings.reduce((sum, { step }) => sum + step, 0);
   return { done, total, share: total > 0 ? done / total : 0 };
 }
@@ -76,8 +75,9 @@ export function verdict(job: Job): string {
   };
   const [mft, ft] = [metricsOf("mft"), metricsOf("ft")];
   if (!mft || !ft) {
-    if (mft) return verdictOf("mft", mft);
-    return ft ? verdictOf("ft", ft) : "";
+    const method = methodsOf(job.settings).find((method) => metricsOf(method));
+    const found = method && metricsOf(method);
+    return found ? verdictOf(method, found) : "";
   }
   const comparable = [mft, ft].every((found) => found.specialization > 0 && !diverged(found));
   if (!comparable) {

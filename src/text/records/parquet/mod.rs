@@ -48,7 +48,7 @@ fn read(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
     // The size of decompressed pages is limited like that of compressed files.
     let limit = compression::limit(bytes.len() as u64);
     let damaged_by = |error: ParquetError| fault(damaged(error));
-    let reader = SerializedFileReader::new(bytes).map_err(damaged_by)?;
+    let reader = SerializedFileReader::new(bytes.clone()).map_err(damaged_by)?;
     let schema = reader.metadata().file_metadata().schema();
     let columns: Vec<&str> = schema
         .get_fields()
@@ -78,6 +78,7 @@ fn read(bytes: Bytes, path: &Path, options: &ReadOptions) -> Result<Records> {
     for group in 0..reader.num_row_groups() {
         let group = CheckedRowGroup {
             inner: reader.get_row_group(group).map_err(damaged_by)?,
+            file: bytes.clone(),
             limit,
         };
         let rows = group.get_row_iter(Some(projection.clone()));

@@ -1,20 +1,30 @@
 //! Validates the pages of a Parquet file before their values are decoded. The parquet crate allocates
 //! memory for as many values as a page claims, which can be any number in a damaged file.
+//!
+//! Pages compressed with zstd are decompressed here, because the crate's decoder is C code, which browsers lack.
 
-use ::parquet::basic::Encoding;
+use std::sync::Arc;
+
+use ::parquet::basic::{Compression, Encoding};
 use ::parquet::bloom_filter::Sbbf;
 use ::parquet::column::page::{Page, PageMetadata, PageReader};
 use ::parquet::errors::{ParquetError, Result};
 use ::parquet::file::metadata::RowGroupMetaData;
 use ::parquet::file::reader::RowGroupReader;
+use ::parquet::file::serialized_reader::SerializedPageReader;
 use ::parquet::record::Field;
 use ::parquet::record::reader::RowIter;
 use ::parquet::schema::types::{ColumnDescPtr, Type};
+use bytes::Bytes;
+
+use crate::text::records::compression::Compression as Codec;
 
 /// A row group whose pages are validated.
 pub(super) struct CheckedRowGroup<'a> {
     /// The row group.
     pub inner: Box<dyn RowGroupReader + 'a>,
+    /// The whole file.
+    pub file: Bytes,
     /// Maximum number of bytes for the values of one column.
     pub limit: u64,
 }
@@ -29,9 +39,15 @@ impl RowGroupReader for CheckedRowGroup<'_> {
     }
 
     fn get_column_page_reader(&self, index: usize) -> Result<Box<dyn PageReader>> {
+        let column = self.metadata().column(index);
+        let is_zstd = matches!(column.compression(), Compression::ZSTD(_));
         Ok(Box::new(CheckedPages {
-            inner: self.inner.get_column_page_reader(index)?,
-            column: self.metadata().column(index).column_descr_ptr(),
+            inner: match is_zstd {
+                true => self.compressed_pages(index)?,
+                false => self.inner.get_column_page_reader(index)?,
+            },
+            column: column.column_descr_ptr(),
+            is_zstd,
             left: self.limit,
         }))
     }
@@ -45,25 +61,41 @@ impl RowGroupReader for CheckedRowGroup<'_> {
     }
 }
 
+impl CheckedRowGroup<'_> {
+    /// Returns the pages of a column as they are in the file.
+    fn compressed_pages(&self, index: usize) -> Result<Box<dyn PageReader>> {
+        let column = self.metadata().column(index).clone().into_builder();
+        let column = column.set_compression(Compression::UNCOMPRESSED).build()?;
+        let rows = usize::try_from(self.metadata().num_rows())?;
+        let file = Arc::new(self.file.clone());
+        Ok(Box::new(SerializedPageReader::new(
+            file, &column, rows, None,
+        )?))
+    }
+}
+
 struct CheckedPages {
     inner: Box<dyn PageReader>,
     column: ColumnDescPtr,
+    /// Whether pages are compressed with zstd.
+    is_zstd: bool,
     /// Remaining bytes for the values of further pages.
     left: u64,
 }
 
 impl PageReader for CheckedPages {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
-        let Some(page) = self.inner.get_next_page()? else {
+        let Some(mut page) = self.inner.get_next_page()? else {
             return Ok(None);
         };
+        if self.is_zstd {
+            decompress(&mut page, self.left)?;
+        }
         let values = u64::from(page.num_values()) * size_of::<Field>() as u64;
         self.left = self
             .left
             .checked_sub(values + page.buffer().len() as u64)
-            .ok_or_else(|| {
-                fault("a column expands to more than expected for a file of this size")
-            })?;
+            .ok_or_else(|| fault(TOO_LARGE))?;
         if is_plausible(&page, &self.column) {
             Ok(Some(page))
         } else {
@@ -90,6 +122,38 @@ impl Iterator for CheckedPages {
     fn next(&mut self) -> Option<Result<Page>> {
         self.get_next_page().transpose()
     }
+}
+
+const TOO_LARGE: &str = "a column expands to more than expected for a file of this size";
+
+/// Decompresses a page; `limit` is the maximum size of its values in bytes. The levels of the second version of data
+/// pages are never compressed.
+fn decompress(page: &mut Page, limit: u64) -> Result<()> {
+    let (buffer, levels) = match page {
+        Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
+        Page::DataPageV2 {
+            is_compressed: false,
+            ..
+        } => return Ok(()),
+        Page::DataPageV2 {
+            buf,
+            def_levels_byte_len,
+            rep_levels_byte_len,
+            ..
+        } => (
+            buf,
+            u64::from(*def_levels_byte_len) + u64::from(*rep_levels_byte_len),
+        ),
+    };
+    let levels = usize::try_from(levels)
+        .ok()
+        .filter(|&levels| levels <= buffer.len());
+    let levels = levels.ok_or_else(|| fault("a page is shorter than its levels"))?;
+    let mut bytes = buffer[..levels].to_vec();
+    let values = Codec::Zstd.expand_to(&buffer[levels..], limit)?;
+    bytes.extend(values.ok_or_else(|| fault(TOO_LARGE))?);
+    *buffer = bytes.into();
+    Ok(())
 }
 
 fn fault(message: &str) -> ParquetError {
@@ -202,11 +266,8 @@ impl DeltaList {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ::parquet::schema::parser::parse_message_type;
     use ::parquet::schema::types::SchemaDescriptor;
-    use bytes::Bytes;
 
     use super::*;
 
@@ -287,6 +348,7 @@ mod tests {
             let mut pages = CheckedPages {
                 inner: Box::new(Once(Some(page))),
                 column: column(),
+                is_zstd: false,
                 left,
             };
             assert_eq!(pages.get_next_page().is_ok(), is_enough);

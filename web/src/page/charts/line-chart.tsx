@@ -1,20 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import type { Method } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import { ChartFrame } from "./frame.js";
-import type { Point } from "./sample.js";
+import { plotStyle, resolvedColor } from "./plot-image.js";
+import { lineChartSvg } from "./plot-svg.js";
+import type { Line, Point } from "./sample.js";
 import { linearTicks, logTicks, tickText } from "./ticks.js";
-
-/** A line of a chart. */
-export interface Line {
-  method: Method;
-  points: Point[];
-  /** Drawn behind the others and not in the legend. */
-  faint?: boolean;
-  /** Whether points are marked. */
-  marks?: boolean;
-}
 
 interface Props {
   title: string;
@@ -78,6 +69,10 @@ export function LineChart({ title, caption, lines, steps, log = false, format, d
       id={id}
       summary={`${summary.join("; ")}.`}
       note={x === null ? "" : `step ${x}`}
+      image={() => {
+        const plot = { title, lines, steps, log, names: methodTitles };
+        return host.current ? lineChartSvg(plot, plotStyle(host.current)) : "";
+      }}
       values={values.map(({ method, at }) => ({ method, text: at === null ? "–" : format(at) }))}
     >
       <div ref={host} class="plot" aria-hidden="true" />
@@ -112,12 +107,12 @@ function options(
   setHovered: (index: number | null) => void,
 ): uPlot.Options {
   const style = getComputedStyle(element);
-  const color = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  const color = (value: string, method = ""): string => resolvedColor(element, value, method);
   const font = `12px ${style.fontFamily}`;
   const axis: uPlot.Axis = {
-    stroke: color("muted"),
+    stroke: color("var(--muted)"),
     font,
-    grid: { stroke: color("grid"), width: 1 },
+    grid: { stroke: color("var(--grid)"), width: 1 },
     ticks: { show: false },
     gap: 6,
   };
@@ -146,10 +141,10 @@ function options(
       {},
       ...lines.map(
         ({ method, faint, marks }): uPlot.Series => ({
-          stroke: color(faint ? `${method}-faint` : method),
+          stroke: color(faint ? "var(--series-faint)" : "var(--series)", method),
           width: faint ? 1 : 2,
           spanGaps: true,
-          points: { show: !!marks, size: 7, width: 2, fill: color("surface") },
+          points: { show: !!marks, size: 7, width: 2, fill: color("var(--surface)") },
         }),
       ),
     ],

@@ -1,8 +1,8 @@
 import { useMemo } from "preact/hooks";
 import type { Job } from "../../package/index.js";
 import { perplexity } from "../format.js";
-import type { Line } from "./line-chart.js";
 import { LineChart } from "./line-chart.js";
+import type { Line } from "./sample.js";
 
 const TITLES = {
   domain: ["Domain perplexity", "Measures the gain: lower is better. Log axis."],

@@ -1,5 +1,17 @@
+import type { Method } from "../../package/index.js";
+
 /** A point of a line. */
 export type Point = readonly [x: number, y: number];
+
+/** A line of a chart. */
+export interface Line {
+  method: Method;
+  points: Point[];
+  /** Drawn behind the others and not in the legend. */
+  faint?: boolean;
+  /** Whether points are marked. */
+  marks?: boolean;
+}
 
 /** Averages neighboring values down to at most `limit` points. */
 export function downsample(values: number[], limit: number): Point[] {

@@ -1,3 +1,4 @@
+import "./alert.css";
 import type { ComponentChildren } from "preact";
 
 interface Props {

@@ -1,3 +1,4 @@
+import "./continuations.css";
 import type { Continuation, Job, Training } from "../../package/index.js";
 import { methodsOf } from "../../package/index.js";
 import { count } from "../format.js";
@@ -9,7 +10,7 @@ export function Continuations({ job }: { job: Job }) {
   const before = job.trainings.flatMap(({ continuations }) => continuations).find(({ step }) => step === 0);
   if (!prompt || !before) return null;
   return (
-    <section class="continuations" aria-labelledby="continuations-title" data-testid="continuations">
+    <section class="continuations" data-report aria-labelledby="continuations-title" data-testid="continuations">
       <h2 id="continuations-title">Sample output</h2>
       <p class="prompt">
         <span class="visually-hidden">Prompt: </span>
@@ -37,7 +38,7 @@ function Voice({ method, training }: { method: Training["method"]; training: Tra
   const newest = later.at(-1);
   const earlier = later.slice(0, -1).reverse();
   return (
-    <article class={method} data-testid={`continuation-${method}`}>
+    <article class={`method ${method}`} data-testid={`continuation-${method}`}>
       <h3>
         <span class="swatch" aria-hidden="true" /> {METHOD_WORDS[method]}
         {newest && <small> step {count(newest.step)}</small>}

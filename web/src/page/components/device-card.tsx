@@ -35,14 +35,14 @@ export function DeviceCard({ app, state }: { app: App; state: State }) {
               name="device"
               checked={state.choice === choice}
               disabled={busy}
-              onChange={() => void app.chooseDevice(choice)}
+              onChange={() => void app.inputs.chooseDevice(choice)}
             />
             <span>{LABELS[choice]}</span>
           </label>
         ))}
       </fieldset>
       {((value?.kind === "cpu" && state.choice === "auto") || (error && state.choice !== "cpu")) && (
-        <NoGpu onCpu={error ? () => void app.chooseDevice("cpu") : null} />
+        <NoGpu onCpu={error ? () => void app.inputs.chooseDevice("cpu") : null} />
       )}
     </section>
   );

@@ -1,6 +1,9 @@
+import "./drop-zone.css";
 import { useEffect, useState } from "preact/hooks";
 import type { TextRole } from "../../package/index.js";
 import { droppedFiles } from "../files.js";
+
+const ROLES: readonly TextRole[] = ["domain", "held-out", "general", "replay"];
 
 interface Props {
   disabled: boolean;
@@ -28,7 +31,7 @@ export function DropZone({ disabled, onFiles }: Props) {
       setOver(false);
       const place = event.target instanceof Element ? event.target.closest("[data-drop]") : null;
       const role = place?.getAttribute("data-drop");
-      const text = role === "domain" || role === "held-out" || role === "general" ? role : null;
+      const text = ROLES.find((known) => known === role) ?? null;
       void droppedFiles(event.dataTransfer).then((files) => onFiles(files, text));
     };
     window.addEventListener("dragenter", enter);

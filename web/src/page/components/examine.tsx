@@ -1,3 +1,4 @@
+import "./examine.css";
 import type { App } from "../app.js";
 import type { State } from "../state.js";
 import { isLive } from "../state.js";
@@ -16,7 +17,7 @@ export function Examine({ app, state }: { app: App; state: State }) {
         type="button"
         class="quiet"
         disabled={checking || isLive(state.job) || !state.device.value}
-        onClick={() => void app.examine()}
+        onClick={() => void app.deviceCheck.run()}
       >
         {checking ? "Checking…" : "Run checks"}
       </button>

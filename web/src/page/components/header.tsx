@@ -1,3 +1,4 @@
+import "./header.css";
 import { applyTheme } from "../theme.js";
 
 interface Props {

@@ -1,3 +1,4 @@
+import "./jobs-list.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job, JobState } from "../../package/index.js";
 import { methodsOf, methodTitles } from "../../package/index.js";
@@ -5,7 +6,7 @@ import type { App } from "../app.js";
 import { bytes, count, date, percent } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
 import type { State } from "../state.js";
-import { isLive } from "../state.js";
+import { isElsewhere, isLive } from "../state.js";
 import { Alert } from "./alert.js";
 
 const LABELS: Record<JobState, string> = {
@@ -17,9 +18,18 @@ const LABELS: Record<JobState, string> = {
   failed: "failed",
 };
 
+/** Milliseconds between looks at a run of another tab. */
+const REFRESH_INTERVAL = 3000;
+
 /** The stored jobs. */
 export function JobsList({ app, state }: { app: App; state: State }) {
   const { value, error } = state.jobs;
+  const watches = value?.some((job) => isElsewhere(job, state)) ?? false;
+  useEffect(() => {
+    if (!watches) return;
+    const timer = setInterval(() => void app.jobs.refresh(), REFRESH_INTERVAL);
+    return () => clearInterval(timer);
+  }, [app, watches]);
   if (!error && !value?.length) return null;
   return (
     <section class="jobs" aria-labelledby="jobs-title" data-testid="jobs">
@@ -37,12 +47,11 @@ export function JobsList({ app, state }: { app: App; state: State }) {
 function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
   const current = state.job?.id === job.id;
   const here = current && isLive(state.job);
-  const elsewhere = isLive(job) && !here;
+  const elsewhere = isElsewhere(job, state);
   const { share, total } = progress(job);
   const checkpoint = checkpointStep(job);
-  const methods = methodsOf(job.settings)
-    .map((method) => methodTitles[method])
-    .join(" and ");
+  const titles = methodsOf(job.settings).map((method) => methodTitles[method]);
+  const methods = titles.length > 3 ? `${titles[0]} and ${titles.length - 1} other methods` : titles.join(", ");
   const busy = state.starting || isLive(state.job);
   return (
     <li data-testid="job" data-state={job.state}>
@@ -59,16 +68,16 @@ function JobRow({ app, state, job }: { app: App; state: State; job: Job }) {
       </div>
       <div class="actions">
         {!here && !elsewhere && job.state !== "finished" && (
-          <button type="button" class="quiet" disabled={busy} onClick={() => void app.resumeJob(job.id)}>
+          <button type="button" class="quiet" disabled={busy} onClick={() => void app.runs.resumeStored(job.id)}>
             Resume
           </button>
         )}
         {!here && job.trainings.length > 0 && (
-          <button type="button" class="quiet" disabled={isLive(state.job)} onClick={() => app.openJob(job)}>
+          <button type="button" class="quiet" disabled={isLive(state.job)} onClick={() => app.jobs.open(job)}>
             {job.state === "finished" ? "Results" : "View"}
           </button>
         )}
-        {!here && !elsewhere && <Delete onDelete={() => void app.deleteJob(job.id)} />}
+        {!here && !elsewhere && <Delete onDelete={() => void app.jobs.delete(job.id)} />}
       </div>
     </li>
   );

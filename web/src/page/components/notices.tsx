@@ -1,8 +1,9 @@
+import "./notices.css";
 import type { App } from "../app.js";
-import { count } from "../format.js";
+import { count, percent } from "../format.js";
 import { checkpointStep, progress } from "../metrics.js";
 import type { State } from "../state.js";
-import { isLive } from "../state.js";
+import { isElsewhere, isLive } from "../state.js";
 import { Alert } from "./alert.js";
 import { Delete } from "./jobs-list.js";
 
@@ -10,6 +11,7 @@ import { Delete } from "./jobs-list.js";
 export function Notices({ app, state }: { app: App; state: State }) {
   const { linkNotes, lost, dead, view, job, jobs } = state;
   const interrupted = jobs.value?.find((stored) => stored.state === "interrupted");
+  const elsewhere = jobs.value?.find((stored) => isElsewhere(stored, state));
   const offered = view === "setup" && !isLive(job) ? interrupted : undefined;
   return (
     <>
@@ -21,7 +23,7 @@ export function Notices({ app, state }: { app: App; state: State }) {
               <li key={note}>{note}</li>
             ))}
           </ul>
-          <button type="button" class="quiet" onClick={() => app.dismissLinkNotes()}>
+          <button type="button" class="quiet" onClick={() => app.settings.dismissLinkNotes()}>
             Dismiss
           </button>
         </div>
@@ -39,6 +41,17 @@ export function Notices({ app, state }: { app: App; state: State }) {
           )}
         </Alert>
       )}
+      {elsewhere && view === "setup" && (
+        <div class="notice" role="status" data-testid="elsewhere">
+          <p>
+            <b>
+              Another tab is {elsewhere.state === "paused" ? "paused in" : "running"} a run, at{" "}
+              {percent(progress(elsewhere).share)}:
+            </b>{" "}
+            {elsewhere.model.name} on {elsewhere.texts.domain}. A run that is started here shares the device with it.
+          </p>
+        </div>
+      )}
       {offered && (
         <div class="notice offer" role="region" aria-label="Interrupted run" data-testid="interrupted">
           <p>
@@ -54,11 +67,11 @@ export function Notices({ app, state }: { app: App; state: State }) {
               type="button"
               class="primary small"
               disabled={state.starting || !state.device.value}
-              onClick={() => void app.resumeJob(offered.id)}
+              onClick={() => void app.runs.resumeStored(offered.id)}
             >
               {state.starting ? "Resuming…" : "Resume"}
             </button>
-            <Delete onDelete={() => void app.deleteJob(offered.id)} />
+            <Delete onDelete={() => void app.jobs.delete(offered.id)} />
           </div>
         </div>
       )}

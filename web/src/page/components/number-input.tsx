@@ -26,8 +26,8 @@ export function NumberInput({ app, state, field, disabled }: Props) {
   const change = (next: string, badInput: boolean): void => {
     setText(next);
     const message = badInput ? "Enter a number." : complaint(field, next);
-    app.setInvalid(field.key, message);
-    if (message === null) app.change({ [field.key]: Number(next) });
+    app.settings.setInvalid(field.key, message);
+    if (message === null) app.settings.change({ [field.key]: Number(next) });
   };
   return (
     <div class="field">

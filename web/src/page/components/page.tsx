@@ -1,7 +1,8 @@
+import "./page.css";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { TextRole } from "../../package/index.js";
+import { title } from "../app/words.js";
 import type { App } from "../app.js";
-import { title } from "../app.js";
 import { isLive } from "../state.js";
 import { useStore } from "../store.js";
 import { isDark } from "../theme.js";
@@ -37,7 +38,7 @@ export function Page({ app }: { app: App }) {
     if (shown) window.scrollTo({ top: 0 });
   }, [shown?.id]);
 
-  const take = useCallback((files: File[], role: TextRole | null) => void app.take(files, role), [app]);
+  const take = useCallback((files: File[], role: TextRole | null) => void app.inputs.take(files, role), [app]);
   return (
     <>
       <Header dark={dark} onTheme={() => setDark(isDark())} />

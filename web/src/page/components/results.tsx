@@ -1,3 +1,4 @@
+import "./results.css";
 import type { Job } from "../../package/index.js";
 import { methodTitles } from "../../package/index.js";
 import { count, decimal, perplexity, signed } from "../format.js";
@@ -8,7 +9,7 @@ export function Results({ job }: { job: Job }) {
   const before = untouched(job);
   if (!before) return null;
   return (
-    <section class="results" aria-labelledby="results-title" data-testid="results">
+    <section class="results" data-report aria-labelledby="results-title" data-testid="results">
       <h2 id="results-title">{job.state === "finished" ? "Results" : "Results so far"}</h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="Table of results">
         <table>
@@ -52,7 +53,7 @@ export function Results({ job }: { job: Job }) {
               const after = latest(training);
               const metrics = after?.metrics;
               return (
-                <tr key={method} class={method} data-testid={`row-${method}`}>
+                <tr key={method} class={`method ${method}`} data-testid={`row-${method}`}>
                   <th scope="row">
                     <span class="swatch" aria-hidden="true" /> {methodTitles[method]}
                     {method === "mft" && <small> τ {training.tau}</small>}

@@ -1,7 +1,8 @@
+import "./run-header.css";
 import type { Job, JobState } from "../../package/index.js";
 import { adapterNames, methodsOf, methodTitles } from "../../package/index.js";
 import type { App } from "../app.js";
-import { count, date, decimal, duration, percent, sentence } from "../format.js";
+import { count, counted, date, decimal, duration, percent, sentence } from "../format.js";
 import { checkpointStep, progress, trainingOf, verdict } from "../metrics.js";
 import type { State } from "../state.js";
 import { isLive } from "../state.js";
@@ -16,6 +17,9 @@ const LABELS: Record<JobState, string> = {
   failed: "Failed",
 };
 
+/** Factor of the epochs of a run that is continued. */
+const LONGER = 4;
+
 interface Props {
   app: App;
   state: State;
@@ -26,7 +30,7 @@ interface Props {
 export function RunHeader({ app, state, job }: Props) {
   const live = isLive(job);
   return (
-    <section class="run" aria-label="Run" data-testid="run" data-state={job.state}>
+    <section class="run" data-report aria-label="Run" data-testid="run" data-state={job.state}>
       <p class="kicker">
         <span data-testid="state">{LABELS[job.state]}</span> · {job.model.name}
         {job.settings.adapter !== "none" && ` with ${adapterNames[job.settings.adapter]}`} on {job.texts.domain}
@@ -42,15 +46,39 @@ export function RunHeader({ app, state, job }: Props) {
       {!live && job.state !== "finished" && <Ended app={app} state={state} job={job} />}
       {job.state === "finished" && (
         <div class="actions">
-          <button type="button" class="primary small" onClick={() => app.setUp()}>
-            Train again
+          {canContinue(job) && (
+            <button
+              type="button"
+              class="primary small"
+              disabled={state.starting || !state.device.value}
+              onClick={() => void app.runs.trainLonger(job.id, job.settings.epochs * LONGER)}
+            >
+              {state.starting ? "Continuing…" : "Train longer"}
+            </button>
+          )}
+          <button
+            type="button"
+            class={canContinue(job) ? "quiet" : "primary small"}
+            disabled={state.starting}
+            onClick={() => app.runs.setUp()}
+          >
+            New run
           </button>
-          <span class="facts">{date(job.updated)}</span>
+          <span class="facts">
+            {canContinue(job) &&
+              `Continues to ${counted(job.settings.epochs * LONGER, "epoch")} from where it ended. Finished `}
+            {date(job.updated)}
+          </span>
         </div>
       )}
       {state.startError && <Alert id="start-error">{state.startError}</Alert>}
     </section>
   );
+}
+
+/** Whether every training has a checkpoint to continue from. */
+function canContinue({ trainings }: Job): boolean {
+  return trainings.every(({ checkpoint }) => checkpoint !== null);
 }
 
 function Progress({ job }: { job: Job }) {
@@ -72,7 +100,7 @@ function Progress({ job }: { job: Job }) {
           const training = trainingOf(job, method);
           const part = training?.steps ? training.step / training.steps : 0;
           return (
-            <div key={method} class={`track ${method}`}>
+            <div key={method} class={`track method ${method}`}>
               <span class="fill" style={{ transform: `scaleX(${part})` }} />
               <span class="label">
                 {methodTitles[method]}
@@ -125,15 +153,15 @@ function Live({ app, state, job }: Props) {
       </dl>
       <div class="actions">
         {job.state === "paused" ? (
-          <button type="button" class="primary small" disabled={asked !== null} onClick={() => app.resume()}>
+          <button type="button" class="primary small" disabled={asked !== null} onClick={() => app.runs.resume()}>
             {asked === "resume" ? "Resuming…" : "Resume"}
           </button>
         ) : (
-          <button type="button" class="quiet" disabled={asked !== null} onClick={() => app.pause()}>
+          <button type="button" class="quiet" disabled={asked !== null} onClick={() => app.runs.pause()}>
             {asked === "pause" ? "Pausing…" : "Pause"}
           </button>
         )}
-        <button type="button" class="quiet" disabled={asked === "stop"} onClick={() => app.stop()}>
+        <button type="button" class="quiet" disabled={asked === "stop"} onClick={() => app.runs.stop()}>
           {asked === "stop" ? "Stopping…" : "Stop"}
         </button>
         <span class="facts">
@@ -174,11 +202,11 @@ function Ended({ app, state, job }: Props) {
           type="button"
           class="primary small"
           disabled={state.starting || !state.device.value}
-          onClick={() => void app.resumeJob(job.id)}
+          onClick={() => void app.runs.resumeStored(job.id)}
         >
           {state.starting ? "Resuming…" : "Resume"}
         </button>
-        <button type="button" class="quiet" onClick={() => app.setUp()}>
+        <button type="button" class="quiet" onClick={() => app.runs.setUp()}>
           Back to setup
         </button>
       </div>

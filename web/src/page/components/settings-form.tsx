@@ -1,11 +1,13 @@
+import "./settings-form.css";
 import { useId } from "preact/hooks";
 import type { AdapterKind, Method } from "../../package/index.js";
 import { adapterNames, learningRates } from "../../package/index.js";
+import { BUDGET_SECONDS } from "../app/preparation.js";
 import type { App } from "../app.js";
-import { BUDGET_SECONDS } from "../app.js";
 import type { NumberKey } from "../fields.js";
 import { ADAPTERS, field, MAX_PROMPT } from "../fields.js";
 import { roughly } from "../format.js";
+import { hasEffect, METHODS, OTHER_METHODS } from "../methods.js";
 import type { State } from "../state.js";
 import { CopyLink } from "./copy-link.js";
 import { NumberInput } from "./number-input.js";
@@ -19,46 +21,40 @@ const ADVANCED: readonly NumberKey[] = [
   "evaluations",
   "seed",
 ];
-const METHODS: Record<Method, { label: string; help: string }> = {
-  mft: { label: "Minifinetuning (MFT)", help: "Learns the domain and preserves general ability." },
-  ft: { label: "Plain finetuning (FT)", help: "Learns the domain and forgets more." },
-};
-
 /** The settings of a run. */
 export function SettingsForm({ app, state }: { app: App; state: State }) {
   const { settings, invalid } = state;
   const prompt = useId();
   const numbers = (keys: readonly NumberKey[]) =>
     keys.map((key) => (
-      <NumberInput
-        key={key}
-        app={app}
-        state={state}
-        field={field(key)}
-        disabled={key === "tau" && settings.method === "ft"}
-      />
+      <NumberInput key={key} app={app} state={state} field={field(key)} disabled={!hasEffect(key, settings)} />
     ));
   return (
     <section class="card settings" aria-labelledby="settings-title">
       <div class="head">
         <h2 id="settings-title">Settings</h2>
         <div class="actions">
-          <button type="button" class="quiet" onClick={() => app.fitToTime()} disabled={state.pace.busy}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => app.settings.fitToTime(BUDGET_SECONDS)}
+            disabled={state.pace.busy}
+          >
             Fit to {roughly(BUDGET_SECONDS)}
           </button>
-          <CopyLink link={() => app.link()} />
+          <CopyLink link={() => app.settings.link()} />
         </div>
       </div>
       <div class="methods">
         <fieldset class="choices">
           <legend>Method</legend>
-          {(Object.keys(METHODS) as Method[]).map((method) => (
-            <label key={method} class={method}>
+          {mainMethods(settings.method).map((method) => (
+            <label key={method} class={`method ${method}`}>
               <input
                 type="radio"
                 name="method"
                 checked={settings.method === method}
-                onChange={() => app.change({ method })}
+                onChange={() => app.settings.change({ method })}
               />
               <span>
                 {METHODS[method].label}
@@ -67,13 +63,13 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
             </label>
           ))}
         </fieldset>
-        <label class={settings.method === "mft" ? "switch" : "switch off"}>
+        <label class={settings.method === "ft" ? "switch off" : "switch"}>
           <input
             type="checkbox"
             role="switch"
-            checked={settings.compare && settings.method === "mft"}
-            disabled={settings.method !== "mft"}
-            onChange={({ currentTarget }) => app.change({ compare: currentTarget.checked })}
+            checked={settings.compare.includes("ft") && settings.method !== "ft"}
+            disabled={settings.method === "ft"}
+            onChange={({ currentTarget }) => app.settings.compare("ft", currentTarget.checked)}
           />
           <span>
             Compare with plain finetuning
@@ -90,22 +86,73 @@ export function SettingsForm({ app, state }: { app: App; state: State }) {
           maxLength={MAX_PROMPT}
           value={settings.prompt}
           aria-describedby={`${prompt}-help`}
-          onInput={({ currentTarget }) => app.change({ prompt: currentTarget.value })}
+          onInput={({ currentTarget }) => app.settings.change({ prompt: currentTarget.value })}
         />
         <p class="help" id={`${prompt}-help`}>
           The model continues it before, during and after training.
         </p>
       </div>
       {/* Opens if a field inside is invalid. */}
-      <details open={ADVANCED.some((key) => invalid[key])}>
+      <details open={Object.keys(invalid).some((key) => !MAIN.includes(key as NumberKey))}>
         <summary>Advanced</summary>
         <AdapterChoice app={app} state={state} />
+        <OtherMethods app={app} state={state} />
         <div class="fields">{numbers(ADVANCED)}</div>
-        <button type="button" class="quiet" onClick={() => app.resetSettings()}>
+        <label class="switch">
+          <input
+            type="checkbox"
+            role="switch"
+            checked={settings.gradientCheckpointing}
+            onChange={({ currentTarget }) => app.settings.change({ gradientCheckpointing: currentTarget.checked })}
+          />
+          <span>
+            Gradient checkpointing
+            <small>Recomputes activations in the backward pass: less memory, more time.</small>
+          </span>
+        </label>
+        <button type="button" class="quiet" onClick={() => app.settings.reset()}>
           Reset to defaults
         </button>
       </details>
     </section>
+  );
+}
+
+/** Returns the methods to choose from: the two of the paper, and another one that a link chose. */
+function mainMethods(chosen: Method): Method[] {
+  return [...new Set<Method>(["mft", "ft", chosen])];
+}
+
+/** Further methods to compare with, and their strengths. */
+function OtherMethods({ app, state }: { app: App; state: State }) {
+  const { method, compare } = state.settings;
+  const isTrained = (other: Method): boolean => other === method || compare.includes(other);
+  const strengths = OTHER_METHODS.filter(isTrained).flatMap((other) => METHODS[other].strength ?? []);
+  return (
+    <>
+      <fieldset class="choices">
+        <legend>Compare with other methods</legend>
+        {OTHER_METHODS.map((other) => (
+          <label key={other} class={`method ${other}`}>
+            <input
+              type="checkbox"
+              checked={isTrained(other)}
+              disabled={other === method}
+              onChange={({ currentTarget }) => app.settings.compare(other, currentTarget.checked)}
+            />
+            <span>
+              {METHODS[other].label}
+              <small>{METHODS[other].help}</small>
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      <div class="fields">
+        {strengths.map((key) => (
+          <NumberInput key={key} app={app} state={state} field={field(key)} />
+        ))}
+      </div>
+    </>
   );
 }
 
@@ -114,9 +161,15 @@ function AdapterChoice({ app, state }: { app: App; state: State }) {
   const { adapter, learningRate } = state.settings;
   const id = useId();
   const select = (next: AdapterKind): void => {
+    if (state.sizedByTime) {
+      app.settings.change({ adapter: next });
+      // Sizes the run again, with the adapter's learning rate.
+      void app.preparation.prepare();
+      return;
+    }
     // A learning rate set by the user is kept.
     const isDefault = learningRate === learningRates[adapter];
-    app.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
+    app.settings.change({ adapter: next, ...(isDefault && { learningRate: learningRates[next] }) });
   };
   return (
     <div class="adapter">

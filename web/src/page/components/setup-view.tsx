@@ -1,3 +1,4 @@
+import "./setup-view.css";
 import type { App } from "../app.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
@@ -13,14 +14,15 @@ export function SetupView({ app, state }: { app: App; state: State }) {
     <>
       <section class="intro">
         <h1>Adapt a language model to your text. Keep what it knew.</h1>
-        <p>
-          minift finetunes a small language model in the browser, on your GPU: nothing is uploaded, your text never
-          leaves this device. <em>Minifinetuning</em> trains on the model’s own predictions, corrected just enough for
-          the right token to win. It achieves most of the gain of plain finetuning and forgets a fraction as much (
-          <a href="https://arxiv.org/abs/2506.15702">the paper</a>).
-        </p>
+        <p>In this browser: nothing is uploaded, your text never leaves this device.</p>
       </section>
       <StartBar app={app} state={state} />
+      <p class="lead">
+        <em>Minifinetuning</em> trains a small language model on its own predictions, corrected just enough for the
+        right token to win. It achieves most of the gain of plain finetuning and forgets a fraction as much (
+        <a href="https://arxiv.org/abs/2506.15702">the paper</a>). Afterwards you choose between gain and forgetting,
+        and talk to the result.
+      </p>
       {state.dropNote && <Alert id="drop-error">{state.dropNote}</Alert>}
       <div class="cards">
         <TextsCard app={app} state={state} />

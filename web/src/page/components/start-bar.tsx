@@ -1,7 +1,10 @@
+import "./start-bar.css";
 import type { Plan } from "../../package/index.js";
+import { methodsOf } from "../../package/index.js";
 import type { App } from "../app.js";
 import { bytes, count, counted, roughly, sentence } from "../format.js";
 import type { State } from "../state.js";
+import { Advice } from "./advice.js";
 import { Alert } from "./alert.js";
 
 /** The start button, the plan of the run, and its problems. */
@@ -19,7 +22,7 @@ export function StartBar({ app, state }: { app: App; state: State }) {
           class="primary"
           disabled={blocked || starting}
           aria-describedby="plan"
-          onClick={() => void app.start()}
+          onClick={() => void app.runs.start()}
         >
           {starting ? "Starting…" : "Start"}
         </button>
@@ -35,6 +38,7 @@ export function StartBar({ app, state }: { app: App; state: State }) {
           {sentence(message)}
         </Alert>
       ))}
+      {plan.value?.advice && <Advice app={app} advice={plan.value.advice} />}
       {hints.map(({ message }) => (
         <p key={message} class="hint" data-testid="hint">
           {sentence(message)}
@@ -50,9 +54,9 @@ function PlanText({ state }: { state: State }) {
   if (!device.value) return <>{device.busy ? "Looking for a GPU…" : "No device."}</>;
   if (!model.value || !texts.domain.value) return <>Loading model and texts…</>;
   if (!plan.value) return <>{plan.error ? "The run cannot start." : "Checking the settings…"}</>;
-  const trainings = settings.method === "mft" && settings.compare ? 2 : 1;
+  const trainings = methodsOf(settings).length;
   const { seconds, steps } = plan.value;
-  const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings === 2 ? ", both methods" : ""}`;
+  const run = `${counted(settings.samples, "sample")} × ${counted(settings.epochs, "epoch")}${trainings > 1 ? `, ${trainings === 2 ? "both" : trainings} methods` : ""}`;
   if (pace.busy) {
     return (
       <>
@@ -67,7 +71,7 @@ function PlanText({ state }: { state: State }) {
       Measured on this device ({device.value.name}): <b>{run}</b>, about <b>{roughly(seconds)}</b>.
       <span class="facts">
         {" "}
-        {trainings === 2 ? "2 × " : ""}
+        {trainings > 1 ? `${trainings} × ` : ""}
         {counted(steps, "step")}
       </span>
     </>

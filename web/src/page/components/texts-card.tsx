@@ -1,10 +1,14 @@
+import "./texts-card.css";
 import type { TextRole } from "../../package/index.js";
+import { methodsOf, needsGeneralText } from "../../package/index.js";
 import type { App } from "../app.js";
 import { TEXT_ENDINGS } from "../files.js";
 import { counted, short } from "../format.js";
 import type { State } from "../state.js";
 import { Alert } from "./alert.js";
 import { FileButton } from "./file-button.js";
+import { SampleDomains } from "./sample-domains.js";
+import { TextPreview } from "./text-preview.js";
 
 interface Role {
   role: TextRole;
@@ -39,19 +43,30 @@ const ROLES: readonly Role[] = [
   },
 ];
 
+/** The text of methods with replay or elastic weight consolidation. */
+const REPLAY: Role = {
+  role: "replay",
+  label: "Replay",
+  help: "General text that replay and EWC train on.",
+  none: "Written by the untouched model",
+  back: "Remove",
+};
+
 /** The texts by role. */
 export function TextsCard({ app, state }: { app: App; state: State }) {
+  const roles = methodsOf(state.settings).some(needsGeneralText) ? [...ROLES, REPLAY] : ROLES;
   return (
     <section class="card" aria-labelledby="texts-title">
       <h2 id="texts-title">Texts</h2>
       <ul class="texts">
-        {ROLES.map((role) => (
+        {roles.map((role) => (
           <TextRow key={role.role} app={app} state={state} {...role} />
         ))}
       </ul>
       <p class="help">
-        .txt with a blank line between samples, .md, .jsonl with “text”, “prompt” and “completion” or “messages” on each
-        line, .csv or .tsv; optionally compressed (.gz, .zst). Texts stay on this device.
+        .txt with a blank line between samples, .md, .jsonl or .json with “text”, “prompt” and “completion” or
+        “messages”, .csv, .tsv or .parquet with such columns; optionally compressed (.gz, .zst). Texts stay on this
+        device.
       </p>
     </section>
   );
@@ -79,6 +94,13 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
               {value.info.first}
             </p>
           )}
+          {value?.info.notes.map((note) => (
+            <p key={note} class="facts">
+              {note}
+            </p>
+          ))}
+          {role === "domain" && <SampleDomains app={app} state={state} />}
+          {(value || role === "held-out") && <TextPreview app={app} state={state} role={role} />}
         </div>
         <div class="actions">
           <FileButton
@@ -86,14 +108,14 @@ function TextRow({ app, state, role, label, help, none, back }: Role & { app: Ap
             name={`Choose ${lower} text`}
             accept={TEXT_ENDINGS}
             disabled={busy}
-            onFiles={([first]) => first && void app.useText(role, first)}
+            onFiles={([first]) => first && void app.inputs.useText(role, first)}
           />
-          {file && (
+          {file instanceof File && (
             <button
               type="button"
               class="quiet"
               aria-label={`${back} (${lower})`}
-              onClick={() => void app.useText(role, null)}
+              onClick={() => void app.inputs.useText(role, null)}
             >
               {back}
             </button>

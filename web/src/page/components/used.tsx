@@ -1,7 +1,9 @@
+import "./used.css";
 import type { Job } from "../../package/index.js";
-import { adapterNames } from "../../package/index.js";
+import { adapterNames, methodsOf, methodTitles } from "../../package/index.js";
 import { NUMBER_FIELDS } from "../fields.js";
 import { bytes, count } from "../format.js";
+import { hasEffect } from "../methods.js";
 
 /** The model, texts and settings of a job. */
 export function Used({ job }: { job: Job }) {
@@ -12,11 +14,20 @@ export function Used({ job }: { job: Job }) {
     ["General text", texts.general],
     ["Device", job.device],
     ["Trained", adapterNames[settings.adapter]],
-    ...NUMBER_FIELDS.map(({ key, label }): [string, string] => [label, String(settings[key])]),
+    [
+      "Methods",
+      methodsOf(settings)
+        .map((method) => methodTitles[method])
+        .join(", "),
+    ],
+    ...NUMBER_FIELDS.filter(({ key }) => hasEffect(key, settings)).map(({ key, label }): [string, string] => [
+      label,
+      String(settings[key]),
+    ]),
     ["Storage used", bytes(job.bytes)],
   ];
   return (
-    <details class="used">
+    <details class="used" data-report>
       <summary>Settings of this run</summary>
       <dl>
         {rows.map(([name, value]) => (

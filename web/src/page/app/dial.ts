@@ -1,0 +1,57 @@
+import type { DialPoint, Job, Method } from "../../package/index.js";
+import { MiniftError } from "../../package/index.js";
+import type { App } from "../app.js";
+import type { Dialled } from "../state.js";
+import { errorText, isLoss } from "./words.js";
+
+/** Milliseconds without a further change before a strength is measured. */
+const DELAY = 150;
+
+/** The chosen strengths of the finished trainings of the job shown. */
+export class Dial {
+  readonly #app: App;
+  readonly #timers = new Map<Method, number>();
+
+  constructor(app: App) {
+    this.#app = app;
+  }
+
+  /** Chooses the strength of a training, from 0 to 1, and measures the model at it. */
+  choose(job: Job, method: Method, weight: number): void {
+    if (this.#app.state.dials[method]?.weight === weight) return;
+    this.#change(method, { weight, point: null, busy: true, error: null });
+    clearTimeout(this.#timers.get(method));
+    const timer = setTimeout(() => void this.#measure(job, method, weight), DELAY);
+    this.#timers.set(method, timer);
+  }
+
+  /** Takes the parts of a measurement that are complete. */
+  receive(id: string, method: Method, point: DialPoint): void {
+    const { job, dials } = this.#app.state;
+    const dialled = dials[method];
+    if (job?.id === id && dialled?.weight === point.weight) this.#change(method, { ...dialled, point });
+  }
+
+  async #measure(job: Job, method: Method, weight: number): Promise<void> {
+    const isShown = (): boolean => this.#app.state.job?.id === job.id;
+    const current = (): Dialled | null => {
+      const dialled = this.#app.state.dials[method];
+      return isShown() && dialled?.weight === weight ? dialled : null;
+    };
+    try {
+      const point = await this.#app.client.request({ type: "dial", id: job.id, method, weight });
+      const dialled = current();
+      if (dialled) this.#change(method, { ...dialled, point, busy: false });
+    } catch (error) {
+      const dialled = current();
+      if (!dialled) return;
+      const isSuperseded = error instanceof MiniftError && error.kind === "Superseded";
+      const message = isSuperseded || isLoss(error) ? null : errorText(error);
+      this.#change(method, { ...dialled, busy: false, error: message });
+    }
+  }
+
+  #change(method: Method, dialled: Dialled): void {
+    this.#app.set({ dials: { ...this.#app.state.dials, [method]: dialled } });
+  }
+}
