@@ -37,8 +37,8 @@ start=$SECONDS
 minift="$work/environment/bin/minift"
 cd "$work"
 if [ -n "$demonstration" ]; then
-    "$minift" --out demonstration
-    [ -f demonstration/run.json ] || fail "the demonstration wrote no run.json"
+    "$minift"
+    [ -f minift-out/run.json ] || fail "the demonstration wrote no run.json"
     echo "installed and demonstrated in $((SECONDS - start)) s"
 else
     head -n 24 "$OLDPWD/assets/tickets.jsonl" >tickets.jsonl
