@@ -2,7 +2,6 @@
 materials. Checks that the archive's name is the one that `cargo binstall` asks for: WHEEL TARGET."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,12 +10,11 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CARGO = os.environ.get("CARGO", "cargo")
 
 
 def compiled():
     """Returns the packages that are compiled into the program on this platform: (name, version)."""
-    command = [CARGO, "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]
+    command = ["cargo", "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]
     lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     found = {tuple(line.split()[:2]) for line in lines if line}
     return {(name, version.removeprefix("v")) for name, version in found if name != "minift"}

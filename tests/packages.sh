@@ -27,22 +27,20 @@ packaging/licenses.sh
 "$python" -m maturin build -q --release --locked --out "$work/wheels" "$@"
 wheel=("$work"/wheels/minift-*.whl)
 
-# A path without Rust, and without the repository's own program.
-CARGO="$(command -v cargo)"
-export CARGO PATH=/usr/local/bin:/usr/bin:/bin
-! command -v cargo >/dev/null || fail "cargo is in $PATH"
+# Runs a command without Rust, and without anything of the user's environment.
+alone() { env -i HOME="$work" PATH="$work/environment/bin" "$@"; }
 start=$SECONDS
 "$python" -m venv "$work/environment"
 "$work/environment/bin/pip" install -q --disable-pip-version-check --no-index "${wheel[0]}"
 minift="$work/environment/bin/minift"
 cd "$work"
 if [ -n "$demonstration" ]; then
-    "$minift"
+    alone minift
     [ -f minift-out/run.json ] || fail "the demonstration wrote no run.json"
     echo "installed and demonstrated in $((SECONDS - start)) s"
 else
     head -n 24 "$OLDPWD/assets/tickets.jsonl" >tickets.jsonl
-    "$minift" train --data tickets.jsonl --max-steps 2 --no-dial --out trained
+    alone minift train --data tickets.jsonl --max-steps 2 --no-dial --out trained
     [ -f trained/model.safetensors ] || fail "the training wrote no model"
 fi
 cd "$OLDPWD"
