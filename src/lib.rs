@@ -31,11 +31,11 @@
 //!
 //! # Features
 //!
-//! - `cli` (default): the `minift` program. Enables `compare`, `hub`, `parquet` and `shader-validation`.
+//! - `cli` (default): the `minift` program. Enables `compare` and `hub`.
 //! - `compare`: comparisons of methods, with tables and plots.
 //! - `hub`: downloads models from the Hugging Face Hub.
-//! - `parquet`: reads Parquet files.
-//! - `shader-validation`: `doctor::check_shaders`, which validates the shaders for every graphics API.
+//! - `parquet` (default): reads Parquet files.
+//! - `shader-validation` (default): `doctor::check_shaders`, which validates the shaders for every graphics API.
 //! - `c`: the C interface, declared in `include/minift.h`. Enables `parquet`.
 //! - `web`: the JavaScript bindings of the browser package.
 //! - `fusion`: for applications that enable the feature `fusion` of burn, which changes the type of its
