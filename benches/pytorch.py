@@ -5,7 +5,7 @@ LoRA adapter on all linear layers, with `transformers`, `peft` and AdamW. As in 
 teacher in every step.
 
     python -m venv venv && venv/bin/pip install torch transformers peft
-    venv/bin/python benches/pytorch.py [--shape 15m|135m] [--steps N] [--threads N]
+    venv/bin/python benches/pytorch.py [--shape 15m|135m|lfm2|qwen3.5] [--steps N] [--threads N]
 """
 
 import argparse
@@ -16,13 +16,22 @@ import time
 import peft
 import torch
 import transformers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, Lfm2Config, LlamaConfig, Qwen3_5TextConfig
 
+# Configuration, and the batches of all weights and of an adapter.
 SHAPES = {
-    "15m": (dict(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
-                 num_key_value_heads=6, vocab_size=32_000), (4, 256), (4, 256)),
-    "135m": (dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-                  num_key_value_heads=3, vocab_size=49_152), (2, 128), (4, 128)),
+    "15m": (LlamaConfig(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
+                        num_key_value_heads=6, vocab_size=32_000), (4, 256), (4, 256)),
+    "135m": (LlamaConfig(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+                         num_key_value_heads=3, vocab_size=49_152), (2, 128), (4, 128)),
+    "lfm2": (Lfm2Config(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
+                        num_key_value_heads=2, vocab_size=32_000, block_auto_adjust_ff_dim=False, conv_L_cache=3,
+                        full_attn_idxs=[2, 5]), (4, 256), (4, 256)),
+    "qwen3.5": (Qwen3_5TextConfig(hidden_size=288, intermediate_size=768, num_hidden_layers=6, num_attention_heads=6,
+                                  num_key_value_heads=2, head_dim=48, vocab_size=32_000, linear_num_key_heads=4,
+                                  linear_num_value_heads=4, linear_key_head_dim=64, linear_value_head_dim=64,
+                                  layer_types=2 * ["linear_attention", "linear_attention", "full_attention"]),
+                (4, 256), (4, 256)),
 }
 TAU = 0.25
 
@@ -49,18 +58,18 @@ def seconds(step, repetitions):
     return statistics.median(times)
 
 
-def steps(name, sizes, batch, method, lora, repetitions):
+def steps(name, config, batch, method, lora, repetitions):
     torch.manual_seed(0)
-    config = LlamaConfig(**sizes, max_position_embeddings=2048, tie_word_embeddings=True)
-    model = LlamaForCausalLM(config)
-    teacher = LlamaForCausalLM(config).eval()
+    config.tie_word_embeddings = True
+    model = AutoModelForCausalLM.from_config(config)
+    teacher = AutoModelForCausalLM.from_config(config).eval()
     teacher.load_state_dict(model.state_dict())
     if lora:
         model = peft.get_peft_model(model, peft.LoraConfig(r=16, target_modules="all-linear"))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     samples, length = batch
-    ids = torch.randint(0, sizes["vocab_size"], (samples, length + 1))
+    ids = torch.randint(0, config.vocab_size, (samples, length + 1))
     inputs, labels = ids[:, :-1], ids[:, 1:].reshape(-1)
 
     def step():
@@ -78,7 +87,7 @@ def steps(name, sizes, batch, method, lora, repetitions):
 
     took = seconds(step, repetitions)
     what = f"{method} on LoRA" if lora else method
-    print(f"{name:>5}  {what:<12} {samples} x {length}  {1e3 * took:9.1f} ms  {samples * length / took:9.1f} tokens/s",
+    print(f"{name:>7}  {what:<12} {samples} x {length}  {1e3 * took:9.1f} ms  {samples * length / took:9.1f} tokens/s",
           flush=True)
 
 
@@ -93,10 +102,10 @@ def main():
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"transformers {transformers.__version__}, peft {peft.__version__}")
     for name in arguments.shape or SHAPES:
-        sizes, full, adapted = SHAPES[name]
+        config, full, adapted = SHAPES[name]
         for method in ["FT", "MFT"]:
-            steps(name, sizes, full, method, False, arguments.steps)
-        steps(name, sizes, adapted, "MFT", True, arguments.steps)
+            steps(name, config, full, method, False, arguments.steps)
+        steps(name, config, adapted, "MFT", True, arguments.steps)
 
 
 if __name__ == "__main__":

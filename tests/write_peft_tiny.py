@@ -42,6 +42,7 @@ CASES = {
     ),
     "gpt2_bias": ("gpt2", lora("c_attn", "c_proj", bias="all", lora_bias=True), None),
     "gpt2_positions": ("gpt2", lora("c_attn", "wpe", bias="lora_only", use_dora=True, rank_pattern={"c_attn": 3}), None),
+    "lfm2_conv": ("lfm2", lora("in_proj", "out_proj", "q_proj", "w2"), None),
     "llama_lora_bias": ("llama3", lora("q_proj", "lm_head", lora_bias=True), None),
     "patterns": (
         "qwen2",
@@ -60,6 +61,11 @@ CASES = {
         None,
     ),
     "phi_head": ("phi", lora("lm_head", "dense", bias="lora_only", lora_bias=True), None),
+    "qwen3_5_delta": (
+        "qwen3_5",
+        lora("in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj", "q_proj", use_dora=True),
+        None,
+    ),
     "resized": ("smollm2", lora("q_proj"), 516),
     "resized_tokens": ("smollm2", lora("q_proj", trainable_token_indices=[512, 515]), 516),
     "save_embed": ("smollm2", lora("q_proj", modules_to_save=["embed_tokens"]), None),

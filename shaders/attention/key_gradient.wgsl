@@ -1,4 +1,5 @@
-// The gradients of forward.wgsl with respect to the keys and values, one key of a head per invocation:
+// The gradients of forward.wgsl with respect to the keys and values, one key of a head per invocation, or a part
+// of it:
 //
 //   dL/dkey   = scale sum over queries of dL/ds slope_of(s) query
 //   dL/dvalue = sum over queries of p u
@@ -6,7 +7,8 @@
 // in the notation of query_gradient.wgsl, over the queries of one of the heads that the key serves. The
 // caller sums over those heads.
 //
-// Pieces: attention/shape, and attention/no_soft_cap or attention/soft_cap with shared/soft_cap.
+// Pieces: attention/shape, attention/whole_heads or attention/heads_in_parts, and attention/no_soft_cap or
+// attention/soft_cap with shared/soft_cap.
 
 @group(0) @binding(0) var<storage, read_write> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> key: array<vec4<f32>>;
@@ -18,8 +20,6 @@
 @group(0) @binding(6) var<storage, read_write> grad_value: array<vec4<f32>>;
 @group(0) @binding(7) var<uniform> parameters: Parameters;
 
-var<workgroup> queries: array<vec4<f32>, TILE * HEAD_QUADS>;
-var<workgroup> above: array<vec4<f32>, TILE * HEAD_QUADS>;
 var<workgroup> stats: array<vec4<f32>, TILE>;
 
 @compute @workgroup_size(INVOCATIONS)
@@ -30,23 +30,25 @@ fn main(
     let head = workgroup.y;
     let batch = workgroup.z;
     let key_head = head / (parameters.heads / parameters.num_kv_heads);
-    let first_key = workgroup.x * INVOCATIONS;
-    let inside = first_key + invocation < parameters.key_length;
-    let position = min(first_key + invocation, parameters.key_length - 1u);
-    let start = key_at(batch, position, key_head);
+    let first_key = workgroup.x * OWN;
+    let own = first_key + own_of(invocation);
+    let inside = own < parameters.key_length;
+    let position = min(own, parameters.key_length - 1u);
+    let part = part_of(invocation);
+    let start = key_at(batch, position, key_head) + part;
 
     // The queries that may attend to a key of the workgroup. The window can be the largest u32.
     let before = parameters.key_length - parameters.length;
-    let last_key = min(first_key + INVOCATIONS, parameters.key_length) - 1u;
+    let last_key = min(first_key + OWN, parameters.key_length) - 1u;
     let reach = last_key + min(parameters.window, parameters.key_length);
     let begin = first_key - min(first_key, before);
     let end = min(parameters.length, reach - min(reach, before));
 
-    var own_key: array<vec4<f32>, HEAD_QUADS>;
-    var own_value: array<vec4<f32>, HEAD_QUADS>;
-    var key_sums: array<vec4<f32>, HEAD_QUADS>;
-    var value_sums: array<vec4<f32>, HEAD_QUADS>;
-    for (var i = 0u; i < HEAD_QUADS; i++) {
+    var own_key: array<vec4<f32>, PART_QUADS>;
+    var own_value: array<vec4<f32>, PART_QUADS>;
+    var key_sums: array<vec4<f32>, PART_QUADS>;
+    var value_sums: array<vec4<f32>, PART_QUADS>;
+    for (var i = 0u; i < PART_QUADS; i++) {
         own_key[i] = key[start + i] * parameters.scale;
         own_value[i] = value[start + i];
     }
@@ -55,8 +57,8 @@ fn main(
             let at = tile + element / HEAD_QUADS;
             if at < end {
                 let from_query = query_at(batch, at, head) + element % HEAD_QUADS;
-                queries[element] = query[from_query];
-                above[element] = upstream[from_query];
+                firsts[element] = query[from_query];
+                seconds[element] = upstream[from_query];
             }
         }
         for (var row = invocation; row < TILE; row += INVOCATIONS) {
@@ -68,36 +70,32 @@ fn main(
         }
         workgroupBarrier();
         // Earlier queries precede the key.
-        let from_here = max(tile, position - min(position, before));
-        let last = select(tile, min(end, tile + TILE), inside);
-        for (var at = from_here; at < last; at++) {
-            let own_stats = stats[at - tile];
+        let begin_row = max(tile, position - min(position, before)) - tile;
+        let end_row = select(0u, min(end, tile + TILE) - tile, inside);
+        share_products(&own_key, &own_value, begin_row, end_row, invocation);
+        for (var row = begin_row; row < end_row; row++) {
+            let own_stats = stats[row];
             if f32(position) < own_stats.z {
                 continue;
             }
-            let row = (at - tile) * HEAD_QUADS;
-            var products = vec4(0.0);
-            var products_above = vec4(0.0);
-            for (var i = 0u; i < HEAD_QUADS; i++) {
-                products = fma(own_key[i], queries[row + i], products);
-                products_above = fma(own_value[i], above[row + i], products_above);
-            }
-            let score = score_of(sum_of_quad(products));
+            let products = products_of(&own_key, &own_value, row, invocation);
+            let score = score_of(products.x);
             let weight = exp(score - own_stats.x);
-            let grad_product =
-                weight * (sum_of_quad(products_above) - own_stats.y) * slope_of(score);
-            for (var i = 0u; i < HEAD_QUADS; i++) {
-                value_sums[i] = fma(vec4(weight), above[row + i], value_sums[i]);
-                key_sums[i] = fma(vec4(grad_product), queries[row + i], key_sums[i]);
+            let grad_product = weight * (products.y - own_stats.y) * slope_of(score);
+            let from_query = row * HEAD_QUADS + part;
+            for (var i = 0u; i < PART_QUADS; i++) {
+                value_sums[i] = fma(vec4(weight), seconds[from_query + i], value_sums[i]);
+                key_sums[i] = fma(vec4(grad_product), firsts[from_query + i], key_sums[i]);
             }
         }
         workgroupBarrier();
     }
     if inside {
         let row = (batch * parameters.key_length + position) * parameters.heads + head;
-        for (var i = 0u; i < HEAD_QUADS; i++) {
-            grad_key[row * HEAD_QUADS + i] = key_sums[i] * parameters.scale;
-            grad_value[row * HEAD_QUADS + i] = value_sums[i];
+        let to_part = row * HEAD_QUADS + part;
+        for (var i = 0u; i < PART_QUADS; i++) {
+            grad_key[to_part + i] = key_sums[i] * parameters.scale;
+            grad_value[to_part + i] = value_sums[i];
         }
     }
 }

@@ -1,12 +1,11 @@
-// Piece: attention kernels with one query per invocation, which load keys and values tile by tile.
+// Piece: attention kernels whose invocations have a query each, or a part of one, and which load keys and values tile
+// by tile. Requires: attention/shape.
 
 @group(0) @binding(0) var<storage, read_write> query: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> key: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> value: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> segment_starts: array<i32>;
 
-var<workgroup> keys: array<vec4<f32>, TILE * HEAD_QUADS>;
-var<workgroup> values: array<vec4<f32>, TILE * HEAD_QUADS>;
 // The range of keys that the workgroup's queries attend to. The loop over it contains barriers, so it must
 // be uniform.
 var<workgroup> shared_range: vec2<u32>;
@@ -27,7 +26,7 @@ struct Query {
     batch: u32,
     position: u32,
     head: u32,
-    // Offset, in groups of four.
+    // Offset of its part, in groups of four.
     start: u32,
     // The keys that it attends to; none past the last query.
     first: u32,
@@ -38,15 +37,15 @@ struct Query {
 fn query_of(workgroup: vec3<u32>, invocation: u32) -> Query {
     let batch = workgroup.z;
     let head = workgroup.y;
-    let first_position = workgroup.x * INVOCATIONS;
-    let inside = first_position + invocation < parameters.length;
-    let position = min(first_position + invocation, parameters.length - 1u);
+    let own = workgroup.x * OWN + own_of(invocation);
+    let inside = own < parameters.length;
+    let position = min(own, parameters.length - 1u);
     let first = first_seen(batch, position);
     return Query(
         batch,
         position,
         head,
-        query_at(batch, position, head),
+        query_at(batch, position, head) + part_of(invocation),
         first,
         select(first, end_seen(position), inside),
         inside,
@@ -56,8 +55,8 @@ fn query_of(workgroup: vec3<u32>, invocation: u32) -> Query {
 // Returns the workgroup's range of keys; all invocations must call it.
 fn range_of(workgroup: vec3<u32>, invocation: u32) -> vec2<u32> {
     if invocation == 0u {
-        let first_position = workgroup.x * INVOCATIONS;
-        let last_position = min(first_position + INVOCATIONS, parameters.length) - 1u;
+        let first_position = workgroup.x * OWN;
+        let last_position = min(first_position + OWN, parameters.length) - 1u;
         shared_range = vec2(first_seen(workgroup.z, first_position), end_seen(last_position));
     }
     return workgroupUniformLoad(&shared_range);
@@ -70,8 +69,8 @@ fn load_keys(workgroup: vec3<u32>, tile: u32, end: u32, invocation: u32) {
         let at = tile + element / HEAD_QUADS;
         if at < end {
             let from_key = key_at(workgroup.z, at, key_head) + element % HEAD_QUADS;
-            keys[element] = key[from_key];
-            values[element] = value[from_key];
+            firsts[element] = key[from_key];
+            seconds[element] = value[from_key];
         }
     }
 }

@@ -1,5 +1,5 @@
-// The gradient of forward.wgsl with respect to the queries, one query of a head per invocation. With p the
-// softmax of a query's scores s = score_of(scale query . key), and u the gradient of its output,
+// The gradient of forward.wgsl with respect to the queries, one query of a head per invocation, or a part of
+// it. With p the softmax of a query's scores s = score_of(scale query . key), and u the gradient of its output,
 //
 //   dL/ds    = p (u . value - mean),   mean = sum over keys of p (u . value)
 //   dL/dquery = scale sum over keys of dL/ds slope_of(s) key
@@ -7,8 +7,8 @@
 // There are two passes over the keys: the first accumulates softmax and mean, the second the gradient. The
 // statistics of each query are stored for key_gradient.wgsl.
 //
-// Pieces: attention/shape, attention/keys, and attention/no_soft_cap or attention/soft_cap with
-// shared/soft_cap.
+// Pieces: attention/shape, attention/keys, attention/whole_heads or attention/heads_in_parts, and
+// attention/no_soft_cap or attention/soft_cap with shared/soft_cap.
 
 @group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> grad_query: array<vec4<f32>>;
@@ -24,11 +24,12 @@ fn main(
     let own_query = query_of(workgroup, invocation);
     let start = own_query.start;
     let range = range_of(workgroup, invocation);
+    let part = part_of(invocation);
 
-    var own: array<vec4<f32>, HEAD_QUADS>;
-    var above: array<vec4<f32>, HEAD_QUADS>;
-    var sums: array<vec4<f32>, HEAD_QUADS>;
-    for (var i = 0u; i < HEAD_QUADS; i++) {
+    var own: array<vec4<f32>, PART_QUADS>;
+    var above: array<vec4<f32>, PART_QUADS>;
+    var sums: array<vec4<f32>, PART_QUADS>;
+    for (var i = 0u; i < PART_QUADS; i++) {
         own[i] = query[start + i] * parameters.scale;
         above[i] = upstream[start + i];
     }
@@ -39,17 +40,14 @@ fn main(
         for (var tile = range.x; tile < range.y; tile += TILE) {
             load_keys(workgroup, tile, range.y, invocation);
             workgroupBarrier();
-            let last = min(own_query.end, tile + TILE);
-            for (var at = max(own_query.first, tile); at < last; at++) {
-                let row = (at - tile) * HEAD_QUADS;
-                var products = vec4(0.0);
-                var products_above = vec4(0.0);
-                for (var i = 0u; i < HEAD_QUADS; i++) {
-                    products = fma(own[i], keys[row + i], products);
-                    products_above = fma(above[i], values[row + i], products_above);
-                }
-                let score = score_of(sum_of_quad(products));
-                let grad_weight = sum_of_quad(products_above);
+            // Rows of the tile.
+            let begin = max(own_query.first, tile) - tile;
+            let end = max(min(own_query.end, tile + TILE), tile) - tile;
+            share_products(&own, &above, begin, end, invocation);
+            for (var row = begin; row < end; row++) {
+                let products = products_of(&own, &above, row, invocation);
+                let score = score_of(products.x);
+                let grad_weight = products.y;
                 if pass_number == 0u {
                     if score > maximum {
                         let shrink = exp(maximum - score);
@@ -62,8 +60,9 @@ fn main(
                     mean = fma(weight, grad_weight, mean);
                 } else {
                     let grad_product = exp(score - maximum) * (grad_weight - mean) * slope_of(score);
-                    for (var i = 0u; i < HEAD_QUADS; i++) {
-                        sums[i] = fma(vec4(grad_product), keys[row + i], sums[i]);
+                    let from_key = row * HEAD_QUADS + part;
+                    for (var i = 0u; i < PART_QUADS; i++) {
+                        sums[i] = fma(vec4(grad_product), firsts[from_key + i], sums[i]);
                     }
                 }
             }
@@ -74,11 +73,13 @@ fn main(
         }
     }
     if own_query.inside {
-        for (var i = 0u; i < HEAD_QUADS; i++) {
+        for (var i = 0u; i < PART_QUADS; i++) {
             grad_query[start + i] = sums[i] * (parameters.scale / sum);
         }
-        let head_start = (own_query.batch * parameters.heads + own_query.head) * parameters.length;
-        query_stats[head_start + own_query.position] =
-            vec4(maximum + log(sum), mean, f32(own_query.first), 0.0);
+        if part == 0u {
+            let head_start = (own_query.batch * parameters.heads + own_query.head) * parameters.length;
+            query_stats[head_start + own_query.position] =
+                vec4(maximum + log(sum), mean, f32(own_query.first), 0.0);
+        }
     }
 }

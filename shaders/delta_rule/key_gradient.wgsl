@@ -4,7 +4,7 @@
 //
 //   dL/dk = ... + G (b e)
 //
-// It is added to what query_gradient.wgsl has written.
+// It is added to what query_gradient.wgsl has written. The gradients of the states after the chunks are stored.
 //
 // Pieces: delta_rule/sweep, delta_rule/tile_of_values.
 
@@ -14,8 +14,9 @@
 @group(0) @binding(3) var<storage, read_write> errors: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> grad_value: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> grad_key: array<f32>;
-@group(0) @binding(7) var<uniform> parameters: Parameters;
+@group(0) @binding(6) var<storage, read_write> states: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> grad_key: array<f32>;
+@group(0) @binding(8) var<uniform> parameters: Parameters;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(
@@ -24,6 +25,10 @@ fn main(
 ) {
     let place = place_of(workgroup, invocation);
     let inside = place.own < parameters.key_size;
+    let value_quads = parameters.value_size / 4u;
+    let chunks = (parameters.length + CHUNK - 1u) / CHUNK;
+    // Parts past the last column hold zeros.
+    let held = select(0u, min(HELD_QUADS, value_quads - min(value_quads, place.first)), inside);
 
     var part: array<vec4<f32>, HELD_QUADS>;
     var end = parameters.length;
@@ -32,6 +37,12 @@ fn main(
         load_values(place, tile, end, invocation);
         for (var after = end; after > tile; after--) {
             let position = after - 1u;
+            if after % CHUNK == 0u || after == parameters.length {
+                let stored = stored_at(place, chunks + position / CHUNK, place.own) + place.first;
+                for (var i = 0u; i < held; i++) {
+                    states[stored + i] = part[i];
+                }
+            }
             let decay = exp(gates[decay_at(place, position)]);
             let row = (position - tile) * QUADS + place.first;
             var own_query = 0.0;

@@ -4,14 +4,14 @@
 //
 //   dL/dq = S u,  dL/dk = - a S dL/dv + ...
 //
-// Rows are independent of each other since the errors are known.
+// Rows are independent of each other since the errors are known. The state before the first chunk is given, and those
+// before the others are stored.
 //
 // Pieces: delta_rule/sweep, delta_rule/tile_of_values.
 
 @group(0) @binding(0) var<storage, read_write> key: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gates: array<f32>;
-// Before the first token.
-@group(0) @binding(2) var<storage, read_write> state: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> states: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> errors: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> upstream: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> grad_value: array<vec4<f32>>;
@@ -31,15 +31,20 @@ fn main(
     let held = select(0u, min(HELD_QUADS, value_quads - min(value_quads, place.first)), inside);
 
     var part: array<vec4<f32>, HELD_QUADS>;
-    let head = place.batch * parameters.heads + place.head;
-    let state_start = (head * parameters.key_size + place.own) * value_quads + place.first;
+    let given = stored_at(place, 0u, place.own) + place.first;
     for (var i = 0u; i < held; i++) {
-        part[i] = state[state_start + i];
+        part[i] = states[given + i];
     }
     for (var tile = 0u; tile < parameters.length; tile += TILE) {
         let end = min(tile + TILE, parameters.length);
         load_values(place, tile, end, invocation);
         for (var position = tile; position < end; position++) {
+            if position % CHUNK == 0u {
+                let stored = stored_at(place, position / CHUNK, place.own) + place.first;
+                for (var i = 0u; i < held; i++) {
+                    states[stored + i] = part[i];
+                }
+            }
             let decay = exp(gates[decay_at(place, position)]);
             let row = (position - tile) * QUADS + place.first;
             var by_value = vec4(0.0);

@@ -7,8 +7,11 @@
 // heads / key_heads consecutive heads; its gradients are per head: [batch, length, heads, key_size]. The number
 // of groups of four elements that the parts of a column or row have room for is QUADS.
 //
-// Provides: Parameters, INVOCATIONS, OWN, QUADS, TILE, Place, place_of, key_at, grad_key_at, value_at, decay_at,
-// sum_of_quad, sum_of_parts.
+// The gradients store states [batch, 2 chunks, heads, key_size, value_size]: the states before each chunk of tokens,
+// then the gradients of the states after each.
+//
+// Provides: Parameters, INVOCATIONS, OWN, QUADS, TILE, CHUNK, Place, place_of, key_at, grad_key_at, value_at,
+// decay_at, stored_at, sum_of_quad, sum_of_parts.
 
 struct Parameters {
     length: u32,
@@ -25,6 +28,8 @@ const PARTS: u32 = INVOCATIONS / OWN;
 const QUADS: u32 = PARTS * HELD_QUADS;
 // Tokens that are loaded at a time.
 const TILE: u32 = 128u / QUADS;
+// Tokens per chunk.
+const CHUNK: u32 = 128u;
 
 // What an invocation computes.
 struct Place {
@@ -66,6 +71,13 @@ fn value_at(place: Place, position: u32) -> u32 {
 // Offset of a head's decay; its beta is `heads` later.
 fn decay_at(place: Place, position: u32) -> u32 {
     return (place.batch * parameters.length + position) * 2u * parameters.heads + place.head;
+}
+
+// Offset of a row of a stored state, in groups of four.
+fn stored_at(place: Place, number: u32, row: u32) -> u32 {
+    let chunks = (parameters.length + CHUNK - 1u) / CHUNK;
+    let head = (place.batch * 2u * chunks + number) * parameters.heads + place.head;
+    return (head * parameters.key_size + row) * (parameters.value_size / 4u);
 }
 
 fn sum_of_quad(quad: vec4<f32>) -> f32 {

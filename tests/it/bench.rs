@@ -61,7 +61,7 @@ fn bench_prints_one_object_per_measurement() {
 #[test]
 fn unknown_shapes_and_infinite_durations_are_rejected() {
     for (arguments, expected) in [
-        (["--shape", "7b"], "360k, 15m or 135m"),
+        (["--shape", "7b"], "360k, 15m, 135m, lfm2 or qwen3.5"),
         (["--seconds", "inf"], "0 to 3600"),
     ] {
         let output = bench(&arguments);

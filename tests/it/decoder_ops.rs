@@ -159,6 +159,11 @@ fn attention_with(soft_cap: Option<f32>) {
         ([1, 70, 2, 128], 200, 1, 90),
         ([1, 131, 1, 80], 131, 1, 70),
         ([1, 9, 1, 256], 9, 1, usize::MAX),
+        ([2, 70, 2, 256], 90, 1, 40),
+        ([1, 37, 2, 512], 37, 2, usize::MAX),
+        ([1, 35, 1, 384], 35, 1, 9),
+        // 65 groups of four are not a whole number per part.
+        ([1, 5, 1, 260], 5, 1, usize::MAX),
         ([2, 33, 4, 8], 33, 2, 9),
     ] {
         let keys = [batch, key_length, num_kv_heads, size];

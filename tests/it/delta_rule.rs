@@ -68,6 +68,7 @@ fn delta_rules() {
         (([1, 33], [1, 1], [36, 128]), true),
         (([1, 9], [1, 2], [256, 256]), false),
         (([1, 40], [1, 2], [6, 10]), true),
+        (([2, 270], [1, 2], [8, 12]), true),
     ] {
         let ([batch, length], ..) = sizes;
         let starts = packed.then(|| segments(batch, length));
@@ -129,6 +130,27 @@ fn gradients_of_a_delta_rule_with_a_state_are_those_of_the_reference() {
             delta_rule(implementation, inputs, Some(state), None).0
         },
     );
+}
+
+/// Gradients of decays that leave almost nothing of the state are small beside those of others, and have to be
+/// right all the same.
+#[test]
+fn gradients_of_strong_decays_keep_their_digits() {
+    let shapes = delta_rule_shapes(([2, 150], [1, 2], [16, 12]));
+    for device in devices() {
+        let inputs: Vec<Tensor<4>> = (0..5).map(|i| tensor(shapes[i], i, &device)).collect();
+        let of_decays = |implementation| {
+            let out = |inputs: &[Tensor<4>]| {
+                let (mut inputs, _) = delta_rule_of(inputs);
+                inputs.decay = inputs.decay.clone() - 12.0 + inputs.decay * 2.0;
+                delta_rule(implementation, inputs, None, None).0
+            };
+            evaluate(&inputs, out).swap_remove(4)
+        };
+        let expected = of_decays(Impl::Composed);
+        assert!(expected.iter().all(|gradient| gradient.abs() < 1e-3));
+        compare(&device.name(), &[expected], &[of_decays(Impl::Fused)]);
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use minift::Objective;
 use minift::device::Device;
 use minift::internals::{DecoderCache, Weights};
 use minift::model::Batch;
-use minift::model::CausalLm;
 use minift::model::adapter::{AdapterSettings, Ia3Settings, LoraSettings};
+use minift::model::{CausalLm, ModelConfig};
 use minift::text::Sample;
 use minift::train::{TrainSettings, Trainer};
 use pollster::block_on;
@@ -126,6 +126,19 @@ fn logits_losses_and_gradients_match_transformers() {
         compared,
         2 * dot_products.values().map(BTreeMap::len).sum::<usize>()
     );
+}
+
+#[test]
+fn configurations_are_read_with_all_keys_of_published_models() {
+    let json = std::fs::read(data("published_configs.json")).unwrap();
+    let models: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&json).unwrap();
+    assert_eq!(models.len(), 19);
+    for (name, model) in models {
+        let config = model["config"].to_string();
+        let config = ModelConfig::parse(config.as_bytes(), Path::new("config.json"));
+        let config = config.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(config.decoder.family.to_string(), model["family"], "{name}");
+    }
 }
 
 #[test]

@@ -30,7 +30,8 @@ use weights::WeightStats;
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct BenchArguments {
-    /// Model to measure: 360k (embedded), 15m or 135m (random weights); repeatable [default: all]
+    /// Model to measure: 360k (embedded), 15m, 135m, lfm2 or qwen3.5 (random weights); repeatable [default: the first
+    /// three]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Vec<Shape>,
     /// Duration of each measurement in seconds, with at least three repetitions
@@ -70,7 +71,7 @@ pub(super) async fn run(
         "version": env!("CARGO_PKG_VERSION"),
     }));
     let shapes = match arguments.shape.as_slice() {
-        [] => &Shape::ALL,
+        [] => &Shape::DEFAULTS,
         chosen => chosen,
     };
     let budget = Duration::from_secs_f64(arguments.seconds);
@@ -102,15 +103,15 @@ fn lines(measurement: &Measurement) -> (&'static str, String) {
             loss_row(loss),
         ),
         Measurement::Step(step) => (
-            "step    method              time    tokens/s    time vs. FT   launches    peak memory",
+            "step     method              time    tokens/s    time vs. FT   launches    peak memory",
             step_row(step),
         ),
         Measurement::Kernel(kernel) => (
-            "kernels of an MFT step                            launches         time       moved   moved/needed",
+            "kernels of an MFT step                             launches         time       moved   moved/needed",
             kernel_row(kernel),
         ),
         Measurement::Weights(weights) => (
-            "LoRA by type of the weights    memory    MFT step   tokens/s   vs. float32   decoding/s   vs. float32",
+            "LoRA by type of the weights     memory    MFT step   tokens/s   vs. float32   decoding/s   vs. float32",
             weights_row(weights),
         ),
         Measurement::Profile(profile) => (
@@ -148,7 +149,7 @@ fn loss_row(loss: &LossStats) -> String {
 
 fn step_row(step: &StepStats) -> String {
     format!(
-        "{:<6}  {:<14}{}   {:>9}   {:>12.2}   {:>8}   {}",
+        "{:<7}  {:<14}{}   {:>9}   {:>12.2}   {:>8}   {}",
         step.shape.name(),
         step.method.name(),
         time(step.seconds),
@@ -169,7 +170,7 @@ fn kernel_row(kernel: &KernelStats) -> String {
         _ => String::new(),
     };
     format!(
-        "{:<6}  {:<42}{:>8}   {}{traffic}",
+        "{:<7}  {:<42}{:>8}   {}{traffic}",
         kernel.shape.name(),
         kernel.kernel,
         kernel.launches,
@@ -179,7 +180,7 @@ fn kernel_row(kernel: &KernelStats) -> String {
 
 fn weights_row(weights: &WeightStats) -> String {
     format!(
-        "{:<6}  {:<17}{}  {}  {:>9}   {:>11.2}   {:>10.1}   {:>11.2}",
+        "{:<7}  {:<17}{}  {}  {:>9}   {:>11.2}   {:>10.1}   {:>11.2}",
         weights.shape.name(),
         weights.weights,
         memory(Some(weights.bytes as u64)),

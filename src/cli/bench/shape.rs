@@ -30,6 +30,12 @@ pub(crate) enum Shape {
     /// SmolLM2-135M with random weights.
     #[serde(rename = "135m")]
     SmolLm135M,
+    /// An LFM2 with 15 million random parameters and a vocabulary of 32,000.
+    #[serde(rename = "lfm2")]
+    Lfm2,
+    /// A Qwen3.5 with 15 million random parameters and a vocabulary of 32,000.
+    #[serde(rename = "qwen3.5")]
+    Qwen35,
 }
 
 impl FromStr for Shape {
@@ -37,13 +43,21 @@ impl FromStr for Shape {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|shape| shape.name() == text);
-        found.ok_or_else(|| Error::setting("shape", text, "360k, 15m or 135m"))
+        found.ok_or_else(|| Error::setting("shape", text, "360k, 15m, 135m, lfm2 or qwen3.5"))
     }
 }
 
 impl Shape {
-    /// All shapes, smallest first.
-    pub(crate) const ALL: [Self; 3] = [Self::Embedded, Self::Llama15M, Self::SmolLm135M];
+    /// All shapes.
+    const ALL: [Self; 5] = [
+        Self::Embedded,
+        Self::Llama15M,
+        Self::SmolLm135M,
+        Self::Lfm2,
+        Self::Qwen35,
+    ];
+    /// The shapes that are measured by default, smallest first.
+    pub(crate) const DEFAULTS: [Self; 3] = [Self::Embedded, Self::Llama15M, Self::SmolLm135M];
 
     /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +65,8 @@ impl Shape {
             Self::Embedded => "360k",
             Self::Llama15M => "15m",
             Self::SmolLm135M => "135m",
+            Self::Lfm2 => "lfm2",
+            Self::Qwen35 => "qwen3.5",
         }
     }
 
@@ -58,7 +74,7 @@ impl Shape {
     pub(crate) fn batch_size(self) -> (usize, usize) {
         match self {
             Self::Embedded => (8, 256),
-            Self::Llama15M => (4, 256),
+            Self::Llama15M | Self::Lfm2 | Self::Qwen35 => (4, 256),
             Self::SmolLm135M => (2, 128),
         }
     }
@@ -82,6 +98,19 @@ impl Shape {
                 "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
                 "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49_152,
             }),
+            Self::Lfm2 => json!({
+                "architectures": ["Lfm2ForCausalLM"], "model_type": "lfm2", "hidden_size": 288,
+                "intermediate_size": 768, "block_auto_adjust_ff_dim": false,
+                "num_hidden_layers": 6, "full_attn_idxs": [2, 5], "conv_L_cache": 3,
+                "num_attention_heads": 6, "num_key_value_heads": 2, "vocab_size": 32_000,
+            }),
+            Self::Qwen35 => json!({
+                "architectures": ["Qwen3_5ForCausalLM"], "model_type": "qwen3_5_text",
+                "hidden_size": 288, "intermediate_size": 768, "num_hidden_layers": 6,
+                "full_attention_interval": 3, "num_attention_heads": 6, "num_key_value_heads": 2,
+                "head_dim": 48, "linear_num_key_heads": 4, "linear_num_value_heads": 4,
+                "linear_key_head_dim": 64, "linear_value_head_dim": 64, "vocab_size": 32_000,
+            }),
         };
         CausalLm::from_files_as(random_model(self.name(), config)?, weights, device)
     }
@@ -100,7 +129,7 @@ impl Shape {
     }
 }
 
-/// Creates the files of a Llama with random bfloat16 weights. It has the tokenizer of the embedded model, which
+/// Creates the files of a model, by default a Llama, with random bfloat16 weights. It has the tokenizer of the embedded model, which
 /// is not used.
 fn random_model(name: &str, sizes: serde_json::Value) -> Result<ModelFiles> {
     let mut config = json!({

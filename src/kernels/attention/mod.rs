@@ -20,7 +20,9 @@ pub use scores::Scores;
 pub(crate) use wgsl::kernels;
 
 /// Elements of the largest head that the shaders support.
-const LARGEST_HEAD: usize = 128;
+const LARGEST_HEAD: usize = 512;
+/// Elements of the largest head, or part of a head, that an invocation holds.
+const LARGEST_PART: usize = 128;
 
 /// Attention as an operation of a burn backend.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
@@ -77,7 +79,8 @@ pub fn causal_attention(
 
 /// Returns the fastest implementation that a device has for heads of that size.
 pub(crate) fn available(device: &Device, head_size: usize) -> Impl {
-    let has_kernel = head_size.is_multiple_of(4) && (1..=LARGEST_HEAD).contains(&head_size);
+    let parts = head_size.div_ceil(LARGEST_PART);
+    let has_kernel = head_size.is_multiple_of(4 * parts) && (1..=LARGEST_HEAD).contains(&head_size);
     if is_cpu(device) || has_kernel {
         Impl::Fused
     } else {

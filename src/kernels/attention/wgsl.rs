@@ -16,6 +16,8 @@ use crate::kernels::wgsl_size;
 
 const SHAPE: Wgsl = wgsl!("attention/shape");
 const KEYS: Wgsl = wgsl!("attention/keys");
+const WHOLE_HEADS: Wgsl = wgsl!("attention/whole_heads");
+const HEADS_IN_PARTS: Wgsl = wgsl!("attention/heads_in_parts");
 const NO_SOFT_CAP: Wgsl = wgsl!("attention/no_soft_cap");
 const SCORE_SOFT_CAP: Wgsl = wgsl!("attention/soft_cap");
 
@@ -35,11 +37,10 @@ static KEY_GRADIENT: Kernel = Kernel {
     layouts: &[Parameters::LAYOUT],
 };
 
-/// Returns the attention kernels for the smallest head, a common one and the largest, without a soft cap and
-/// with one.
+/// Returns the attention kernels for the smallest head, common ones and the largest, without a soft cap and with one.
 pub(crate) fn kernels() -> Vec<Specialized> {
     let kernels = [&FORWARD, &QUERY_GRADIENT, &KEY_GRADIENT];
-    let sizes = [4, 64, super::LARGEST_HEAD];
+    let sizes = [4, 64, super::LARGEST_PART, 256, super::LARGEST_HEAD];
     kernels
         .into_iter()
         .flat_map(|kernel| sizes.map(|size| (kernel, size)))
@@ -47,17 +48,24 @@ pub(crate) fn kernels() -> Vec<Specialized> {
         .collect()
 }
 
-/// Returns a kernel specialized for a head size, a multiple of 4, and for scores with a soft cap or without.
+/// Returns a kernel specialized for a head size, a multiple of 4 per part, and for scores with a soft cap or without.
 fn for_head(kernel: &'static Kernel, head_size: usize, capped: bool) -> Specialized {
-    let pieces: &[&Wgsl] = match capped {
-        false => &[&NO_SOFT_CAP],
-        true => &[&SOFT_CAP, &SCORE_SOFT_CAP],
+    let pieces: &[&Wgsl] = match (parts_of(head_size) > 1, capped) {
+        (false, false) => &[&WHOLE_HEADS, &NO_SOFT_CAP],
+        (false, true) => &[&WHOLE_HEADS, &SOFT_CAP, &SCORE_SOFT_CAP],
+        (true, false) => &[&HEADS_IN_PARTS, &NO_SOFT_CAP],
+        (true, true) => &[&HEADS_IN_PARTS, &SOFT_CAP, &SCORE_SOFT_CAP],
     };
     kernel.specialized(("HEAD_QUADS", wgsl_size(head_size / 4)), pieces)
 }
 
-/// Queries or keys per workgroup; the value of `INVOCATIONS` in the shaders.
-const INVOCATIONS: u32 = 32;
+/// Returns the invocations per query or key; the value of `PARTS` in the shaders.
+fn parts_of(head_size: usize) -> usize {
+    head_size.div_ceil(super::LARGEST_PART)
+}
+
+/// Queries or keys per workgroup; the value of `OWN` in the shaders.
+const OWN: u32 = 32;
 
 shared_struct! {
     struct Parameters as "Parameters" {
@@ -120,21 +128,22 @@ impl Attention {
 
     /// How often each key is read by workgroups of queries, without a window.
     fn key_reads(&self) -> f64 {
-        let workgroups = f64::from(self.parameters.length.div_ceil(INVOCATIONS));
+        let workgroups = f64::from(self.parameters.length.div_ceil(OWN));
         self.heads_per_key() * 0.5 * (workgroups + 1.0)
     }
 
     /// How often each query is read by workgroups of keys, without a window.
     fn query_reads(&self) -> f64 {
-        let workgroups = f64::from(self.parameters.key_length.div_ceil(INVOCATIONS));
+        let workgroups = f64::from(self.parameters.key_length.div_ceil(OWN));
         0.5 * (workgroups + 1.0)
     }
 
-    /// Launches a kernel with one invocation per position, head and sample.
+    /// Launches a kernel with the invocations of each position, head and sample.
     fn launch(&self, kernel: &'static Kernel, [positions, heads]: [u32; 2], tensors: &[Bound<'_>]) {
-        let workgroups = [positions.div_ceil(INVOCATIONS), heads, self.batch];
+        let workgroups = [positions.div_ceil(OWN), heads, self.batch];
+        let invocations = OWN * wgsl_size(parts_of(self.head_size));
         let kernel = for_head(kernel, self.head_size, self.capped);
-        launch(kernel, INVOCATIONS, workgroups, tensors, &self.parameters);
+        launch(kernel, invocations, workgroups, tensors, &self.parameters);
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeBackend, CubeTensor, into_contiguous};
-use burn::tensor::Shape;
+use burn::tensor::{Shape, Slice};
 
 use super::DeltaRuleBackend;
 use crate::kernels::launch::{
@@ -61,6 +61,8 @@ fn for_head(kernel: &'static Kernel, held_size: usize) -> Specialized {
 
 /// Invocations per workgroup; the value of `INVOCATIONS` in the shaders.
 const INVOCATIONS: u32 = 256;
+/// Tokens between stored states; the value of `CHUNK` in the shaders.
+const CHUNK: usize = 128;
 /// Columns or rows per workgroup; the value of `OWN` in the shaders.
 const OWN: u32 = 32;
 /// Invocations per column or row.
@@ -132,6 +134,18 @@ impl Rule {
         launch(kernel, INVOCATIONS, workgroups, tensors, &self.parameters);
     }
 
+    /// Returns room for the states before all chunks, with that before the first, and for the gradients of those after
+    /// them: \[batch, 2 chunks, heads, key_size, value_size\].
+    fn stored(&self, state: CubeTensor) -> CubeTensor {
+        let [batch, heads, key_size, value_size] = state.shape().dims();
+        let chunks = (self.parameters.length as usize).div_ceil(CHUNK);
+        let shape = |chunks| Shape::new([batch, chunks, heads, key_size, value_size]);
+        let states = empty(&state, shape(2 * chunks));
+        let first = CubeBackend::float_reshape(state, shape(1));
+        let place = [batch, 1, heads, key_size, value_size].map(|end| Slice::from(0..end));
+        into_contiguous(CubeBackend::float_slice_assign(states, &place, first))
+    }
+
     /// How often each query and key is read by workgroups of columns.
     fn key_reads(&self) -> f64 {
         let group = self.parameters.heads / self.parameters.key_heads;
@@ -197,7 +211,8 @@ impl DeltaRuleBackend for CubeBackend {
     ) -> (CubeTensor, CubeTensor, CubeTensor, CubeTensor) {
         let rule = Rule::new([query, key, value, gates]);
         let (state, upstream) = (into_contiguous(state), into_contiguous(upstream));
-        let [out, errors, _] = rule.forward(state.clone());
+        let [_, errors, _] = rule.forward(state.clone());
+        let states = rule.stored(state);
 
         let [grad_delta, grad_value] = [(); 2].map(|()| empty(&rule.value, rule.value.shape()));
         rule.sweep_columns(
@@ -221,7 +236,7 @@ impl DeltaRuleBackend for CubeBackend {
             &[
                 reads(&rule.key).times(group),
                 reads(&rule.gates),
-                reads(&state),
+                updates(&states),
                 reads(&errors).times(rule.value_reads()),
                 reads(&upstream).times(rule.value_reads()),
                 reads(&grad_value).times(rule.value_reads()),
@@ -238,23 +253,30 @@ impl DeltaRuleBackend for CubeBackend {
                 reads(&errors).times(rule.value_reads()),
                 reads(&upstream).times(rule.value_reads()),
                 reads(&grad_value).times(rule.value_reads()),
+                updates(&states),
                 updates(&grad_key),
             ],
         );
 
         let grad_gates = empty(&rule.gates, rule.gates.shape());
-        rule.launch(
+        let chunks = wgsl_size(length.div_ceil(CHUNK));
+        // Each token reads its key, its value and what the gradients have of it for the state, and for earlier tokens.
+        let passes = f64::from(rule.parameters.key_size / 4) + length.min(CHUNK) as f64 / 4.0;
+        launch(
             for_head(&GATE_GRADIENT, 4),
-            1,
+            wgsl_size(CHUNK),
+            [chunks, rule.parameters.heads, rule.batch],
             &[
-                reads(&rule.value),
+                reads(&rule.query).times(group * length.min(CHUNK) as f64 / 4.0),
+                reads(&rule.key).times(group * length.min(CHUNK) as f64 / 4.0),
                 reads(&rule.gates),
-                reads(&out),
-                reads(&errors),
-                reads(&upstream),
-                reads(&grad_delta),
+                reads(&errors).times(passes),
+                reads(&upstream).times(passes),
+                reads(&grad_delta).times(passes),
+                reads(&states),
                 writes(&grad_gates),
             ],
+            &rule.parameters,
         );
         (
             rule.sum_over_group(grad_query),

@@ -50,9 +50,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     refuse_unsupported(fields)?;
     let mut config = gemma2::sandwiched(fields)?;
     config.family = FAMILY;
-    config.max_length = fields
-        .optional_size("max_position_embeddings")?
-        .unwrap_or(DEFAULT_LENGTH);
+    let max_length = fields.optional_size("max_position_embeddings")?;
+    config.max_length = max_length.unwrap_or(DEFAULT_LENGTH);
     config.qk_norm = Some(QkNorm::Heads);
     config.value_norm = true;
     config.layer_scales = true;
@@ -60,9 +59,8 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
     config.logits_soft_cap = fields.optional("final_logit_softcapping")?;
 
     let layers = config.layers.len();
-    let mut sliding = windows::sliding(fields, layers, |layer| {
-        !(layer + 1).is_multiple_of(DEFAULT_PATTERN)
-    })?;
+    let is_local = |layer: usize| !(layer + 1).is_multiple_of(DEFAULT_PATTERN);
+    let mut sliding = windows::sliding(fields, layers, is_local)?;
     // As in transformers, the last layer is global whatever its type.
     sliding[layers - 1] = false;
     let kv_heads = fields.optional_size("num_key_value_heads")?;
@@ -88,8 +86,7 @@ fn describe(fields: &Fields<'_>) -> Result<DecoderConfig> {
 /// Refuses what is not dense, or not causal.
 fn refuse_unsupported(fields: &Fields<'_>) -> Result<()> {
     if fields.or("enable_moe_block", false)? {
-        let message = "enable_moe_block is true: models with a mixture of experts are unsupported, \
-                       expected a dense model";
+        let message = "enable_moe_block is true: only dense models are supported, expected false";
         return Err(fields.fault(message.to_string()));
     }
     // Tokens of images may attend to later ones, of which a text has none.
@@ -110,14 +107,12 @@ fn per_layer_inputs(fields: &Fields<'_>, vocab_size: usize) -> Result<Option<Per
         return Ok(None);
     }
     let rows = fields.optional_size("vocab_size_per_layer_input")?;
-    let rows = rows.unwrap_or(vocab_size);
-    if rows < vocab_size {
-        return Err(fields.fault(format!(
+    match rows.unwrap_or(vocab_size) {
+        rows if rows < vocab_size => Err(fields.fault(format!(
             "vocab_size_per_layer_input is {rows}: expected at least vocab_size, which is {vocab_size}"
-        )));
+        ))),
+        vocab_size => Ok(Some(PerLayerInputs { vocab_size, size })),
     }
-    let vocab_size = rows;
-    Ok(Some(PerLayerInputs { vocab_size, size }))
 }
 
 /// Sets the sizes that differ between layers: by layer, as transformers writes them, or by type, as the models

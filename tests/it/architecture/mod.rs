@@ -16,6 +16,8 @@ const MOST_ENTRIES: usize = 18;
 const MOST_LINES: usize = 400;
 /// Files with a lower limit: the training step fits on a page.
 const SHORT_FILES: [(&str, usize); 1] = [("train/step.rs", 200)];
+/// The folder of the model families, and the limit of each of its files.
+const FAMILIES: (&str, usize) = ("model/family/", 200);
 /// Files that belong to no room: the roots of the library and of the program.
 const ROOTS: [&str; 2] = ["lib.rs", "main.rs"];
 
@@ -105,7 +107,11 @@ fn sizes(sources: &Sources) -> Vec<String> {
     }
     for (file, text) in sources {
         let special = SHORT_FILES.iter().find(|(name, _)| name == file);
-        let most = special.map_or(MOST_LINES, |&(_, most)| most);
+        let usual = match file.starts_with(FAMILIES.0) {
+            true => FAMILIES.1,
+            false => MOST_LINES,
+        };
+        let most = special.map_or(usual, |&(_, most)| most);
         let lines = text.lines().count();
         if lines > most {
             found.push(format!("src/{file}: {lines} lines, at most {most}"));
