@@ -17,14 +17,18 @@ mod options;
 mod outcome;
 mod pace;
 mod pipeline;
+#[cfg(feature = "cli")]
+mod ranks;
 pub mod report;
 mod run;
 #[cfg(not(target_arch = "wasm32"))]
 mod search;
 mod setters;
 mod settings;
+mod split;
 mod step;
 mod strength;
+mod sum;
 mod teacher;
 mod trainer;
 
@@ -44,6 +48,8 @@ pub use memory::{MemoryEstimate, MemoryPart, MemorySaving};
 pub use options::TrainOptions;
 pub use outcome::{Evaluated, Outcome};
 pub use pace::{Budget, Pace, TimeBudget, budget};
+#[cfg(feature = "cli")]
+pub(crate) use ranks::check_ranks;
 pub use run::Run;
 #[cfg(not(target_arch = "wasm32"))]
 pub use search::{Strongest, Trial, strongest_within};
