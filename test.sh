@@ -91,9 +91,20 @@ say "build"
 cargo clippy --release --locked --no-default-features --lib -- -D warnings
 target="$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')"
 say "tests"
+# Trainings on several processes are tests of the same build, since the feature that they need changes no other dependency.
+features=c
+if [ "$(uname -s)" = Linux ]; then
+    has_libclang() { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" || ldconfig -p | grep libclang; }
+    if ! { command -v mpicc && command -v mpirun && has_libclang; } >/dev/null; then
+        install "OpenMPI and libclang were not found" libopenmpi-dev openmpi-bin libclang-dev
+    fi
+    features=c,mpi
+else
+    unchecked "trainings on several processes: they are tested on Linux only"
+fi
 # Does not link the examples; the lints compile them.
-cargo test --release --locked --features c --lib --bins --tests
-cargo test --release --locked --features c --doc
+cargo test --release --locked --features "$features" --lib --bins --tests
+cargo test --release --locked --features "$features" --doc
 say "comparisons on a cluster"
 # A Slurm cluster of one node.
 if [ "$(uname -s)" = Linux ]; then
@@ -106,6 +117,9 @@ else
 fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
+if [ "$features" = c,mpi ]; then
+    cargo clippy --release --locked --lib --test mpi --features web,c,fusion,mpi -- -D warnings
+fi
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
 say "public surface"
