@@ -98,9 +98,20 @@ if python3 -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
     export MINIFT_LLAMA_PYTHON="$python"
 fi
 say "tests"
+# Trainings on several processes are tests of the same build, since the feature that they need changes no other dependency.
+features=c
+if [ "$(uname -s)" = Linux ]; then
+    has_libclang() { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" || ldconfig -p | grep libclang; }
+    if ! { command -v mpicc && command -v mpirun && has_libclang; } >/dev/null; then
+        install "OpenMPI and libclang were not found" libopenmpi-dev openmpi-bin libclang-dev
+    fi
+    features=c,mpi
+else
+    unchecked "trainings on several processes: they are tested on Linux only"
+fi
 # Does not link the examples; the lints compile them.
-cargo test --release --locked --features c --lib --bins --tests
-cargo test --release --locked --features c --doc
+cargo test --release --locked --features "$features" --lib --bins --tests
+cargo test --release --locked --features "$features" --doc
 say "comparisons on a cluster"
 # A Slurm cluster of one node.
 if [ "$(uname -s)" = Linux ]; then
@@ -120,6 +131,9 @@ else
 fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
+if [ "$features" = c,mpi ]; then
+    cargo clippy --release --locked --lib --test mpi --features web,c,fusion,mpi -- -D warnings
+fi
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
 say "manual"

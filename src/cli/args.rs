@@ -30,7 +30,8 @@ use crate::model::SaveType;
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Device: auto (a hardware GPU, otherwise the CPU), cpu, gpu, or gpu:N from `minift devices`
+    /// Device: auto (a hardware GPU, otherwise the CPU), cpu, gpu, gpu:N from `minift devices`, or gpu:local-rank
+    /// (each process that mpirun or srun starts on a machine takes another GPU)
     #[arg(
         long,
         global = true,

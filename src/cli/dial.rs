@@ -262,5 +262,12 @@ async fn measure(
 ) -> Result<Option<Front>> {
     let search = FrontSearch::new(dial.clone(), domain, general, arguments.batch_size)?;
     let search = search.with_weights(weight.as_slice())?;
-    front::measure(search, "the training", output, cancel).await
+    front::measure(
+        search,
+        dial.trained().device(),
+        "the training",
+        output,
+        cancel,
+    )
+    .await
 }

@@ -67,6 +67,7 @@ pub(super) async fn train(
         return Ok(None);
     };
     if let Some(cache) = run.teacher_cache() {
+        let cache = cache.over_ranks(run.trained_model().device().ranks())?;
         output.object(&json!({
             "event": "teacher_cache",
             "hit_rate": cache.hit_rate(),
@@ -109,8 +110,9 @@ pub(super) async fn train(
     }))
 }
 
-/// Returns where checkpoints are written, unless an interrupted run would lose its own.
-pub(super) fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
+/// Returns where checkpoints are written, unless an interrupted run would lose its own. Discards those of an
+/// interrupted run if asked to and `writes`.
+pub(super) fn checkpoints(arguments: &TrainArguments, writes: bool) -> Result<Checkpoints> {
     let checkpoints = Checkpoints {
         every: arguments.checkpoint_every,
         keep: arguments.keep_checkpoints.unwrap_or(1),
@@ -121,7 +123,9 @@ pub(super) fn checkpoints(arguments: &TrainArguments) -> Result<Checkpoints> {
         return Ok(checkpoints);
     }
     if arguments.force {
-        checkpoints.remove()?;
+        if writes {
+            checkpoints.remove()?;
+        }
     } else if let Some(path) = checkpoints.files()?.into_iter().next() {
         return Err(Error::Checkpoint {
             path,

@@ -2,6 +2,7 @@
 
 use super::output::{Output, counted};
 use super::summary::perplexity;
+use crate::device::Device;
 use crate::error::Result;
 use crate::eval::{Front, FrontSearch, format_weight};
 use crate::train::{Cancel, Event};
@@ -12,12 +13,13 @@ pub(super) const FILE: &str = "dial.svg";
 /// Measures a front; `None` if cancelled.
 pub(super) async fn measure(
     mut search: FrontSearch,
+    device: &Device,
     title: &str,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Option<Front>> {
     while let Some(progress) = search.advance().await? {
-        if cancel.is_cancelled() {
+        if cancel.is_agreed(device)? {
             output.finish();
             output.text("interrupted: the front of gain against forgetting is not measured");
             return Ok(None);

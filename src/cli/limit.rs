@@ -26,13 +26,14 @@ pub(super) async fn search(
     cancel: &Cancel,
 ) -> Result<Option<Limited>> {
     let profile = dial.profile();
+    let device = dial.trained().device().clone();
     let mut search = LimitSearch::new(dial, bound, validation, batch_size)?;
     output.text(format!(
         "\nsearching for the largest strength that raises the general perplexity by at most {}",
         percent(bound)
     ));
     while let Some(progress) = search.advance().await? {
-        if cancel.is_cancelled() {
+        if cancel.is_agreed(&device)? {
             output.finish();
             return Ok(None);
         }

@@ -22,6 +22,7 @@ mod memory;
 mod merge;
 mod models;
 mod output;
+mod ranks;
 mod samples;
 mod sampling;
 mod search;
@@ -90,15 +91,25 @@ fn quiet_mesa() {
 async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
     let device = arguments.device;
     match arguments.command {
-        None => demo::run(&args::DemoArguments::default(), device, output, &cancel()).await,
-        Some(Command::Demo(demo)) => demo::run(&demo, device, output, &cancel()).await,
-        Some(Command::Compare(compare)) => compare::run(&compare, device, output, &cancel()).await,
-        Some(Command::Train(train)) => train::run(&train, device, output, &cancel()).await,
+        None => {
+            demo::run(
+                &args::DemoArguments::default(),
+                device,
+                output,
+                &cancel(true),
+            )
+            .await
+        }
+        Some(Command::Demo(demo)) => demo::run(&demo, device, output, &cancel(true)).await,
+        Some(Command::Compare(compare)) => {
+            compare::run(&compare, device, output, &cancel(true)).await
+        }
+        Some(Command::Train(train)) => ranks::run(&train, device, output).await,
         Some(Command::Data(data)) => data::run(&data, output),
         Some(Command::Eval(eval)) => eval::run(&eval, device, output).await,
         Some(Command::Generate(generate)) => generate::run(&generate, device, output).await,
         Some(Command::Chat(chat)) => chat::run(&chat, device, output).await,
-        Some(Command::Dial(dial)) => dial::run(&dial, device, output, &cancel()).await,
+        Some(Command::Dial(dial)) => dial::run(&dial, device, output, &cancel(true)).await,
         Some(Command::Merge(merge)) => merge::run(&merge, device, output).await,
         Some(Command::Export(export)) => export::run(&export, device, output).await,
         Some(Command::Devices) => devices::run(output).await,
@@ -110,8 +121,8 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
 /// Signals within this time count as one: `timeout` and schedulers signal both a process and its group.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// Returns a flag that is set by Ctrl-C; a second Ctrl-C exits immediately.
-fn cancel() -> Cancel {
+/// Returns a flag that is set by Ctrl-C; a second Ctrl-C exits immediately. `speaks` is whether this is reported.
+fn cancel(speaks: bool) -> Cancel {
     let cancel = Cancel::default();
     let requested = cancel.clone();
     let mut first: Option<Instant> = None;
@@ -121,7 +132,11 @@ fn cancel() -> Cancel {
         None => {
             first = Some(Instant::now());
             requested.cancel();
-            output::stderr("\nstopping after this step (press Ctrl-C again to exit immediately)");
+            if speaks {
+                output::stderr(
+                    "\nstopping after this step (press Ctrl-C again to exit immediately)",
+                );
+            }
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {

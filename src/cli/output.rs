@@ -15,6 +15,8 @@ use crate::train::{Event, Moment};
 /// The output of a command.
 pub(super) struct Output {
     json: bool,
+    /// Whether nothing is printed.
+    is_silent: bool,
     progress: RefCell<Option<ProgressLine>>,
     /// The first error of writing to stdout.
     failure: RefCell<Option<std::io::Error>>,
@@ -35,8 +37,18 @@ impl Output {
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
+            is_silent: false,
             progress: RefCell::new(None),
             failure: RefCell::new(None),
+        }
+    }
+
+    /// Returns an output that prints nothing.
+    #[cfg(feature = "mpi")]
+    pub(super) fn silent() -> Self {
+        Self {
+            is_silent: true,
+            ..Self::new(false)
         }
     }
 
@@ -47,6 +59,9 @@ impl Output {
     }
 
     fn stdout(&self, text: &str) {
+        if self.is_silent {
+            return;
+        }
         let mut stdout = std::io::stdout();
         let written = stdout
             .write_all(text.as_bytes())
@@ -166,6 +181,9 @@ impl Output {
 
     /// Shows progress.
     pub(super) fn progress(&self, title: &str, done: usize, total: usize, message: &str) {
+        if self.is_silent {
+            return;
+        }
         let mut slot = self.progress.borrow_mut();
         if slot.as_ref().is_none_or(|progress| progress.title != title) {
             *slot = Some(ProgressLine {

@@ -44,7 +44,8 @@ pub(super) async fn choose(
         trained.front = match front {
             Some(front) => {
                 let front = front.with_weights(&[trained.weight])?;
-                front::measure(front, &trained.settings.title(), output, cancel).await?
+                let device = trained.model.device();
+                front::measure(front, device, &trained.settings.title(), output, cancel).await?
             }
             None => {
                 output.text(

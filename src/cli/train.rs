@@ -13,34 +13,42 @@ use super::trained::Trained;
 use super::training::{GeneralText, SearchOver};
 use super::{Ended, drive, front, generate, samples, search, strength, summary};
 use crate::device::DeviceChoice;
+use crate::device::ranks::Ranks;
 use crate::error::{Error, Result};
 use crate::eval::{Perplexities, format_weight};
 use crate::files::FolderWriter;
 use crate::model::DialProfile;
 use crate::train::report::{DeviceReport, Done, MethodReport, run_json};
-use crate::train::{Cancel, Checkpoints, MemoryEstimate, Run, TrainOptions, TrainSettings};
+use crate::train::{
+    Cancel, Checkpoints, MemoryEstimate, Run, TrainOptions, TrainSettings, check_ranks,
+};
 
 pub(super) async fn run(
     arguments: &TrainArguments,
     device: DeviceChoice,
+    ranks: Ranks,
     output: &Output,
     cancel: &Cancel,
 ) -> Result<Ended> {
     let settings = settings(arguments)?;
     apart(arguments)?;
     // Fail before the training if the output is not writable, and lock it together with its checkpoint.
-    let folder = FolderWriter::new(&arguments.out, arguments.force)?;
-    let mut device = setup::device(device, output).await?;
+    let writes = ranks.rank() == 0;
+    let folder = writes.then(|| FolderWriter::new(&arguments.out, arguments.force));
+    let folder = folder.transpose()?;
+    let mut device = setup::device(device, output).await?.with_ranks(ranks);
     if let Some(milliseconds) = arguments.time_slice {
         device = device.with_time_slice(Duration::from_millis(milliseconds as u64));
     }
-    let (model, name) = arguments.model.model().announced(&device, output)?;
+    let load = || arguments.model.model().announced(&device, output);
+    let (model, name) = device.ranks().in_turn(load)?;
     let model = model.with_save_type(arguments.save_type);
     let reading = arguments.text.reading(model.reader())?;
     let max_length = reading.preparation.max_length;
     // Fail before any text is read or generated if the settings do not fit the model.
     let trainable = settings.trainable_count(&model)?;
-    let mut sets = samples::read(arguments, &model, &reading, output)?;
+    let read = || samples::read(arguments, &model, &reading, output);
+    let mut sets = device.ranks().in_turn(read)?;
     samples::add_general_text(
         &mut sets,
         arguments,
@@ -62,7 +70,7 @@ pub(super) async fn run(
 
     let memory = MemoryEstimate::new(&model, &data, &settings)?;
     setup::memory(&memory, &model, &data, &settings, output)?;
-    let checkpoints = drive::checkpoints(arguments)?;
+    let checkpoints = drive::checkpoints(arguments, writes)?;
     let steps = settings.steps(data.train.len())?;
     setup::warn_of_warmup(&settings, steps, output);
     let mut started = json!({
@@ -75,8 +83,10 @@ pub(super) async fn run(
         "setup": setup,
         "memory": memory,
         "device": device.name(),
+        "ranks": device.ranks().count(),
     });
     let prompts: Vec<&str> = arguments.prompt.iter().map(String::as_str).collect();
+    check_ranks(&model, &data, &validation, &settings)?;
     let sets = (data, validation);
     let bound = arguments.max_degeneralization.map(|bound| bound.0);
     let trained = match bound.filter(|_| arguments.search == SearchOver::Trainings) {
@@ -87,7 +97,8 @@ pub(super) async fn run(
                     Some(path) => Checkpoints::new(path).restore(&mut run)?,
                     None => checkpoints.restore(&mut run)?,
                 }
-                if checkpoints.best {
+                run.check_resumed()?;
+                if checkpoints.best && writes {
                     checkpoints.take_best(from.as_deref(), &run)?;
                 }
                 let (done, steps) = (run.steps_done(), run.steps());
@@ -165,6 +176,9 @@ pub(super) async fn run(
         search,
         weight,
         front,
+    };
+    let Some(folder) = folder else {
+        return Ok(Ended::Success);
     };
     trained.write(&folder, "").await?;
     let json = run_json(

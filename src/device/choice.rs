@@ -27,16 +27,36 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::Gpu),
+            "gpu:local-rank" => local_rank().map(Self::GpuIndex).ok_or_else(|| {
+                let expected =
+                    "a process started by mpirun or srun, which number those of a machine";
+                Error::setting("device", text, expected)
+            }),
             _ => text
                 .strip_prefix("gpu:")
                 .and_then(|index| index.parse().ok())
                 .map(Self::GpuIndex)
                 .ok_or_else(|| {
-                    let expected = "auto, cpu, gpu or gpu:N with N the index of an adapter";
+                    let expected =
+                        "auto, cpu, gpu, gpu:N with N the index of an adapter, or gpu:local-rank";
                     Error::setting("device", text, expected)
                 }),
         }
     }
+}
+
+/// Returns the number of this process among those that a launcher started on this machine: OpenMPI, MPICH and Intel,
+/// MVAPICH, Slurm.
+fn local_rank() -> Option<usize> {
+    let variables = [
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+        "MPI_LOCALRANKID",
+        "MV2_COMM_WORLD_LOCAL_RANK",
+        "SLURM_LOCALID",
+    ];
+    variables
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse().ok())
 }
 
 impl fmt::Display for DeviceChoice {

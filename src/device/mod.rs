@@ -3,6 +3,7 @@
 mod adapter;
 mod choice;
 mod memory;
+pub(crate) mod ranks;
 pub(crate) mod readback;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod slices;
@@ -15,6 +16,7 @@ pub use choice::DeviceChoice;
 
 use crate::error::{Error, Result};
 use adapter::{Found, best, describe, enumerate};
+use ranks::Ranks;
 use readback::Readback;
 #[cfg(not(target_arch = "wasm32"))]
 use slices::Slices;
@@ -27,6 +29,8 @@ pub struct Device {
     reason: String,
     /// The first uncaptured error: out of memory, or a rejected command.
     fault: Arc<OnceLock<String>>,
+    /// The processes that compute together, each on its own device.
+    ranks: Ranks,
     #[cfg(not(target_arch = "wasm32"))]
     slices: Option<Arc<Slices>>,
 }
@@ -43,6 +47,7 @@ impl Device {
             adapter: None,
             reason: reason.to_string(),
             fault: Arc::default(),
+            ranks: Ranks::default(),
             #[cfg(not(target_arch = "wasm32"))]
             slices: None,
         }
@@ -178,6 +183,7 @@ impl Device {
             adapter: Some(adapter),
             reason: reason.to_string(),
             fault,
+            ranks: Ranks::default(),
             #[cfg(not(target_arch = "wasm32"))]
             slices: None,
         })
@@ -237,6 +243,17 @@ impl Device {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn time_slice(&self) -> Option<std::time::Duration> {
         self.slices.as_ref().map(|slices| slices.longest())
+    }
+
+    /// Shares the work of what computes on this device with other processes.
+    #[cfg(any(feature = "cli", test))]
+    pub(crate) fn with_ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
+    }
+
+    /// Returns the processes that share the work.
+    pub(crate) fn ranks(&self) -> &Ranks {
+        &self.ranks
     }
 
     /// Releases the unused memory of the device's pool, for applications that continue after a training.

@@ -311,6 +311,16 @@ pub enum Error {
         message: String,
     },
 
+    /// A process of a training on several processes failed, or does not fit the others.
+    #[error("rank {rank} on {host} {message}")]
+    Rank {
+        /// Its number.
+        rank: usize,
+        /// Its host.
+        host: String,
+        /// What it did, and what to do.
+        message: String,
+    },
     /// The loss became NaN or infinite.
     #[error("the loss became {loss} at step {step}: lower the learning rate{}", kept_state(*step, kept))]
     NonFiniteLoss {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::losses::losses;
+use crate::device::ranks::Ranks;
 use crate::error::{Error, Result};
 use crate::model::{CausalLm, ordered_batches};
 use crate::text::{Sample, predicted_tokens};
@@ -25,6 +26,8 @@ pub struct Evaluation {
     /// Summed KL(reference ‖ model), where a reference is given.
     divergence: Option<f64>,
     tokens: usize,
+    /// Whether the sums are those of all ranks.
+    is_summed: bool,
 }
 
 impl Evaluation {
@@ -49,6 +52,7 @@ impl Evaluation {
             negative_log_likelihood: 0.0,
             divergence: None,
             tokens: 0,
+            is_summed: false,
         })
     }
 
@@ -83,7 +87,9 @@ impl Evaluation {
         reference: Option<&CausalLm>,
         samples: &[Sample],
     ) -> Result<Option<Perplexity>> {
-        if let Some(indices) = self.batches.get(self.done) {
+        // Each rank evaluates one of the next batches, which are of about the same length.
+        let ranks = model.device().ranks();
+        if let Some(indices) = self.batches.get(self.done + ranks.rank()) {
             for found in losses(model, reference, samples, indices).await? {
                 self.negative_log_likelihood += found.nll;
                 self.tokens += samples[found.sample].predicted_tokens();
@@ -91,7 +97,10 @@ impl Evaluation {
                     *self.divergence.get_or_insert(0.0) += found.divergence;
                 }
             }
-            self.done += 1;
+        }
+        self.done = self.batches.len().min(self.done + ranks.count());
+        if self.done == self.batches.len() && !self.is_summed {
+            self.sum_over(ranks, reference.is_some())?;
         }
         Ok(self.result())
     }
@@ -105,6 +114,22 @@ impl Evaluation {
         let mean = self.divergence? / self.tokens.max(1) as f64;
         // Rounding can take the divergence of equal distributions below 0.
         Some(if mean < 0.0 { 0.0 } else { mean })
+    }
+
+    /// Adds what the other ranks found. Without the reference on any of them there is no divergence.
+    fn sum_over(&mut self, ranks: &Ranks, has_reference: bool) -> Result<()> {
+        let own = [
+            self.negative_log_likelihood,
+            self.divergence.unwrap_or(0.0),
+            self.tokens as f64,
+            f64::from(u8::from(has_reference)),
+        ];
+        let [negative_log_likelihood, divergence, tokens, references] = ranks.sum(own)?;
+        self.negative_log_likelihood = negative_log_likelihood;
+        self.divergence = (references == ranks.count() as f64).then_some(divergence);
+        self.tokens = tokens as usize;
+        self.is_summed = true;
+        Ok(())
     }
 
     /// Returns the result once all batches are done.

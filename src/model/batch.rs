@@ -68,6 +68,37 @@ impl Batch {
         }
     }
 
+    /// Returns the number of unmasked labels of a row.
+    pub(crate) fn predicted_tokens_of(&self, row: usize) -> usize {
+        let labels = &self.labels[row * self.length..(row + 1) * self.length];
+        labels.iter().filter(|&&label| label != MASKED).count()
+    }
+
+    /// Returns a batch of some rows of this one, with less padding. Each row is computed as in the whole batch: what
+    /// depends on the longest text still does.
+    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+        let lengths: Vec<usize> = rows.iter().map(|&row| self.lengths[row]).collect();
+        let length = lengths.iter().copied().max().unwrap_or(0);
+        let places = || {
+            rows.iter()
+                .map(|&row| row * self.length..row * self.length + length)
+        };
+        let of_rows = |values: &[i32]| places().flat_map(|place| values[place].to_vec()).collect();
+        Self {
+            samples: rows.iter().map(|&row| self.samples[row]).collect(),
+            predicted_tokens: rows.iter().map(|&row| self.predicted_tokens_of(row)).sum(),
+            sequence_length: self.sequence_length,
+            tokens: of_rows(&self.tokens),
+            labels: of_rows(&self.labels),
+            segment_starts: self
+                .segment_starts
+                .as_ref()
+                .map(|starts| places().flat_map(|place| starts[place].to_vec()).collect()),
+            lengths,
+            length,
+        }
+    }
+
     /// Returns the input tokens \[samples, length\].
     pub fn inputs(&self, device: &burn::tensor::Device) -> Inputs {
         let shape = [self.samples.len(), self.length];
@@ -247,6 +278,28 @@ mod tests {
         let segment_starts = batch.segment_starts.unwrap();
         assert_eq!(*segment_starts, [0, 0, 0, 0, 4, 0, 0, 0, 0, 0]);
         assert!(Batch::new(&list, vec![1]).segment_starts.is_none());
+    }
+
+    #[test]
+    fn rows_of_a_batch_keep_their_values_and_what_the_longest_text_decides() {
+        let list = [
+            Sample::partly(vec![1, 2, 3, 4], vec![true, false, true, true]),
+            Sample::packed([Sample::new(vec![5, 6]), Sample::new(vec![7, 8])]),
+            Sample::new(vec![9, 10, 11, 12, 13, 14]),
+        ];
+        let batch = Batch::new(&list, vec![2, 1, 0]);
+        let rows = batch.of_rows(&[2, 1]);
+        let alone = Batch::new(&list, vec![0, 1]);
+        assert_eq!(rows.sequence_length, batch.sequence_length);
+        assert_ne!(alone.sequence_length, batch.sequence_length);
+        let sequence_length = batch.sequence_length;
+        assert_eq!(
+            rows,
+            Batch {
+                sequence_length,
+                ..alone
+            }
+        );
     }
 
     #[test]

@@ -221,10 +221,11 @@ impl CausalLm {
         count(self.trainable_parameters())
     }
 
-    /// Returns the weights of a forward pass. A seed enables the adapter's dropout, as in training.
-    pub(crate) fn weights(&self, dropout_seed: Option<u64>) -> Weights<'_> {
+    /// Returns the weights of a forward pass. Seeds, one per sequence of the batch, enable the adapter's dropout, as in
+    /// training.
+    pub(crate) fn weights(&self, dropout_seeds: Option<&Arc<[u64]>>) -> Weights<'_> {
         let changes = match &self.adapter {
-            Some(adapter) => adapter.changes(self.parameters.len(), dropout_seed),
+            Some(adapter) => adapter.changes(self.parameters.len(), dropout_seeds),
             None => Vec::new(),
         };
         Weights {
@@ -238,13 +239,13 @@ impl CausalLm {
         self.predictions_with_dropout(inputs.into(), None)
     }
 
-    /// Returns the predictions with the adapter's dropout, if there is a seed.
+    /// Returns the predictions, with the adapter's dropout if there are seeds.
     pub(crate) fn predictions_with_dropout(
         &self,
         inputs: Inputs,
-        seed: Option<u64>,
+        dropout_seeds: Option<&Arc<[u64]>>,
     ) -> Predictions {
-        let weights = self.weights(seed);
+        let weights = self.weights(dropout_seeds);
         Predictions {
             hidden: self.decoder.hidden_states(&weights, inputs),
             head: self.decoder.head(&weights),

@@ -1,5 +1,7 @@
 //! Linear layers, and how adapters change them.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -89,21 +91,28 @@ impl LowRank {
     }
 }
 
-/// Dropout (Srivastava et al., 2014) with a mask that a seed determines.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Dropout (Srivastava et al., 2014) with masks that seeds determine.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
     /// Fraction of the values that become 0; the others are divided by 1 − rate.
     pub rate: f64,
-    /// Seed of the mask.
-    pub seed: u64,
+    /// Seed of the mask of each sequence of the batch, so that a mask depends on neither the rest of the batch nor
+    /// its padding.
+    pub seeds: Arc<[u64]>,
+    /// Number of the layer, which has masks of its own.
+    pub layer: u64,
 }
 
 impl Dropout {
     fn apply(&self, x: Tensor<2>) -> Tensor<2> {
         let shape = x.dims();
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut bytes = vec![0; 2 * shape[0] * shape[1]];
-        random.fill_bytes(&mut bytes);
+        let of_sequence = bytes.len() / self.seeds.len().max(1);
+        for (&seed, bytes) in self.seeds.iter().zip(bytes.chunks_mut(of_sequence.max(1))) {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            random.set_stream(self.layer);
+            random.fill_bytes(bytes);
+        }
         let threshold = (self.rate * 65_536.0).round();
         let kept = (1.0 / (1.0 - self.rate)) as f32;
         let mask: Vec<f32> = bytes

@@ -1,5 +1,7 @@
 //! Forward and backward pass of a batch: in one sweep, or layer by layer with gradient checkpointing.
 
+use std::sync::Arc;
+
 use burn::tensor::{Gradients, Tensor};
 
 use crate::device;
@@ -17,6 +19,14 @@ pub(super) struct LossAndGradients {
 }
 
 impl LossAndGradients {
+    /// Returns zeros for these parameters, of which there is at least one.
+    pub(super) fn zeros(parameters: &[Tensor<2>]) -> Self {
+        Self {
+            loss: Tensor::zeros([1], &parameters[0].device()),
+            gradients: parameters.iter().map(Tensor::zeros_like).collect(),
+        }
+    }
+
     /// Returns the sum of both.
     pub(super) fn plus(self, other: Self) -> Self {
         let gradients = self.gradients.into_iter().zip(other.gradients);
@@ -31,8 +41,8 @@ impl LossAndGradients {
 pub(super) struct Backward<'a> {
     pub model: &'a CausalLm,
     pub batch: &'a Batch,
-    /// Seed of an adapter's dropout; `None` for no dropout.
-    pub dropout_seed: Option<u64>,
+    /// Seeds of an adapter's dropout, one per sample; `None` for no dropout.
+    pub dropout_seeds: Option<Arc<[u64]>>,
     /// Computes the loss \[1\] of the predictions.
     pub loss: &'a dyn Fn(Predictions) -> Tensor<1>,
 }
@@ -57,7 +67,7 @@ impl Backward<'_> {
         let phase = profile::phase(Phase::Forward);
         let (student, values) = self.model.tracked();
         let inputs = self.batch.inputs(&self.model.tensor_device());
-        let predictions = student.predictions_with_dropout(inputs, self.dropout_seed);
+        let predictions = student.predictions_with_dropout(inputs, self.dropout_seeds.as_ref());
         drop(phase);
         let loss = self.loss(predictions);
         let _phase = profile::phase(Phase::Backward);
@@ -76,7 +86,7 @@ impl Backward<'_> {
         let phase = profile::phase(Phase::Forward);
         let decoder = self.model.decoder();
         let inputs = self.batch.inputs(&self.model.tensor_device());
-        let weights = self.model.weights(self.dropout_seed);
+        let weights = self.model.weights(self.dropout_seeds.as_ref());
         let pass = decoder.pass(&weights, &inputs, 0);
         let layers = decoder.config().layers.len();
         let mut carried = Carried::default();
@@ -87,7 +97,7 @@ impl Backward<'_> {
         }
 
         let (student, values) = self.model.tracked();
-        let weights = student.weights(self.dropout_seed);
+        let weights = student.weights(self.dropout_seeds.as_ref());
         let pass = decoder.pass(&weights, &inputs, 0);
         let mut sums = Sums::new(values);
         let leaf = |x: Tensor<2>| x.autodiff().require_grad();

@@ -30,6 +30,17 @@ impl RunData {
         common(&self.train, &self.general)
     }
 
+    /// Returns the sets with their names.
+    pub(super) fn sets(&self) -> [(&'static str, &[Sample]); 5] {
+        [
+            ("training data", &self.train),
+            ("held-out data", &self.domain),
+            ("general data", &self.general),
+            ("data to replay", &self.replay),
+            ("data for elastic weight consolidation", &self.consolidation),
+        ]
+    }
+
     /// Checks that every set that the settings need has samples, and that they fit the model.
     pub(super) fn check(&self, model: &CausalLm, settings: &TrainSettings) -> Result<()> {
         for (samples, origin, needed) in [

@@ -8,6 +8,7 @@ use super::checkpoint::Checkpoints;
 use super::event::Event;
 use super::outcome::Outcome;
 use super::run::Run;
+use crate::device::Device;
 use crate::error::{Error, Result};
 
 /// A flag that stops a run at its next step. Clones share the flag.
@@ -24,6 +25,16 @@ impl Cancel {
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Returns whether cancellation was requested in any of the processes that share the work of a device. All of them
+    /// ask at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rank`] if one of them has failed.
+    pub(crate) fn is_agreed(&self, device: &Device) -> Result<bool> {
+        device.ranks().any(self.is_cancelled())
+    }
 }
 
 /// How a driven run ended.
@@ -37,7 +48,7 @@ pub enum Ending {
 
 /// Drives a run until it is complete or cancelled. With `checkpoints`, writes a checkpoint at the interval,
 /// at the end of training, when cancelled and when the loss is not finite; with [`Checkpoints::best`], also
-/// whenever an evaluation is the best so far.
+/// whenever an evaluation is the best so far. Of several ranks, only rank 0 writes.
 ///
 /// # Errors
 ///
@@ -48,8 +59,9 @@ pub async fn drive(
     cancel: &Cancel,
     mut on_event: impl FnMut(&Event),
 ) -> Result<Ending> {
+    let checkpoints = checkpoints.filter(|_| run.device().ranks().rank() == 0);
     loop {
-        if cancel.is_cancelled() {
+        if cancel.is_agreed(run.device())? {
             if let Some(checkpoints) = checkpoints {
                 checkpoints.save(run).await?;
             }

@@ -11,7 +11,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::device;
+use super::sum::tensors_over_ranks;
+use crate::device::{self, ranks::Ranks};
+use crate::error::Result;
 use crate::model::Parameters;
 
 /// Number of texts that estimates the importance of weights well enough.
@@ -22,8 +24,9 @@ pub const EWC_TEXTS: usize = 128;
 pub(super) struct Ewc {
     /// The values before training.
     initial: Parameters,
-    /// F times `tokens`.
+    /// F times `tokens`, of the texts of this rank until it is summed over the ranks.
     squares: Parameters,
+    is_summed: bool,
     /// Predicted tokens accumulated into F.
     tokens: usize,
     /// Texts accumulated into F.
@@ -34,6 +37,7 @@ impl Ewc {
     pub(super) fn new(initial: &Parameters) -> Self {
         Self {
             squares: initial.iter().map(Tensor::zeros_like).collect(),
+            is_summed: false,
             initial: initial.clone(),
             tokens: 0,
             texts: 0,
@@ -51,8 +55,26 @@ impl Ewc {
             let summed = gradient * tokens as f64;
             *squares = squares.clone() + summed.clone() * summed;
         }
+        self.skip(tokens);
+    }
+
+    /// Counts a text of `tokens` predicted tokens that another rank accumulates.
+    pub(super) fn skip(&mut self, tokens: usize) {
         self.tokens += tokens;
         self.texts += 1;
+    }
+
+    /// Adds what the other ranks have accumulated, once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`tensors_over_ranks`].
+    pub(super) async fn sum_over_ranks(&mut self, ranks: &Ranks) -> Result<()> {
+        if !self.is_summed && !ranks.is_single() {
+            self.squares = tensors_over_ranks(ranks, &self.squares).await?;
+        }
+        self.is_summed = true;
+        Ok(())
     }
 
     /// Adds the penalty to the loss \[1\], and its gradient to the gradients.

@@ -30,7 +30,8 @@ pub fn start_front(
         return Ok(None);
     }
     let front = FrontSearch::new(dial()?, &data.domain, &data.general, batch_size)?;
-    let trained = outcome.seconds * outcome.tokens_per_second;
+    // Rounded, so that it does not depend on the time that it took, which differs between ranks.
+    let trained = (outcome.seconds * outcome.tokens_per_second).round();
     let tokens = SHARE * PASSES * trained;
     Ok(Some(front.within(tokens, outcome.before, after)))
 }

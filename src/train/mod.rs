@@ -17,6 +17,8 @@ mod options;
 mod outcome;
 mod pace;
 mod pipeline;
+#[cfg(feature = "cli")]
+mod ranks;
 pub mod report;
 mod run;
 mod savings;
@@ -24,8 +26,10 @@ mod savings;
 mod search;
 mod setters;
 mod settings;
+mod split;
 mod step;
 mod strength;
+mod sum;
 mod teacher;
 mod trainer;
 
@@ -45,6 +49,8 @@ pub use memory::{MemoryEstimate, MemoryPart};
 pub use options::TrainOptions;
 pub use outcome::{Evaluated, Outcome};
 pub use pace::{Budget, Pace, TimeBudget, budget};
+#[cfg(feature = "cli")]
+pub(crate) use ranks::check_ranks;
 pub use run::Run;
 pub use savings::MemorySaving;
 #[cfg(not(target_arch = "wasm32"))]

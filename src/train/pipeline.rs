@@ -57,9 +57,16 @@ impl Pipeline {
     /// Frees the teacher's weights, if only its cached hidden states of `samples` samples are needed and the student
     /// does not share them. Returns whether it did. Gradients computed ahead stay valid.
     pub(super) fn release_teacher(&mut self, samples: usize) -> bool {
-        let Step { model, teacher, .. } = &mut self.step;
+        let Step {
+            model,
+            teacher,
+            split,
+            ..
+        } = &mut self.step;
+        let ranks = model.device().ranks();
+        let own = (0..samples).filter(|&sample| !split.is_elsewhere(sample, ranks));
         let teacher = teacher.as_mut().filter(|_| model.adapter().is_none());
-        teacher.is_some_and(|teacher| teacher.release(samples))
+        teacher.is_some_and(|teacher| teacher.release(own))
     }
 
     /// Replaces the state, and discards results for the previous one.
@@ -153,9 +160,12 @@ impl Pipeline {
     }
 
     /// Returns whether the device computes while the host continues: the CPU does not, nor does a GPU with time
-    /// slices.
+    /// slices, nor one of several ranks, whose hosts sum the gradients.
     fn device_runs_asynchronously(&self) -> bool {
         let device = self.step.model.device();
+        if !device.ranks().is_single() {
+            return false;
+        }
         #[cfg(not(target_arch = "wasm32"))]
         if device.time_slice().is_some() {
             return false;

@@ -183,7 +183,7 @@ async fn stopped_early(
             Err(error) => return Err(error),
         };
         on_event(&event);
-        if cancel.is_cancelled() {
+        if cancel.is_agreed(model.device())? {
             return Ok(None);
         }
         let Event::Evaluated { moment, .. } = event else {

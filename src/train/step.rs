@@ -1,7 +1,9 @@
-//! The training step, top to bottom: batch → student → teacher → loss → backward → EWC → clipping and
-//! AdamW → statistics.
+//! The training step, top to bottom: batch → student → teacher → loss → backward → sum over the ranks → EWC →
+//! clipping and AdamW → statistics.
 //!
 //! [`super::pipeline`] decides whether a [`Step`] computes ahead of time.
+
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
@@ -9,6 +11,8 @@ use super::backward::{Backward, LossAndGradients};
 use super::ewc::Ewc;
 use super::optimizer::AdamW;
 use super::settings::TrainSettings;
+use super::split::Split;
+use super::sum::over_ranks;
 use super::teacher::Teacher;
 use crate::device;
 use crate::error::Result;
@@ -26,6 +30,8 @@ pub(super) struct Step {
     /// Elastic weight consolidation, if enabled.
     pub ewc: Option<Ewc>,
     pub settings: TrainSettings,
+    /// Which rank computes which sample.
+    pub split: Split,
     pub state: State,
 }
 
@@ -52,8 +58,9 @@ impl Step {
     /// [`crate::Error::Device`] if the device fails.
     pub(super) async fn gradients(&mut self, batches: &[Batch]) -> Result<LossAndGradients> {
         let data = self.data_gradients(batches).await?;
-        Ok(match &self.ewc {
+        Ok(match &mut self.ewc {
             Some(ewc) => {
+                ewc.sum_over_ranks(self.model.device().ranks()).await?;
                 let (strength, parameters) = (self.settings.ewc, &self.state.parameters);
                 let (loss, gradients) =
                     ewc.add_penalty(strength, parameters, data.loss, data.gradients);
@@ -66,15 +73,18 @@ impl Step {
     /// Computes the same without a penalty: gradient accumulation over the batches.
     pub(super) async fn data_gradients(&mut self, batches: &[Batch]) -> Result<LossAndGradients> {
         let predicted = batches.iter().map(|batch| batch.predicted_tokens).sum();
+        let ranks = self.model.device().ranks().clone();
         let mut sum: Option<LossAndGradients> = None;
-        for batch in batches {
+        let own = self.split.share(batches, &ranks, self.teacher.is_some());
+        for batch in own.iter() {
             let of_batch = self.batch_gradients(batch, predicted).await?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(of_batch),
                 None => of_batch,
             });
         }
-        Ok(sum.expect("a step has at least one batch"))
+        let sum = sum.unwrap_or_else(|| LossAndGradients::zeros(&self.state.parameters));
+        over_ranks(&ranks, sum).await
     }
 
     /// Computes a batch's share of the mean loss over `predicted` tokens, and its gradient.
@@ -91,7 +101,7 @@ impl Step {
             None => None,
         };
         let student = self.student();
-        let dropout_seed = Some(self.dropout_seed(batch));
+        let dropout_seeds = Some(self.dropout_seeds(batch));
         let loss = |predictions: Predictions| {
             distillation_loss(
                 predictions,
@@ -105,7 +115,7 @@ impl Step {
         let backward = Backward {
             model: &student,
             batch,
-            dropout_seed,
+            dropout_seeds,
             loss: &loss,
         };
         Ok(backward.run(self.settings.gradient_checkpointing))
@@ -143,6 +153,11 @@ impl Step {
         let Some(ewc) = &mut self.ewc else {
             return Ok(());
         };
+        let ranks = untouched.device().ranks();
+        if ewc.texts() % ranks.count() != ranks.rank() {
+            ewc.skip(text.predicted_tokens);
+            return Ok(());
+        }
         let loss = |predictions: Predictions| {
             distillation_loss(
                 predictions,
@@ -156,7 +171,7 @@ impl Step {
         let backward = Backward {
             model: untouched,
             batch: text,
-            dropout_seed: None,
+            dropout_seeds: None,
             loss: &loss,
         };
         let computed = backward.run(self.settings.gradient_checkpointing);
@@ -166,9 +181,10 @@ impl Step {
         Ok(())
     }
 
-    /// Different for every step and batch, and the same each time for the same ones.
-    fn dropout_seed(&self, batch: &Batch) -> u64 {
-        let first = batch.samples.first().copied().unwrap_or(0) as u64;
-        self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32) ^ first
+    /// Different for every step and sample, and the same each time for the same ones.
+    fn dropout_seeds(&self, batch: &Batch) -> Arc<[u64]> {
+        let of_step = self.settings.seed ^ ((self.state.optimizer.steps as u64) << 32);
+        let samples = batch.samples.iter();
+        samples.map(|&sample| of_step ^ sample as u64).collect()
     }
 }

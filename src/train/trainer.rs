@@ -6,6 +6,7 @@ use super::ewc::Ewc;
 use super::optimizer::AdamW;
 use super::pipeline::Pipeline;
 use super::settings::TrainSettings;
+use super::split::Split;
 use super::step::{State, Step};
 use super::teacher::{Keeping, Teacher, TeacherCache};
 use crate::error::{Error, Result};
@@ -70,6 +71,7 @@ impl Trainer {
                 model,
                 teacher,
                 settings,
+                split: Split::default(),
                 state: State {
                     optimizer: AdamW::new(&parameters),
                     parameters,
@@ -163,6 +165,13 @@ impl Trainer {
         check(batches)?;
         let computed = self.pipeline.stage_mut().data_gradients(batches).await?;
         Ok((computed.loss, computed.gradients))
+    }
+
+    /// Splits a step over the ranks without taking it.
+    pub(super) fn split(&mut self, batches: &[Batch]) {
+        let step = self.pipeline.stage_mut();
+        let ranks = step.model.device().ranks();
+        step.split.share(batches, ranks, step.teacher.is_some());
     }
 
     /// Whether the results of all steps have been read.

@@ -109,7 +109,7 @@ impl From<Error> for Failure {
             | Error::UnknownDataFormat { .. }
             | Error::NoSamples { .. }
             | Error::TooFewSamples { .. } => MiniftStatus::Data,
-            Error::Device { .. } => MiniftStatus::Device,
+            Error::Device { .. } | Error::Rank { .. } => MiniftStatus::Device,
             Error::NonFiniteLoss { .. } => MiniftStatus::NonFiniteLoss,
             Error::InUse { .. } => MiniftStatus::InUse,
             Error::StepInFlight => MiniftStatus::Busy,

@@ -140,12 +140,12 @@ impl Adapter {
         }
     }
 
-    /// Returns the change of each of the decoder's parameters, in their order. A seed enables dropout, as
-    /// in training.
+    /// Returns the change of each of the decoder's parameters, in their order. Seeds, one per sequence of the batch,
+    /// enable dropout, as in training.
     pub(crate) fn changes(
         &self,
         parameters: usize,
-        dropout_seed: Option<u64>,
+        dropout_seeds: Option<&Arc<[u64]>>,
     ) -> Vec<Option<LinearChange>> {
         let value = |index: usize| self.values[index].clone();
         let rate = match self.settings() {
@@ -167,10 +167,10 @@ impl Adapter {
                     scale,
                     magnitude: magnitude.map(value),
                     bias: bias.map(value),
-                    dropout: dropout_seed.filter(|_| rate > 0.0).map(|seed| Dropout {
+                    dropout: dropout_seeds.filter(|_| rate > 0.0).map(|seeds| Dropout {
                         rate,
-                        // A different stream per layer.
-                        seed: seed ^ (layer.parameter as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                        seeds: seeds.clone(),
+                        layer: layer.parameter as u64,
                     }),
                 })),
                 // PEFT stores it as a column.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::weights::{self, NamedTensor, Naming, Put, Trailer};
 use crate::model::{CausalLm, FileBytes, ParameterSpec};
+use crate::text::Sample;
 use crate::train::data::RunData;
 use crate::train::optimizer::AdamW;
 use crate::train::outcome::Evaluated;
@@ -279,26 +280,25 @@ pub(crate) fn fingerprints(model: &CausalLm) -> impl Fn(&RunData) -> String + us
 }
 
 fn with_data(mut hasher: crc32fast::Hasher, data: &RunData) -> String {
-    for list in [
-        &data.train,
-        &data.domain,
-        &data.general,
-        &data.replay,
-        &data.consolidation,
-    ] {
-        hasher.update(&list.len().to_le_bytes());
-        for sample in list {
-            hasher.update(&sample.len().to_le_bytes());
-            hasher.update(bytemuck::cast_slice(sample.tokens()));
-            let predicted = sample
-                .loss_mask()
-                .iter()
-                .map(|&predicted| u8::from(predicted));
-            hasher.update(&predicted.collect::<Vec<u8>>());
-            for &beginning in sample.segment_starts() {
-                hasher.update(&(beginning as u64).to_le_bytes());
-            }
-        }
+    for (_, list) in data.sets() {
+        hash_samples(&mut hasher, list);
     }
     format!("{:08x}", hasher.finalize())
+}
+
+/// Adds samples to a hash.
+pub(in crate::train) fn hash_samples(hasher: &mut crc32fast::Hasher, list: &[Sample]) {
+    hasher.update(&list.len().to_le_bytes());
+    for sample in list {
+        hasher.update(&sample.len().to_le_bytes());
+        hasher.update(bytemuck::cast_slice(sample.tokens()));
+        let predicted = sample
+            .loss_mask()
+            .iter()
+            .map(|&predicted| u8::from(predicted));
+        hasher.update(&predicted.collect::<Vec<u8>>());
+        for &beginning in sample.segment_starts() {
+            hasher.update(&(beginning as u64).to_le_bytes());
+        }
+    }
 }

@@ -57,8 +57,20 @@ impl Run {
         self.progress = progress;
         self.trainer.set_state(state);
         self.epoch = None;
+        self.split_as_before()?;
         self.evaluation = None;
         self.front = None;
+        Ok(())
+    }
+
+    /// Gives each sample to the rank that has it in an uninterrupted run.
+    fn split_as_before(&mut self) -> Result<()> {
+        if !self.model.device().ranks().is_single() {
+            for step in 0..self.progress.step {
+                let batches = self.batches_of_step(step)?;
+                self.trainer.split(&batches);
+            }
+        }
         Ok(())
     }
 

@@ -19,6 +19,8 @@ use super::outcome::Evaluated;
 use super::settings::{Schedule, TrainSettings};
 use super::teacher::TeacherCache;
 use super::trainer::Trainer;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::{FrontSearch, PairEvaluation, Perplexities};
 use crate::model::{Batch, CausalLm};
@@ -153,6 +155,12 @@ impl Run {
         best.map(|found| found.step)
     }
 
+    /// Returns the device that it runs on.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn device(&self) -> &Device {
+        self.model.device()
+    }
+
     /// Returns its settings.
     pub fn settings(&self) -> &TrainSettings {
         self.trainer.settings()
@@ -241,7 +249,7 @@ impl Run {
         })
     }
 
-    /// Accumulates the next text into the importance of weights, if one is left.
+    /// Accumulates the next text into the importance of weights, if one is left; with several ranks, one per rank.
     async fn consolidate(&mut self) -> Result<Option<Event>> {
         let texts = &self.data.consolidation;
         let Some(done) = self
@@ -251,11 +259,14 @@ impl Run {
         else {
             return Ok(None);
         };
-        let text = Batch::new(texts, vec![done]);
-        self.trainer.consolidate(&text).await?;
+        let end = texts.len().min(done + self.model.device().ranks().count());
+        for text in done..end {
+            let text = Batch::new(texts, vec![text]);
+            self.trainer.consolidate(&text).await?;
+        }
         self.model.device().check()?;
         Ok(Some(Event::Consolidating {
-            done: done + 1,
+            done: end,
             total: texts.len(),
         }))
     }

@@ -12,6 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
 use super::KeptStates;
+use crate::device::ranks::Ranks;
 use crate::error::{Error, Result};
 use crate::files::FileWriter;
 use crate::model::{CausalLm, FileBytes, weights};
@@ -31,14 +32,9 @@ impl KeptStates {
     }
 }
 
-/// Returns the path of the hidden states of a model on these samples: its name is a hash of everything they
-/// depend on, which is the model's configuration and weights, the tokens and the segment bounds.
-pub(super) fn path_in(
-    folder: &Path,
-    model: &CausalLm,
-    samples: &[Sample],
-    kept: KeptStates,
-) -> PathBuf {
+/// Returns the name of the hidden states of a model on these samples: a hash of everything they depend on, which is
+/// the model's configuration and weights, the tokens and the segment bounds.
+pub(super) fn name_of(model: &CausalLm, samples: &[Sample], kept: KeptStates) -> String {
     let mut hash = Sha256::new();
     put(&mut hash, LAYOUT.as_bytes());
     put(&mut hash, &[kept.bytes() as u8]);
@@ -61,7 +57,39 @@ pub(super) fn path_in(
     for byte in &hash.finalize()[..16] {
         let _ = write!(name, "{byte:02x}");
     }
-    folder.join(format!("{name}.safetensors"))
+    name
+}
+
+/// Returns the file name of the hidden states that a rank has cached.
+pub(super) fn of_rank(name: &str, ranks: &Ranks) -> String {
+    match ranks.count() {
+        1 => format!("{name}.safetensors"),
+        count => format!("{name}.{}-of-{count}.safetensors", ranks.rank() + 1),
+    }
+}
+
+/// Lists the files of hidden states of this name, of any number of ranks.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the folder cannot be read.
+pub(super) fn paths_in(folder: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    if !folder.exists() {
+        return Ok(paths);
+    }
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
+        let entry = entry.map_err(Error::io("read", folder))?.file_name();
+        let found = entry.to_string_lossy();
+        let rest = found
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_suffix(".safetensors"));
+        if rest.is_some_and(|rest| rest.is_empty() || rest.contains("-of-")) {
+            paths.push(folder.join(entry));
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Adds bytes to a hash, after their number.

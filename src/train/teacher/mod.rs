@@ -14,6 +14,8 @@ use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::device;
+#[cfg(feature = "cli")]
+use crate::device::ranks::Ranks;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::error::Error;
 use crate::error::Result;
@@ -70,6 +72,30 @@ impl TeacherCache {
         let all = self.reused_tokens + self.computed_tokens;
         self.reused_tokens as f64 / all.max(1) as f64
     }
+
+    /// Returns the sum over the ranks.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Rank`] if one has failed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn over_ranks(self, ranks: &Ranks) -> Result<Self> {
+        let of_rank = [
+            self.reused_tokens,
+            self.computed_tokens,
+            self.device_bytes,
+            self.host_bytes,
+        ];
+        let sums = ranks.sum(of_rank.map(|count| count as f64))?;
+        let [reused_tokens, computed_tokens, device_bytes, host_bytes] =
+            sums.map(|sum| sum as usize);
+        Ok(Self {
+            reused_tokens,
+            computed_tokens,
+            device_bytes,
+            host_bytes,
+        })
+    }
 }
 
 /// Settings of the teacher cache.
@@ -89,9 +115,9 @@ pub(super) struct Teacher {
     keeping: Keeping,
     on_device: HashMap<usize, States>,
     on_host: HashMap<usize, Vec<u8>>,
-    /// Hidden states of an earlier run.
+    /// Hidden states of an earlier run: a file per rank that it had.
     #[cfg(not(target_arch = "wasm32"))]
-    file: Option<Arc<StatesFile>>,
+    files: Vec<Arc<StatesFile>>,
     cache: TeacherCache,
     /// Whether only the head's weights are left.
     released: bool,
@@ -136,7 +162,7 @@ impl Teacher {
             on_device: HashMap::new(),
             on_host: HashMap::new(),
             #[cfg(not(target_arch = "wasm32"))]
-            file: None,
+            files: Vec::new(),
             cache: TeacherCache::default(),
             released: false,
         }
@@ -182,8 +208,8 @@ impl Teacher {
 
     /// Frees the weights but those of the head, if the hidden states of all of these samples are cached. Returns
     /// whether it did.
-    pub(super) fn release(&mut self, samples: usize) -> bool {
-        let complete = !self.released && (0..samples).all(|sample| self.is_cached(sample));
+    pub(super) fn release(&mut self, mut samples: impl Iterator<Item = usize>) -> bool {
+        let complete = !self.released && samples.all(|sample| self.is_cached(sample));
         if complete {
             self.model = self.model.only_head();
             self.released = true;
@@ -198,12 +224,7 @@ impl Teacher {
     /// Returns whether the hidden states of a sample are cached.
     fn is_cached(&self, sample: usize) -> bool {
         #[cfg(not(target_arch = "wasm32"))]
-        if self
-            .file
-            .as_ref()
-            .and_then(|file| file.get(sample))
-            .is_some()
-        {
+        if self.stored(sample).is_some() {
             return true;
         }
         self.on_device.contains_key(&sample) || self.on_host.contains_key(&sample)
@@ -220,7 +241,7 @@ impl Teacher {
             return Some(numbers.decode(bytes, width, &device));
         }
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(bytes) = self.file.as_ref().and_then(|file| file.get(sample)) {
+        if let Some(bytes) = self.stored(sample) {
             let states = numbers.decode(bytes, width, &device);
             self.keep_on_device(sample, &states);
             return Some(states);
@@ -289,16 +310,23 @@ impl Teacher {
     /// [`crate::Error::Io`], and [`crate::Error::TeacherStates`] for a damaged file.
     pub(super) fn read(&mut self, folder: &Path, samples: &[Sample]) -> Result<bool> {
         let numbers = self.keeping.numbers;
-        let path = file::path_in(folder, &self.model, samples, numbers);
-        if !path.exists() {
-            return Ok(false);
+        let name = file::name_of(&self.model, samples, numbers);
+        let mut files = Vec::new();
+        for path in file::paths_in(folder, &name)? {
+            let file = StatesFile::open(&path, samples, self.width(), numbers)?;
+            files.push(Arc::new(file));
         }
-        let file = StatesFile::open(&path, samples, self.width(), numbers)?;
-        self.file = Some(Arc::new(file));
-        Ok(true)
+        self.files = files;
+        Ok(!self.files.is_empty())
     }
 
-    /// Writes the cached hidden states of these samples to a folder, unless nothing was computed.
+    /// Returns the encoded hidden states of a sample that an earlier run left.
+    fn stored(&self, sample: usize) -> Option<&[u8]> {
+        self.files.iter().find_map(|file| file.get(sample))
+    }
+
+    /// Writes the cached hidden states of these samples to a folder, unless nothing was computed; each rank those of its
+    /// own.
     ///
     /// # Errors
     ///
@@ -309,16 +337,19 @@ impl Teacher {
         }
         let numbers = self.keeping.numbers;
         let cached = self.on_device.keys().chain(self.on_host.keys()).copied();
-        let in_file = self.file.iter().flat_map(|file| file.samples());
-        let inputs = cached.chain(in_file).map(|i| (i, samples[i].inputs()));
-        let path = file::path_in(folder, &self.model, samples, numbers);
+        let ranks = self.model.device().ranks();
+        let kept = self.files.iter().filter(|_| ranks.rank() == 0);
+        let in_files = kept.flat_map(|file| file.samples());
+        let inputs = cached.chain(in_files).map(|i| (i, samples[i].inputs()));
+        let name = file::name_of(&self.model, samples, numbers);
+        let path = folder.join(file::of_rank(&name, ranks));
         fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         file::write(&path, &inputs.collect(), self.width(), numbers, async |i| {
             if let Some(states) = self.on_device.get(&i) {
                 return Ok(numbers.encode(&device::read(states.float32()).await?));
             }
-            let in_file = || self.file.as_ref()?.get(i);
-            let bytes = self.on_host.get(&i).map(Vec::as_slice).or_else(in_file);
+            let bytes = self.on_host.get(&i).map(Vec::as_slice);
+            let bytes = bytes.or_else(|| self.stored(i));
             Ok(bytes
                 .expect("every sample to write is in one of the caches")
                 .to_vec())
