@@ -104,6 +104,15 @@ if [ "$(uname -s)" = Linux ]; then
 else
     unchecked "comparisons with Slurm and GNU parallel: they run on Linux only"
 fi
+say "logs in TensorBoard"
+# A virtual environment with TensorBoard's reader.
+python="$scratch/python"
+if command -v python3 >/dev/null && python3 -m venv "$python" &&
+    "$python/bin/pip" install --quiet --disable-pip-version-check tensorboard==2.21.0; then
+    "$python/bin/python" tests/check_logs.py "$target/release/minift"
+else
+    unchecked "the logs in TensorBoard: Python with pip and access to PyPI is required"
+fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
 say "documentation"

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::cells::{Cell, Plan};
 use super::recipe::Method;
 use super::record::Record;
+use crate::eval::page;
 pub use verdict::verdict;
 
 /// A mean and its standard deviation over seeds.
@@ -252,14 +253,5 @@ pub fn title(group: &Group<'_>) -> String {
 
 /// Formats a number with at least three digits.
 pub fn format_number(number: f64) -> String {
-    let text = match number.abs() {
-        size if size >= 100.0 => format!("{number:.0}"),
-        size if size >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
-    };
-    // No minus sign for what rounds to 0.
-    match text.as_str() {
-        "-0.00" => "0.00".to_string(),
-        _ => text,
-    }
+    page::format_number(number)
 }

@@ -14,6 +14,7 @@ pub const DEFAULT_ALPHA: f32 = 0.3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every token, as in the paper
@@ -28,6 +29,7 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Method {
