@@ -122,12 +122,15 @@ if [ "$(uname -s)" = Linux ]; then
 else
     unchecked "comparisons with Slurm and GNU parallel: they run on Linux only"
 fi
-say "packages"
+say "packages and logs"
 if [ -n "$python" ]; then
     install_tool cargo-about 0.9.3 --features cli
     tests/packages.sh --features c
+    # Reads the logs with TensorBoard's reader.
+    "$python" tests/check_logs.py "$target/release/minift"
 else
-    unchecked "wheel, archive, installer, docs/python.md, and docs/tutorial.md with llama.cpp: they need Python 3.11 with venv"
+    unchecked "wheel, archive, installer, logs in TensorBoard, docs/python.md, and docs/tutorial.md with llama.cpp: they need" \
+        "Python 3.11 with venv"
 fi
 say "lints"
 cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings

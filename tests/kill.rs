@@ -91,6 +91,7 @@ impl Scratch {
             "general_perplexity_before",
             "general_perplexity_after",
         ];
+        self.check_logs(&run["runs"][0]["losses"]);
         let perplexities = perplexities.map(|name| {
             assert!(result[name].is_number(), "{result}");
             result[name].clone()
@@ -100,6 +101,21 @@ impl Scratch {
             run["runs"][0]["losses"].clone(),
             perplexities.to_vec(),
         )
+    }
+
+    /// Checks that the table of steps, if any, has every step once.
+    fn check_logs(&self, losses: &Value) {
+        let Ok(steps) = fs::read_to_string(self.path("logs/steps.csv")) else {
+            return;
+        };
+        let rows: Vec<Vec<&str>> = steps.lines().map(|row| row.split(',').collect()).collect();
+        let losses = losses.as_array().unwrap();
+        assert_eq!(rows.len(), 1 + losses.len(), "{steps}");
+        for ((row, loss), step) in rows[1..].iter().zip(losses).zip(1..) {
+            assert_eq!(row[0], step.to_string());
+            let (found, loss): (f64, _) = (row[2].parse().unwrap(), loss.as_f64().unwrap());
+            assert_eq!(found as f32, loss as f32);
+        }
     }
 
     /// Returns whether there is a result, and checks that it is complete.
@@ -131,6 +147,8 @@ impl Scratch {
     fn clear(&self) {
         let _ = fs::remove_dir_all(self.path("out"));
         let _ = fs::remove_dir_all(self.path("states"));
+        let _ = fs::remove_dir_all(self.path("logs"));
+        let _ = fs::remove_file(self.path("report.html"));
         for name in self.checkpoints() {
             fs::remove_file(self.path(&name)).unwrap();
         }
@@ -204,6 +222,12 @@ fn replay_with_consolidation_survives_kills() {
 fn kept_checkpoints_survive_kills() {
     let arguments = "--keep-checkpoints 3 --evaluate-every 2 --best --lr 0.02";
     killed(&arguments.split(' ').collect::<Vec<_>>(), 5);
+}
+
+#[test]
+fn logs_survive_kills() {
+    let arguments = "--log-dir logs --report report.html --evaluate-every 2 --lr 0.01";
+    killed(&arguments.split(' ').collect::<Vec<_>>(), 6);
 }
 
 /// Runs the program with a file size limit in KiB. A write beyond it kills the program or, if `fails`, fails.

@@ -180,7 +180,7 @@ impl Session<'_> {
         let mut wait = || {
             waited += 1;
             if is_terminal {
-                output.progress("answering", waited, 2 * most, "");
+                output.progress("answering", waited, 2 * most, &[]);
             }
         };
         let mut said = String::new();

@@ -15,6 +15,26 @@ use crate::text::Preparation;
 use crate::train::report::{DeviceReport, MethodReport, run_json};
 use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 
+/// Columns of the introduction in a wide terminal.
+const COLUMNS: usize = 100;
+
+/// Says what the program does without a command, and how to do the same with other text.
+pub(super) fn introduce(output: &Output) {
+    let size = console::Term::stdout().size_checked();
+    let width = size.map_or(COLUMNS, |(_, columns)| usize::from(columns).min(COLUMNS));
+    let text = format!(
+        "minift without a command runs its demonstration: it trains a small embedded model on {TRAIN_TICKETS} repair \
+         tickets of a bicycle workshop twice, by finetuning (FT) and by minifinetuning (MFT), and measures what each \
+         learns of the tickets and forgets of the tales that the model knows. It takes a minute or two and writes both \
+         models to a new folder, minift-out."
+    );
+    output.text(textwrap::fill(&text, width));
+    output.text(
+        "\nWith your text:    minift train --data notes.txt --out my-model\n\
+         All commands:      minift help\n",
+    );
+}
+
 pub(super) async fn run(
     arguments: &DemoArguments,
     device: DeviceChoice,

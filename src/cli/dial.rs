@@ -128,7 +128,7 @@ pub(super) async fn run(
     if let (Some(bound), Some(general)) = (arguments.max_degeneralization, &general) {
         let search = limit::search(
             dial.clone(),
-            bound.0,
+            bound.fraction(),
             general,
             arguments.batch_size,
             output,

@@ -167,7 +167,7 @@ async fn model(
     let default = logits_tolerance(&model, &expected);
     let tolerance = arguments.tolerance.unwrap_or(default);
     let check = check_logits(&model, &expected, tolerance, |done| {
-        output.progress("computing logits", done, rows, "");
+        output.progress("computing logits", done, rows, &[]);
     })
     .await?;
     output.finish();

@@ -45,7 +45,7 @@ fn show(progress: &DownloadProgress, output: &Output) -> ControlFlow<()> {
     );
     let mebibytes = |bytes: u64| (bytes >> 20) as usize;
     let (done, total) = (mebibytes(progress.bytes), mebibytes(progress.size));
-    output.progress(&title, done, total.max(1), "MiB");
+    output.progress(&title, done, total.max(1), &["MiB".to_string()]);
     ControlFlow::Continue(())
 }
 

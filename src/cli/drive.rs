@@ -1,15 +1,17 @@
 //! A training of `minift train` from its checkpoint to its last evaluation.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::args::TrainArguments;
 use super::output::Output;
 use super::summary;
+use super::train::TrainArguments;
 use super::trained::Trained;
+use super::watch::Watch;
 use crate::error::{Error, Result};
-use crate::train::{Cancel, Checkpoints, Ending, Run, TrainSettings, drive};
+use crate::train::{Cancel, Checkpoints, Ending, Event, Run, TrainSettings, advance};
 
 /// Reads the teacher hidden states of an earlier run, if they match.
 pub(super) fn read_teacher_states(run: &mut Run, folder: &Path, output: &Output) -> Result<()> {
@@ -41,16 +43,19 @@ pub(super) async fn train(
     settings: TrainSettings,
     checkpoints: &Checkpoints,
     dials: bool,
-    output: &Output,
+    watch: &mut Watch<'_>,
     cancel: &Cancel,
 ) -> Result<Option<Trained>> {
-    let title = settings.title();
+    let (title, output) = (settings.title(), watch.output);
     // The best model may be another.
     run.defer_front();
-    let ending = drive(run, Some(checkpoints), cancel, |event| {
-        output.event(&title, event);
-    })
-    .await?;
+    let ending = loop {
+        let mut on_event = |event: &Event| watch.event(&title, event);
+        match advance(run, Some(checkpoints), cancel, &mut on_event).await? {
+            ControlFlow::Continue(event) => watch.after(&event, run).await?,
+            ControlFlow::Break(ending) => break ending,
+        }
+    };
     output.finish();
     let Ending::Finished(outcome) = ending else {
         output.object(&json!({
@@ -114,10 +119,10 @@ pub(super) async fn train(
 /// interrupted run if asked to and `writes`.
 pub(super) fn checkpoints(arguments: &TrainArguments, writes: bool) -> Result<Checkpoints> {
     let checkpoints = Checkpoints {
-        every: arguments.checkpoint_every,
+        every: arguments.checkpoint_every(),
         keep: arguments.keep_checkpoints.unwrap_or(1),
-        best: arguments.best,
-        ..Checkpoints::new(checkpoint_path(&arguments.out))
+        best: arguments.best.unwrap_or_default(),
+        ..Checkpoints::new(checkpoint_path(arguments.out()?))
     };
     if arguments.resume.is_some() {
         return Ok(checkpoints);

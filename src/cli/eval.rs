@@ -101,7 +101,7 @@ async fn on_data(
             break found;
         }
         let (done, total) = evaluation.progress();
-        output.progress("evaluating", done, total, "");
+        output.progress("evaluating", done, total, &[]);
     };
     let tokens = counted(perplexity.tokens, "predicted token");
     found.add(
@@ -158,7 +158,7 @@ async fn choose(
             return Ok(accuracy);
         }
         let (done, total) = evaluation.progress();
-        output.progress("choosing", done, total, "");
+        output.progress("choosing", done, total, &[]);
     }
 }
 
@@ -196,7 +196,7 @@ async fn on_test(
     let mut right = Vec::with_capacity(texts.len());
     for &(question, answer) in &texts {
         right.push(exact_match.is_right(question, answer).await?);
-        output.progress("answering", right.len(), texts.len(), "");
+        output.progress("answering", right.len(), texts.len(), &[]);
     }
     if let Some(accuracy) = Accuracy::of(&right, None) {
         let line = described("Exact match", &accuracy);

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::downloads;
 use super::output::{Output, counted};
@@ -18,7 +19,9 @@ use crate::text::{
 /// The argument that stands for the standard input.
 const STDIN: &str = "-";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub(super) enum LongTextsArgument {
     /// Truncate them
     Cut,
@@ -26,7 +29,9 @@ pub(super) enum LongTextsArgument {
     Windows,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(super) struct TextArguments {
     /// Column (.csv, .tsv, .parquet) or key (.jsonl, .json) of the text [default: text; without it, the
     /// columns of a known style, such as messages]
@@ -66,24 +71,12 @@ pub(super) struct TextArguments {
     /// Number of context tokens that a window repeats from the previous one [default: 0]
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub overlap: Option<usize>,
-    /// Predicted tokens of prompts with completions and of conversations
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHAT",
-        default_value_t = TrainOn::Answers,
-        help_heading = "Data"
-    )]
-    pub train_on: TrainOn,
-    /// Append the end-of-sequence token to texts and completions that are not truncated
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHEN",
-        default_value_t = EndToken::Auto,
-        help_heading = "Data"
-    )]
-    pub end_token: EndToken,
+    /// Predicted tokens of prompts with completions and of conversations [default: answers]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = "Data")]
+    pub train_on: Option<TrainOn>,
+    /// Append the end-of-sequence token to texts and completions that are not truncated [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = "Data")]
+    pub end_token: Option<EndToken>,
 }
 
 impl TextArguments {
@@ -111,8 +104,8 @@ impl TextArguments {
             preparation: Preparation {
                 max_length: model.sample_length(self.max_length)?,
                 long_texts,
-                train_on: self.train_on,
-                end_token: self.end_token,
+                train_on: self.train_on.unwrap_or_default(),
+                end_token: self.end_token.unwrap_or_default(),
             },
         })
     }

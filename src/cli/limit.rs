@@ -37,7 +37,7 @@ pub(super) async fn search(
             output.finish();
             return Ok(None);
         }
-        output.progress("searching", progress.done, progress.total, "");
+        output.progress("searching", progress.done, progress.total, &[]);
         if let Some(trial) = progress.trial {
             output.clear();
             output.object(&json!({ "event": "trial", "strength": "weight", "trial": trial }));

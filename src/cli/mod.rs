@@ -1,6 +1,7 @@
 //! The command line: from arguments to a run, from events to the terminal.
 
 mod args;
+mod as_text;
 mod bench;
 mod chat;
 mod compare;
@@ -18,20 +19,26 @@ mod front;
 mod generate;
 mod inputs;
 mod limit;
+mod logs;
 mod memory;
 mod merge;
 mod models;
 mod output;
+mod progress;
 mod ranks;
 mod samples;
 mod sampling;
+#[cfg(test)]
+mod schema;
 mod search;
 mod setup;
+mod shell;
 mod strength;
 mod summary;
 mod train;
 mod trained;
 mod training;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -89,22 +96,19 @@ fn quiet_mesa() {
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
-    let device = arguments.device;
+    let given = arguments.device;
+    let device = given.unwrap_or_default();
     match arguments.command {
         None => {
-            demo::run(
-                &args::DemoArguments::default(),
-                device,
-                output,
-                &cancel(true),
-            )
-            .await
+            demo::introduce(output);
+            let arguments = args::DemoArguments::default();
+            demo::run(&arguments, device, output, &cancel(true)).await
         }
         Some(Command::Demo(demo)) => demo::run(&demo, device, output, &cancel(true)).await,
         Some(Command::Compare(compare)) => {
             compare::run(&compare, device, output, &cancel(true)).await
         }
-        Some(Command::Train(train)) => ranks::run(&train, device, output).await,
+        Some(Command::Train(train)) => ranks::run(&train, given, output).await,
         Some(Command::Data(data)) => data::run(&data, output),
         Some(Command::Eval(eval)) => eval::run(&eval, device, output).await,
         Some(Command::Generate(generate)) => generate::run(&generate, device, output).await,
@@ -115,6 +119,8 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Devices) => devices::run(output).await,
         Some(Command::Doctor(doctor)) => doctor::run(&doctor, device, output).await,
         Some(Command::Bench(arguments)) => bench::run(&arguments, device, output).await,
+        Some(Command::Completions(arguments)) => Ok(shell::completions(&arguments, output)),
+        Some(Command::Man(arguments)) => shell::man(&arguments, output),
     }
 }
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::as_text;
 use super::downloads;
 use super::output::{Output, counted, thousands};
 use crate::device::Device;
@@ -16,7 +18,9 @@ use crate::model::{CausalLm, EMBEDDED_MODEL, ModelFiles, TextReader, WeightChoic
 /// The number of folders, from an adapter's own upwards, in which its base model is looked for.
 const ADAPTER_DEPTH: usize = 3;
 
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(super) struct ModelArguments {
     /// Model folder in Hugging Face format, GGUF file, or owner/name of a model on the Hugging Face Hub
     /// [default: the embedded model; the base model of an adapter folder]
@@ -31,31 +35,47 @@ pub(super) struct ModelArguments {
     )]
     pub revision: Option<String>,
     /// Type of the weights in memory.
+    #[serde(skip)]
     #[arg(skip)]
     pub weights: WeightChoice,
 }
 
 /// The arguments of commands that compute with a model.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(super) struct LoadArguments {
+    #[serde(flatten)]
     #[command(flatten)]
     model: ModelArguments,
     /// Type of the weights in memory: auto (as stored), float32, float16, bfloat16, q8_0 or q4_0. What is trained
-    /// is float32
-    #[arg(long, value_name = "TYPE", default_value_t, help_heading = "Model")]
-    weights: WeightChoice,
+    /// is float32 [default: auto]
+    #[serde(with = "as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    #[arg(long, value_name = "TYPE", help_heading = "Model")]
+    weights: Option<WeightChoice>,
 }
 
 impl LoadArguments {
     /// Returns whether all of them are left out.
     pub(super) fn are_default(&self) -> bool {
-        self.model.model.is_none() && self.weights == WeightChoice::Auto
+        self.model.model.is_none() && self.weights.unwrap_or_default() == WeightChoice::Auto
+    }
+
+    /// Returns the path or name of the model.
+    pub(super) fn path_mut(&mut self) -> &mut Option<PathBuf> {
+        &mut self.model.model
+    }
+
+    /// Gives absent settings their defaults.
+    pub(super) fn give_defaults(&mut self) {
+        self.weights.get_or_insert_default();
     }
 
     /// Returns the model to load.
     pub(super) fn model(&self) -> ModelArguments {
         ModelArguments {
-            weights: self.weights,
+            weights: self.weights.unwrap_or_default(),
             ..self.model.clone()
         }
     }

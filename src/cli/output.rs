@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
+use super::progress::{Progress, is_interactive, time_left};
 use crate::error::Error;
 use crate::train::{Event, Moment};
 
@@ -17,21 +16,10 @@ pub(super) struct Output {
     json: bool,
     /// Whether nothing is printed.
     is_silent: bool,
-    progress: RefCell<Option<ProgressLine>>,
+    progress: RefCell<Option<Progress>>,
     /// The first error of writing to stdout.
     failure: RefCell<Option<std::io::Error>>,
 }
-
-/// A running progress bar.
-struct ProgressLine {
-    title: String,
-    bar: Option<ProgressBar>,
-    /// Without a terminal: the time of the last printed line.
-    printed: Option<Instant>,
-}
-
-/// Interval of progress lines without a terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
@@ -115,7 +103,7 @@ impl Output {
 
     /// Shows the progress of one run among many, on a terminal only, and clears it at the end.
     pub(super) fn glimpse(&self, method: &str, event: &Event) {
-        if std::io::stderr().is_terminal() {
+        if is_interactive() {
             self.show(method, event, Self::clear);
         }
     }
@@ -133,16 +121,16 @@ impl Output {
                     Moment::During => format!("evaluating {method}"),
                     Moment::After => format!("evaluating after {method}"),
                 };
-                self.progress(&title, *done, *total, "");
+                self.progress(&title, *done, *total, &[]);
             }
             Event::Evaluated { .. } => {
-                if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow().as_ref() {
-                    bar.set_position(bar.length().unwrap_or_default());
+                if let Some(progress) = self.progress.borrow_mut().as_mut() {
+                    progress.complete();
                 }
                 end(self);
             }
             Event::Consolidating { done, total } => {
-                self.progress("estimating EWC importance", *done, *total, "");
+                self.progress("estimating EWC importance", *done, *total, &[]);
                 if done == total {
                     end(self);
                 }
@@ -152,17 +140,19 @@ impl Output {
                 steps,
                 epoch,
                 loss,
+                learning_rate,
                 tokens_per_second,
                 seconds_left,
                 ..
             } => {
-                let left = Duration::from_secs_f64(seconds_left.clamp(0.0, 1e9).round());
-                let message = format!(
-                    "epoch {epoch}  loss {loss:.3}  {} tokens/s  {} left",
-                    thousands(*tokens_per_second),
-                    indicatif::HumanDuration(left)
-                );
-                self.progress(method, *step, *steps, &message);
+                let notes = [
+                    time_left(*seconds_left),
+                    format!("loss {loss:.3}"),
+                    format!("lr {}", short(*learning_rate)),
+                    format!("{} tokens/s", thousands(*tokens_per_second)),
+                    format!("epoch {epoch}"),
+                ];
+                self.progress(method, *step, *steps, &notes);
                 if step == steps {
                     end(self);
                 }
@@ -173,52 +163,35 @@ impl Output {
                 total,
             } => {
                 let title = format!("measuring {method} by strength");
-                self.progress(&title, *done, *total, &format!("w {weight:.2}"));
+                self.progress(&title, *done, *total, &[format!("w {weight:.2}")]);
             }
             Event::FrontPoint { .. } => {}
         }
     }
 
-    /// Shows progress.
-    pub(super) fn progress(&self, title: &str, done: usize, total: usize, message: &str) {
+    /// Shows progress. Of the notes, the first ones matter most.
+    pub(super) fn progress(&self, title: &str, done: usize, total: usize, notes: &[String]) {
         if self.is_silent {
             return;
         }
         let mut slot = self.progress.borrow_mut();
-        if slot.as_ref().is_none_or(|progress| progress.title != title) {
-            *slot = Some(ProgressLine {
-                title: title.to_string(),
-                bar: std::io::stderr().is_terminal().then(|| bar(title, total)),
-                printed: None,
-            });
-        }
-        let Some(progress) = slot.as_mut() else {
-            return;
-        };
-        if let Some(bar) = &progress.bar {
-            bar.set_position(done as u64);
-            bar.set_message(message.to_string());
-        } else if progress
-            .printed
-            .is_none_or(|at| at.elapsed() >= LINE_INTERVAL)
-            || done == total
-        {
-            progress.printed = Some(Instant::now());
-            stderr(format_args!("{title}: {done}/{total}  {message}"));
+        match slot.as_mut().filter(|progress| progress.is_of(title)) {
+            Some(progress) => progress.show(done, notes),
+            None => slot.insert(Progress::new(title, total)).show(done, notes),
         }
     }
 
     /// Ends the current progress and removes it from the terminal.
     pub(super) fn clear(&self) {
-        if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
-            bar.finish_and_clear();
+        if let Some(progress) = self.progress.borrow_mut().take() {
+            progress.clear();
         }
     }
 
     /// Ends the current progress and leaves it on the terminal.
     pub(super) fn finish(&self) {
-        if let Some(ProgressLine { bar: Some(bar), .. }) = self.progress.borrow_mut().take() {
-            bar.abandon();
+        if let Some(progress) = self.progress.borrow_mut().take() {
+            progress.finish();
         }
     }
 }
@@ -228,13 +201,9 @@ pub(super) fn stderr(line: impl Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn bar(title: &str, total: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:<32} {bar:24} {pos:>4}/{len:<4} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─");
-    let bar = ProgressBar::new(total as u64).with_style(style);
-    bar.set_prefix(title.to_string());
-    bar
+/// Formats a small number with two digits: 1e-3, 9.5e-4.
+fn short(number: f64) -> String {
+    format!("{number:.1e}").replace(".0e", "e")
 }
 
 /// Formats an integer with commas: 12,345.

@@ -1,6 +1,6 @@
 //! `minift train` on several processes: started by mpirun, with the feature `mpi`.
 
-use super::args::TrainArguments;
+use super::train::TrainArguments;
 use super::output::Output;
 use super::{Ended, cancel, train};
 use crate::device::DeviceChoice;
@@ -10,7 +10,7 @@ use crate::error::Result;
 #[cfg(not(feature = "mpi"))]
 pub(super) async fn run(
     arguments: &TrainArguments,
-    device: DeviceChoice,
+    device: Option<DeviceChoice>,
     output: &Output,
 ) -> Result<Ended> {
     use crate::error::Error;
@@ -29,7 +29,7 @@ pub(super) async fn run(
 #[cfg(feature = "mpi")]
 pub(super) async fn run(
     arguments: &TrainArguments,
-    device: DeviceChoice,
+    device: Option<DeviceChoice>,
     output: &Output,
 ) -> Result<Ended> {
     use super::flags;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::args::TrainArguments;
 use super::inputs::{HELD_OUT, TextInput, find_split};
 use super::output::Output;
 use super::setup::{Set, Sets};
+use super::train::TrainArguments;
 use super::training::{GeneralText, SearchOver};
 use crate::error::{Error, Result};
 use crate::model::CausalLm;
@@ -61,7 +61,10 @@ pub(super) fn read(
     }
     let (train, rest) = match arguments.samples {
         Some(_) => all.split(count),
-        None => all.draw(available - count, arguments.training.seed),
+        None => all.draw(
+            available - count,
+            arguments.training.seed.unwrap_or_default(),
+        ),
     };
     let domain = match (&arguments.held_out, &held_out_split) {
         (Some(path), _) => Set::read(path, model, &reading.of_split(path, &HELD_OUT)?, output)?,
@@ -99,7 +102,7 @@ pub(super) fn read(
         }
     };
     Ok(Sets {
-        pack: arguments.pack,
+        pack: arguments.pack.unwrap_or_default(),
         train,
         domain,
         general,
@@ -131,7 +134,7 @@ pub(super) async fn add_general_text(
 ) -> Result<()> {
     if let Some(text) = &arguments.replay {
         let mut count = settings.replayed(sets.train.len())?.max(1);
-        if arguments.search == SearchOver::Trainings {
+        if arguments.search() == SearchOver::Trainings {
             // The search tries larger shares, too.
             count = count.max(SEARCHED_REPLAY_TEXTS);
         }

@@ -91,7 +91,7 @@ impl Set {
         seed: u64,
         output: &Output,
     ) -> Result<Self> {
-        let progress = |done| output.progress("generating text", done, count, "");
+        let progress = |done| output.progress("generating text", done, count, &[]);
         let samples = model
             .sample_texts(count, max_length, seed, progress)
             .await?;
@@ -355,7 +355,7 @@ pub(super) fn apart<'a>(out: &Path, inputs: impl Iterator<Item = &'a Path>) -> R
 }
 
 /// Resolves the existing part of a path.
-fn real(path: &Path) -> PathBuf {
+pub(super) fn real(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     for existing in path.ancestors() {
         if let (Ok(real), Ok(rest)) = (existing.canonicalize(), path.strip_prefix(existing)) {

@@ -1,10 +1,12 @@
 //! The training arguments, and the settings that they describe.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::kernels::distillation::Method;
@@ -43,9 +45,31 @@ impl FromStr for GeneralText {
     }
 }
 
-/// A percentage such as `5%`, as a fraction.
+impl fmt::Display for GeneralText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Model => f.write_str("self"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A percentage such as `5%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Percentage(pub f64);
+pub(super) struct Percentage(f64);
+
+impl Percentage {
+    /// Returns it as a fraction of 1.
+    pub(super) fn fraction(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
+impl fmt::Display for Percentage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
 
 impl FromStr for Percentage {
     type Err = String;
@@ -53,14 +77,16 @@ impl FromStr for Percentage {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let number = text.strip_suffix('%').map(str::trim).map(f64::from_str);
         match number {
-            Some(Ok(percent)) if percent.is_finite() && percent >= 0.0 => Ok(Self(percent / 100.0)),
+            Some(Ok(percent)) if percent.is_finite() && percent >= 0.0 => Ok(Self(percent)),
             _ => Err("expected a percentage of at least 0%, such as 5%".to_string()),
         }
     }
 }
 
 /// What `--max-degeneralization` searches over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub(super) enum SearchOver {
     /// Strengths of one training, chosen after it
     #[default]
@@ -76,22 +102,22 @@ pub(super) enum FormerTarget {
     Constant,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
 pub(super) struct TrainingArguments {
+    #[serde(skip)]
     #[command(flatten)]
     pub options: TrainOptions,
-    /// Random seed for data order, splits and adapter initialization
-    #[arg(
-        long,
-        default_value_t = 0,
-        value_name = "SEED",
-        help_heading = "Optimization"
-    )]
-    pub seed: u64,
+    /// Random seed for data order, splits and adapter initialization [default: 0]
+    #[arg(long, value_name = "SEED", help_heading = "Optimization")]
+    pub seed: Option<u64>,
     /// Former spelling of --method constant
+    #[serde(skip)]
     #[arg(long, value_enum, hide = true)]
     pub target: Option<FormerTarget>,
     /// Former name of --mix-alpha with --method constant, else of --lora-alpha
+    #[serde(skip)]
     #[arg(
         long = "alpha",
         value_name = "ALPHA",

@@ -7,17 +7,8 @@ use super::record::Record;
 use super::statistics::{Group, Ratio, Summary, main_of};
 use crate::error::counted;
 use crate::eval::Front;
+use crate::eval::page::Figure;
 use crate::eval::plot::{Line, Plot};
-
-/// A plot with title and caption.
-pub(super) struct Figure {
-    /// The title.
-    pub title: &'static str,
-    /// The caption, with how to read the plot.
-    pub caption: String,
-    /// The plot.
-    pub svg: String,
-}
 
 /// Returns the plots of a domain that have data.
 pub(super) fn figures(

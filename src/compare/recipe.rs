@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::de::{DeTable, Deserializer};
 
-use super::options::{self, Fault, MethodEntry};
+use super::options::{self, MethodEntry};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::model::WeightChoice;
 use crate::text::{EndToken, ReadOptions};
+use crate::train::table::{self, Fault};
 use crate::train::{Strength, TrainOptions, TrainSettings};
 
 /// The embedded recipe: the embedded model on the embedded texts.
@@ -21,6 +22,7 @@ const EMBEDDED: &str = include_str!(concat!(
 
 /// A recipe: a model, texts, methods, budgets and seeds.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Model folder or GGUF file, or `embedded`.
@@ -29,6 +31,7 @@ pub struct Recipe {
     /// Type of the weights in memory: `auto` (as stored, the default), `float32`, `float16`, `bfloat16`, `q8_0`
     /// or `q4_0`.
     #[serde(default)]
+    #[cfg_attr(all(test, feature = "cli"), schemars(with = "String"))]
     pub weights: WeightChoice,
     /// General text, which measures forgetting, or `embedded`.
     #[serde(default)]
@@ -67,6 +70,7 @@ pub struct Recipe {
 
 /// Budgets and seeds with which methods are also run at their further strengths.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// Numbers of training samples.
@@ -77,6 +81,7 @@ pub struct Sweep {
 
 /// A domain to adapt to.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Domain {
     /// Name in the report.
@@ -151,7 +156,10 @@ impl Recipe {
     /// [`Error::Recipe`] with the line and what is expected there, and for an unknown key with the most
     /// similar known one.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let fault = |fault: Fault| fault.in_file(path, text);
+        let fault = |fault: Fault| Error::Recipe {
+            path: path.to_path_buf(),
+            message: fault.in_text(text),
+        };
         let mut document = DeTable::parse(text).map_err(|error| fault(error.into()))?;
         let mut take = |key| document.get_mut().remove(key);
         let (training, methods) = (take("training"), take("method"));
@@ -160,7 +168,7 @@ impl Recipe {
         if let Some(training) = training {
             recipe.training = options::training(training).map_err(fault)?;
         }
-        for method in options::tables(methods).map_err(fault)? {
+        for method in table::tables(methods).map_err(fault)? {
             recipe.method.push(options::method(method).map_err(fault)?);
         }
         recipe.check(path)?;

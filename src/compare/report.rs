@@ -1,6 +1,6 @@
 //! The report: a self-contained HTML file.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::cells::{Cell, Plan};
 use super::plots;
@@ -9,40 +9,27 @@ use super::statistics::{
     BOUNDS, Best, Group, Ratio, Spread, Summary, equal_forgetting, format_number, summarize, title,
     verdict,
 };
-use crate::eval::plot;
-
-const STYLE: &str = include_str!("report.css");
+use crate::eval::page;
 
 /// Renders the report of the completed trainings.
 pub fn report_html(plan: &Plan, model: &str, device: &str, records: &[(&Cell, &Record)]) -> String {
     let summaries = summarize(plan, records);
     let (done, all) = (records.len(), plan.cells.len());
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "minift: methods compared" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Methods compared" }
-                p {
-                    "Model " strong { (model) } " on " (device) ". "
-                    (done) " of " (all) " trainings completed. minift " (env!("CARGO_PKG_VERSION")) "."
-                }
-                @if summaries.len() > 1 {
-                    nav { @for summary in &summaries {
-                        a href={ "#" (anchor(summary.domain)) } { (summary.domain) } " "
-                    } }
-                }
-                @for summary in &summaries { (domain(plan, summary, records)) }
-                (explanation())
-            }
+    let body = html! {
+        h1 { "Methods compared" }
+        p {
+            "Model " strong { (model) } " on " (device) ". "
+            (done) " of " (all) " trainings completed. minift " (env!("CARGO_PKG_VERSION")) "."
         }
+        @if summaries.len() > 1 {
+            nav { @for summary in &summaries {
+                a href={ "#" (anchor(summary.domain)) } { (summary.domain) } " "
+            } }
+        }
+        @for summary in &summaries { (domain(plan, summary, records)) }
+        (explanation())
     };
-    page.into_string()
+    page::page("minift: methods compared", body)
 }
 
 fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> Markup {
@@ -77,15 +64,7 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
             } }
             ul.verdict { @for sentence in verdict(summary, plan) { li { (sentence) } } }
             (legend(plan))
-            div.figures { @for figure in plots::figures(summary, plan, swept, &histories) {
-                figure {
-                    h3 { (figure.title) }
-                    div role="img" aria-label=(format!("{}. The table has the values.", figure.title)) {
-                        (PreEscaped(figure.svg))
-                    }
-                    figcaption { (figure.caption) }
-                }
-            } }
+            (page::figures(&plots::figures(summary, plan, swept, &histories)))
             (table(summary))
             (gains_at_equal_forgetting(plan, records, summary.number, swept))
         }
@@ -93,15 +72,11 @@ fn domain(plan: &Plan, summary: &Summary<'_>, records: &[(&Cell, &Record)]) -> M
 }
 
 fn legend(plan: &Plan) -> Markup {
-    html! {
-        ul.legend { @for (number, method) in plan.methods.iter().enumerate() {
-            li {
-                span.swatch.broken[plot::is_broken(number)]
-                    style={ "border-color:" (plot::colour(number)) } {}
-                (method.name) " " small { "over " (method.strength.name()) }
-            }
-        } }
-    }
+    let methods = plan.methods.iter();
+    page::legend(methods.map(|method| {
+        let strength = method.strength.name();
+        (method.name.as_str(), format!("over {strength}"))
+    }))
 }
 
 fn table(summary: &Summary<'_>) -> Markup {

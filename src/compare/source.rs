@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// The source of a model or a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(from = "String")]
 pub enum Source {
     /// Embedded in the program.

@@ -239,7 +239,7 @@ pub enum Error {
         available: usize,
     },
 
-    /// A recipe is invalid.
+    /// A recipe or a configuration is invalid.
     #[error("{}: {message}", path.display())]
     Recipe {
         /// The file.

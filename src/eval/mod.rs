@@ -9,6 +9,8 @@ mod front;
 mod limit;
 mod losses;
 mod metrics;
+#[cfg(feature = "compare")]
+pub(crate) mod page;
 mod pair;
 mod perplexity;
 #[cfg(feature = "compare")]

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 /// How the strength of a finetuning is spread over its layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DialProfile {
     /// The same strength everywhere.

@@ -13,6 +13,7 @@ use crate::quantization::WeightType;
 /// A type in which weights are saved in a Hugging Face folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SaveType {
     /// 32-bit floats

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::chat::{ChatTemplate, Rendered, without_reasoning};
 use super::records::Record;
@@ -11,9 +11,22 @@ use super::tokenizer::{Token, Tokenizer};
 use crate::error::{Error, Result};
 
 /// Which tokens of prompts and conversations are predicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::Display,
+    strum::EnumString,
+    Serialize,
+    Deserialize,
+)]
 #[strum(serialize_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 pub enum TrainOn {
     /// Completions and the assistant's messages; in plain texts, all tokens.
     #[default]
@@ -24,11 +37,21 @@ pub enum TrainOn {
 
 /// Whether texts are followed by the end-of-sequence token.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    strum::Display,
+    strum::EnumString,
+    Serialize,
+    Deserialize,
 )]
 #[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 pub enum EndToken {
     /// After texts and completions, if the model has one: the model learns to stop.
     #[default]

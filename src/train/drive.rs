@@ -1,6 +1,7 @@
 //! Drives a run to its end on a native target: events go to a callback, checkpoints to files, and a flag
 //! cancels it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,50 +60,69 @@ pub async fn drive(
     cancel: &Cancel,
     mut on_event: impl FnMut(&Event),
 ) -> Result<Ending> {
-    let checkpoints = checkpoints.filter(|_| run.device().ranks().rank() == 0);
     loop {
-        if cancel.is_agreed(run.device())? {
+        let progress = advance(run, checkpoints, cancel, &mut on_event).await?;
+        if let ControlFlow::Break(ending) = progress {
+            return Ok(ending);
+        }
+    }
+}
+
+/// Does the next piece of work of a driven run, and returns its event, or how the run ended. The event also goes to
+/// `on_event`, before a checkpoint of its step.
+///
+/// # Errors
+///
+/// As [`drive`].
+pub(crate) async fn advance(
+    run: &mut Run,
+    checkpoints: Option<&Checkpoints>,
+    cancel: &Cancel,
+    on_event: &mut impl FnMut(&Event),
+) -> Result<ControlFlow<Ending, Event>> {
+    let checkpoints = checkpoints.filter(|_| run.device().ranks().rank() == 0);
+    if cancel.is_agreed(run.device())? {
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.save(run).await?;
+        }
+        return Ok(ControlFlow::Break(Ending::Cancelled));
+    }
+    match run.next().await {
+        Ok(Some(event)) => {
+            on_event(&event);
+            let Some(checkpoints) = checkpoints else {
+                return Ok(ControlFlow::Continue(event));
+            };
+            match event {
+                Event::Step { step, steps, .. } => {
+                    let due = checkpoints.every > 0 && step.is_multiple_of(checkpoints.every);
+                    if due || step == steps {
+                        checkpoints.save(run).await?;
+                    }
+                }
+                Event::Evaluated { .. } => checkpoints.save_if_best(run).await?,
+                _ => {}
+            }
+            Ok(ControlFlow::Continue(event))
+        }
+        Ok(None) => {
+            // The process that wrote the last checkpoint may have been killed before pruning.
+            if let Some(checkpoints) = checkpoints {
+                checkpoints.prune(run.steps_done())?;
+            }
+            let outcome = run
+                .outcome()
+                .expect("a run without further events has an outcome");
+            Ok(ControlFlow::Break(Ending::Finished(outcome)))
+        }
+        Err(Error::NonFiniteLoss { step, loss, .. }) => {
+            let mut kept = None;
             if let Some(checkpoints) = checkpoints {
                 checkpoints.save(run).await?;
+                kept = Some(checkpoints.path.clone());
             }
-            return Ok(Ending::Cancelled);
+            Err(Error::NonFiniteLoss { step, loss, kept })
         }
-        match run.next().await {
-            Ok(Some(event)) => {
-                on_event(&event);
-                let Some(checkpoints) = checkpoints else {
-                    continue;
-                };
-                match event {
-                    Event::Step { step, steps, .. } => {
-                        let due = checkpoints.every > 0 && step.is_multiple_of(checkpoints.every);
-                        if due || step == steps {
-                            checkpoints.save(run).await?;
-                        }
-                    }
-                    Event::Evaluated { .. } => checkpoints.save_if_best(run).await?,
-                    _ => {}
-                }
-            }
-            Ok(None) => {
-                // The process that wrote the last checkpoint may have been killed before pruning.
-                if let Some(checkpoints) = checkpoints {
-                    checkpoints.prune(run.steps_done())?;
-                }
-                let outcome = run
-                    .outcome()
-                    .expect("a run without further events has an outcome");
-                return Ok(Ending::Finished(outcome));
-            }
-            Err(Error::NonFiniteLoss { step, loss, .. }) => {
-                let mut kept = None;
-                if let Some(checkpoints) = checkpoints {
-                    checkpoints.save(run).await?;
-                    kept = Some(checkpoints.path.clone());
-                }
-                return Err(Error::NonFiniteLoss { step, loss, kept });
-            }
-            Err(error) => return Err(error),
-        }
+        Err(error) => Err(error),
     }
 }

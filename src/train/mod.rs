@@ -16,6 +16,8 @@ mod optimizer;
 mod options;
 mod outcome;
 mod pace;
+#[cfg(feature = "cli")]
+pub(crate) mod page;
 mod pipeline;
 #[cfg(feature = "cli")]
 mod ranks;
@@ -30,6 +32,8 @@ mod split;
 mod step;
 mod strength;
 mod sum;
+#[cfg(feature = "compare")]
+pub(crate) mod table;
 mod teacher;
 mod trainer;
 
@@ -40,6 +44,8 @@ pub use checkpoint::{Checkpoints, read_checkpoint, write_checkpoint};
 pub use data::RunData;
 #[cfg(any(feature = "cli", feature = "web"))]
 pub(crate) use data::common;
+#[cfg(feature = "cli")]
+pub(crate) use drive::advance;
 #[cfg(not(target_arch = "wasm32"))]
 pub use drive::{Cancel, Ending, drive};
 pub use event::{Event, Moment};

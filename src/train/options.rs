@@ -15,6 +15,7 @@ use crate::model::adapter::{AdapterOptions, AdapterSettings};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
     /// The training target.
@@ -141,6 +142,14 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
+    /// Returns the keys of the options in files.
+    #[cfg(feature = "compare")]
+    pub(crate) fn keys() -> Vec<String> {
+        let options = serde_json::to_value(Self::default()).unwrap_or_default();
+        let keys = options.as_object().into_iter().flat_map(|keys| keys.keys());
+        keys.cloned().chain(["learning_rate".to_string()]).collect()
+    }
+
     /// Returns these options, completed by those of `base`.
     #[must_use]
     pub fn or(self, base: &Self) -> Self {
@@ -227,6 +236,32 @@ impl TrainOptions {
     }
 }
 
+impl From<&TrainSettings> for TrainOptions {
+    /// Returns the options that describe the settings, each given explicitly.
+    fn from(settings: &TrainSettings) -> Self {
+        // Either gives the length of the training.
+        let epochs = settings.max_steps.is_none().then_some(settings.epochs);
+        Self {
+            target: settings.objective.into(),
+            adapter: settings.adapter.as_ref().into(),
+            ewc: (settings.ewc > 0.0).then_some(settings.ewc),
+            replay_ratio: (settings.replay_ratio > 0.0).then_some(settings.replay_ratio),
+            epochs,
+            max_steps: settings.max_steps,
+            batch_size: Some(settings.batch_size),
+            gradient_accumulation: Some(settings.gradient_accumulation),
+            gradient_checkpointing: Some(settings.gradient_checkpointing),
+            teacher_states: Some(settings.teacher_states),
+            lr: Some(settings.learning_rate),
+            warmup_steps: Some(settings.warmup_steps),
+            schedule: Some(settings.schedule),
+            weight_decay: Some(settings.weight_decay),
+            gradient_clip: Some(settings.gradient_clip),
+            dial: settings.dial,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -281,6 +316,29 @@ mod tests {
         ] {
             let refused = options(useless.clone()).unwrap().settings();
             assert!(refused.is_err(), "{useless}");
+        }
+    }
+
+    #[test]
+    fn settings_are_described_by_options() {
+        let methods = Method::ALL.map(|method| json!({"method": method}));
+        let others = [
+            json!({"tau": 0.1, "scope": "incorrect", "temperature": 2.5, "max_steps": 9}),
+            json!({"tau": 1.0, "epochs": 0.5, "replay_ratio": 0.3, "ewc": 2.0}),
+            json!({"method": "eaft", "gamma": 0.3, "adapter": "dora", "rank": 3, "lora_alpha": 7.0,
+                   "rslora": true, "dropout": 0.1, "target_modules": ["q_proj"]}),
+            json!({"adapter": "ia3", "target_modules": ["k_proj"], "batch_size": 2,
+                   "gradient_accumulation": 3, "gradient_checkpointing": true}),
+            json!({"adapter": "lora", "teacher_states": "float16", "lr": 1e-5, "warmup_steps": 3}),
+            json!({"schedule": "finch", "weight_decay": 0.2, "gradient_clip": 0.0, "dial": "by-depth"}),
+        ];
+        for given in methods.into_iter().chain(others) {
+            let settings = options(given.clone()).unwrap().settings().unwrap();
+            let described = TrainOptions::from(&settings);
+            assert_eq!(described.settings().unwrap(), settings, "{given}");
+            let json = serde_json::to_string(&described).unwrap();
+            let read: TrainOptions = serde_json::from_str(&json).unwrap();
+            assert_eq!(read, described, "{json}");
         }
     }
 

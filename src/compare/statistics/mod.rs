@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use super::cells::{Cell, Plan};
 use super::recipe::Method;
 use super::record::Record;
+use crate::eval::page;
 pub use equal_forgetting::{BOUNDS, EqualForgetting, equal_forgetting};
 pub use verdict::verdict;
 
@@ -255,14 +256,5 @@ pub fn title(group: &Group<'_>) -> String {
 
 /// Formats a number with at least three digits.
 pub fn format_number(number: f64) -> String {
-    let text = match number.abs() {
-        size if size >= 100.0 => format!("{number:.0}"),
-        size if size >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
-    };
-    // No minus sign for what rounds to 0.
-    match text.as_str() {
-        "-0.00" => "0.00".to_string(),
-        _ => text,
-    }
+    page::format_number(number)
 }

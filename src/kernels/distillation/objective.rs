@@ -92,6 +92,25 @@ impl TargetOptions {
     }
 }
 
+impl From<Objective> for TargetOptions {
+    /// Returns the options that describe the objective, each given explicitly.
+    fn from(objective: Objective) -> Self {
+        let target = objective.target;
+        let mut options = Self {
+            method: Some(target.variant()),
+            temperature: Some(objective.temperature),
+            ..Self::default()
+        };
+        if let Target::Corrected { scope, .. } = target {
+            options.scope = Some(scope);
+        }
+        if let Some((strength, value)) = target.strength() {
+            options.set(strength, value);
+        }
+        options
+    }
+}
+
 /// An objective in `run.json`, checkpoints and JavaScript.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]

@@ -107,6 +107,7 @@ impl From<TargetFields> for Target {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct TargetOptions {
     /// Training method [default: mft]
@@ -161,6 +162,17 @@ impl TargetOptions {
             TargetStrength::Threshold => self.threshold,
             TargetStrength::Anchor => self.anchor,
             TargetStrength::Gamma => self.gamma,
+        }
+    }
+
+    /// Gives a strength its value.
+    pub(super) fn set(&mut self, strength: TargetStrength, value: f32) {
+        match strength {
+            TargetStrength::Tau => self.tau = Some(value),
+            TargetStrength::Alpha => self.alpha = Some(value),
+            TargetStrength::Threshold => self.threshold = Some(value),
+            TargetStrength::Anchor => self.anchor = Some(value),
+            TargetStrength::Gamma => self.gamma = Some(value),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum AdapterKind {
     /// Full finetuning: train the model's own weights
@@ -44,6 +45,7 @@ impl AdapterKind {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
+#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AdapterOptions {
     /// Train an adapter instead of the model's weights, written in the format of Python's PEFT
@@ -72,6 +74,38 @@ pub struct AdapterOptions {
         arg(long, value_name = "NAMES", value_delimiter = ',')
     )]
     pub target_modules: Option<Vec<String>>,
+}
+
+impl From<Option<&AdapterSettings>> for AdapterOptions {
+    /// Returns the options that describe an adapter, or none, each given explicitly.
+    fn from(settings: Option<&AdapterSettings>) -> Self {
+        let Some(settings) = settings else {
+            return Self {
+                adapter: Some(AdapterKind::None),
+                ..Self::default()
+            };
+        };
+        let names = settings.target_modules();
+        let target_modules = (!names.is_empty()).then(|| names.to_vec());
+        match settings {
+            AdapterSettings::Lora(lora) => Self {
+                adapter: Some(match lora.decomposed {
+                    true => AdapterKind::Dora,
+                    false => AdapterKind::Lora,
+                }),
+                rank: Some(lora.rank),
+                lora_alpha: Some(lora.alpha),
+                rslora: Some(lora.rank_stabilized),
+                dropout: Some(lora.dropout),
+                target_modules,
+            },
+            AdapterSettings::Ia3(_) => Self {
+                adapter: Some(AdapterKind::Ia3),
+                target_modules,
+                ..Self::default()
+            },
+        }
+    }
 }
 
 impl AdapterOptions {

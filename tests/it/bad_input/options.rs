@@ -78,7 +78,10 @@ fn invalid_options_are_named() {
         ),
         (&["--target", "soft"], &["--target", "soft"]),
         (&["--ewc=-1"], &["ewc (--ewc): -1", "0 or more"]),
-        (&["--ewc-text", "self"], &["required"]),
+        (
+            &["--ewc-text", "self"],
+            &["ewc_text (--ewc-text)", "without ewc"],
+        ),
         (
             &["--replay-ratio", "0.5"],
             &["replay_ratio", "--replay FILE"],
@@ -117,7 +120,10 @@ fn invalid_options_are_named() {
             ],
             &["resume (--resume)", "--search trainings"],
         ),
-        (&["--validation", "general.txt"], &["required"]),
+        (
+            &["--validation", "general.txt"],
+            &["validation (--validation)", "max_degeneralization"],
+        ),
         (
             &["--target-modules", "q_proj"],
             &["target_modules (--target-modules)", "without an adapter"],
