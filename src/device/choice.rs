@@ -38,7 +38,7 @@ impl FromStr for DeviceChoice {
                 .map(Self::GpuIndex)
                 .ok_or_else(|| {
                     let expected =
-                        "auto, cpu, gpu, gpu:N with N the index of an adapter, or gpu:local-rank";
+                        "auto, cpu, gpu or gpu:N with N the index of an adapter or local-rank";
                     Error::setting("device", text, expected)
                 }),
         }
