@@ -88,7 +88,8 @@ let [raw, brotli] = [0, 0];
 for (const file of readdirSync(page)) {
   const bytes = readFileSync(`${page}/${file}`);
   const compressed = brotliCompressSync(bytes, {
-    params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
+    // The window of the brotli program.
+    params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length, [constants.BROTLI_PARAM_LGWIN]: 24 },
   }).length;
   raw += bytes.length;
   brotli += compressed;
