@@ -83,7 +83,7 @@ const manifest = {
 writeFileSync(`${npm}/package.json`, `${JSON.stringify(manifest, null, 2)}\n`);
 
 // The download size of the page.
-const limit = 4e6;
+const limit = 4.8e6;
 let [raw, brotli] = [0, 0];
 for (const file of readdirSync(page)) {
   const bytes = readFileSync(`${page}/${file}`);

@@ -12,6 +12,7 @@ mod rope;
 mod tensors;
 mod tokens;
 
+#[cfg(feature = "cli")]
 use std::collections::BTreeMap;
 
 use super::causal_lm::CausalLm;
@@ -70,6 +71,7 @@ impl CausalLm {
     /// # Errors
     ///
     /// [`Error::Parse`] for a damaged weights file.
+    #[cfg(feature = "cli")]
     pub(crate) fn export_type(&self) -> Result<WeightType> {
         let specs = self.decoder().parameters().iter();
         let mut elements: BTreeMap<u32, usize> = BTreeMap::new();
