@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::bench::BenchArguments;
 use super::chat::ChatArguments;
@@ -13,7 +14,6 @@ use super::export::ExportArguments;
 use super::inputs::TextArguments;
 use super::models::{LoadArguments, ModelArguments};
 use super::sampling::SamplingArguments;
-use super::shell::{CompletionsArguments, ManArguments};
 use super::train::TrainArguments;
 use crate::device::DeviceChoice;
 use crate::model::SaveType;
@@ -248,4 +248,18 @@ mod tests {
         let line = "minift train --data a.txt --out o --target constant --alpha 0.2";
         assert!(Arguments::try_parse_from(line.split(' ')).is_ok());
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct CompletionsArguments {
+    /// Shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ManArguments {
+    /// Output folder; pages of earlier versions are replaced
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }

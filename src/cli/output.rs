@@ -7,6 +7,7 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::json;
 
+pub(super) use super::progress::stderr;
 use super::progress::{Progress, is_interactive, time_left};
 use crate::error::Error;
 use crate::train::{Event, Moment};
@@ -194,11 +195,6 @@ impl Output {
             progress.finish();
         }
     }
-}
-
-/// Prints a line to stderr. A failure is ignored: a closed stderr must not end a training.
-pub(super) fn stderr(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Formats a small number with two digits: 1e-3, 9.5e-4.

@@ -1,12 +1,11 @@
 //! The progress line of the terminal.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::{Term, measure_text_width, truncate_str};
 use indicatif::{ProgressBar, ProgressStyle};
-
-use super::output::stderr;
 
 /// Interval of progress lines without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -24,6 +23,11 @@ const TITLE: usize = 24;
 pub(super) fn is_interactive() -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
     std::io::stderr().is_terminal() && !is_dumb
+}
+
+/// Prints a line to stderr. A failure is ignored: a closed stderr must not end a training.
+pub(super) fn stderr(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Something in progress.

@@ -1,7 +1,7 @@
 //! `minift train` on several processes: started by mpirun, with the feature `mpi`.
 
-use super::train::TrainArguments;
 use super::output::Output;
+use super::train::TrainArguments;
 use super::{Ended, cancel, train};
 use crate::device::DeviceChoice;
 use crate::device::ranks::Ranks;

@@ -1,30 +1,13 @@
 //! `minift completions` and `minift man`: what packages ship beside the program.
 
-use std::path::PathBuf;
-
-use clap::{Args, Command, CommandFactory};
-use clap_complete::Shell;
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::Ended;
-use super::args::Arguments;
+use super::args::{Arguments, CompletionsArguments, ManArguments};
 use super::output::{Output, counted};
 use crate::error::{Error, Result};
 use crate::files::write_file;
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct CompletionsArguments {
-    /// Shell
-    #[arg(value_enum)]
-    pub shell: Shell,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(super) struct ManArguments {
-    /// Output folder; pages of earlier versions are replaced
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-}
 
 /// Prints the completions of a shell.
 pub(super) fn completions(arguments: &CompletionsArguments, output: &Output) -> Ended {

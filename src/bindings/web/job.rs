@@ -5,6 +5,7 @@ use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::domains::{DomainInfo, SampleDomain};
+use super::method::{JobMethod, MethodInfo};
 use super::{Thrown, not_as_declared, thrown};
 use crate::demo;
 use crate::error::Result;
@@ -22,79 +23,6 @@ const REPLAY_RATIO: f64 = 0.25;
 const EWC: f64 = 10.0;
 /// Default number of evaluations per training, the final one included.
 const EVALUATIONS: usize = 6;
-
-/// A method that a job trains by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Tsify)]
-#[serde(rename_all = "lowercase")]
-pub enum JobMethod {
-    /// Minifinetuning.
-    Mft,
-    /// Plain finetuning.
-    Ft,
-    /// A constant mixture of teacher and label.
-    Constant,
-    /// Selective targets.
-    Selective,
-    /// Selective token masking.
-    Stm,
-    /// Dynamic finetuning.
-    Dft,
-    /// Anchored supervised finetuning.
-    Asft,
-    /// Entropy-adaptive finetuning.
-    Eaft,
-    /// Token-adaptive loss reweighting.
-    Talr,
-    /// Plain finetuning with replayed general text.
-    Replay,
-    /// Plain finetuning with elastic weight consolidation.
-    Ewc,
-}
-
-impl JobMethod {
-    const ALL: [Self; 11] = [
-        Self::Mft,
-        Self::Ft,
-        Self::Constant,
-        Self::Selective,
-        Self::Stm,
-        Self::Dft,
-        Self::Asft,
-        Self::Eaft,
-        Self::Talr,
-        Self::Replay,
-        Self::Ewc,
-    ];
-
-    /// Returns the method of the target.
-    fn target(self) -> Method {
-        match self {
-            Self::Mft => Method::Mft,
-            Self::Ft | Self::Replay | Self::Ewc => Method::Ft,
-            Self::Constant => Method::Constant,
-            Self::Selective => Method::Selective,
-            Self::Stm => Method::Stm,
-            Self::Dft => Method::Dft,
-            Self::Asft => Method::Asft,
-            Self::Eaft => Method::Eaft,
-            Self::Talr => Method::Talr,
-        }
-    }
-
-    fn info(self) -> MethodInfo {
-        let (name, title) = match self {
-            Self::Replay => ("finetuning with replay", "FT + replay"),
-            Self::Ewc => ("finetuning with EWC", "FT + EWC"),
-            _ => (self.target().name(), self.target().title()),
-        };
-        MethodInfo {
-            method: self,
-            name: name.to_string(),
-            title: title.to_string(),
-            needs_general_text: matches!(self, Self::Replay | Self::Ewc),
-        }
-    }
-}
 
 /// The settings of a job: everything but model and texts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Tsify)]
@@ -245,17 +173,6 @@ impl JobSettings {
             MemorySaving::Weights(_) => {}
         }
     }
-}
-
-/// A method with its name, such as `minifinetuning`, and its title, such as `MFT`.
-#[derive(Clone, Debug, Serialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-pub struct MethodInfo {
-    method: JobMethod,
-    name: String,
-    title: String,
-    /// Whether it trains on general text, too: a file, or text that the untouched model generates.
-    needs_general_text: bool,
 }
 
 /// A kind of adapter, its name and its default learning rate.

@@ -5,7 +5,8 @@ use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::data::Data;
-use super::job::{JobMethod, JobSettings};
+use super::job::JobSettings;
+use super::method::JobMethod;
 use super::model::Model;
 use super::{Thrown, not_as_declared, thrown};
 use crate::train::{MemoryEstimate, MemorySaving};

@@ -10,6 +10,7 @@ mod domains;
 mod export;
 mod job;
 mod memory;
+mod method;
 mod model;
 mod report;
 mod run;

@@ -3,7 +3,7 @@ import { adapterNames, defaultSettings } from "../package/index.js";
 
 /** Keys of the numeric settings. */
 export type NumberKey = {
-  [K in keyof JobSettings]: JobSettings[K] extends number ? K : never;
+  [K in keyof JobSettings]-?: JobSettings[K] extends number ? K : never;
 }[keyof JobSettings];
 
 /** The form field of a numeric setting. */

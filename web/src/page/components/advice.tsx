@@ -6,7 +6,7 @@ import { bytes } from "../format.js";
 export function Advice({ app, advice }: { app: App; advice: MemoryAdvice }) {
   const { changes, total, weights } = advice;
   const apply = (): void => {
-    const { adapter, learningRate, batchSize, maxLength, gradientCheckpointing } = advice.settings;
+    const { adapter, learningRate, batchSize, maxLength, gradientCheckpointing = false } = advice.settings;
     app.settings.change({ adapter, learningRate, batchSize, maxLength, gradientCheckpointing });
     if (weights) void app.inputs.useWeights(weights);
   };
