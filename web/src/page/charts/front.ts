@@ -33,7 +33,7 @@ export function estimateAt(front: Front, weight: number): { domain: number; gene
   const found = around(front, weight);
   if (!found) return null;
   const { from, to, part } = found;
-  const between = (a: number, b: number): number => Math.exp(Math.log(a) + part * (Math.log(b) - Math.log(a)));
+  const between = (a: number, b: number): number => a ** (1 - part) * b ** part;
   return { domain: between(from.domain, to.domain), general: between(from.general, to.general) };
 }
 
