@@ -11,6 +11,9 @@ const DELAY = 150;
 export class Dial {
   readonly #app: App;
   readonly #timers = new Map<Method, number>();
+  /** The training that is being measured, and the measurements of others that wait for it. */
+  #measured: Method | null = null;
+  readonly #waiting = new Map<Method, () => void>();
 
   constructor(app: App) {
     this.#app = app;
@@ -33,7 +36,17 @@ export class Dial {
   }
 
   async #measure(job: Job, method: Method, weight: number): Promise<void> {
+    // A request ends the one before it, which only a later strength of the same training may do.
+    if (this.#measured !== null && this.#measured !== method) {
+      this.#waiting.set(method, () => void this.#measure(job, method, weight));
+      return;
+    }
     const isShown = (): boolean => this.#app.state.job?.id === job.id;
+    if (!isShown()) {
+      this.#next();
+      return;
+    }
+    this.#measured = method;
     const current = (): Dialled | null => {
       const dialled = this.#app.state.dials[method];
       return isShown() && dialled?.weight === weight ? dialled : null;
@@ -48,7 +61,18 @@ export class Dial {
       const isSuperseded = error instanceof MiniftError && error.kind === "Superseded";
       const message = isSuperseded || isLoss(error) ? null : errorText(error);
       this.#change(method, { ...dialled, busy: false, error: message });
+    } finally {
+      if (this.#app.state.dials[method]?.busy !== true) this.#next();
     }
+  }
+
+  #next(): void {
+    this.#measured = null;
+    const [waiting] = this.#waiting;
+    if (!waiting) return;
+    const [method, measure] = waiting;
+    this.#waiting.delete(method);
+    measure();
   }
 
   #change(method: Method, dialled: Dialled): void {
