@@ -1,7 +1,7 @@
 import { expect, finished, open, SMALL, test } from "./page.js";
 
 /** A run that is long enough to be seen from another tab. */
-const LONG = "device=cpu&samples=200&epochs=3&batch=4&length=64&eval=8&evals=3&compare=0";
+const LONG = "device=cpu&samples=200&epochs=60&batch=4&length=64&eval=8&evals=3&compare=0";
 
 test("a second tab says whose run is in progress, trains itself, and sees the end of the first", async ({
   page,
