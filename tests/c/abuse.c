@@ -530,8 +530,8 @@ static void runs_stop_and_resume(const Results *uninterrupted) {
     minift_run_free(run);
 
     // Invalid checkpoints for this run.
-    run = new_run(&given, "{\"epochs\": 1, \"batch_size\": 4}");
-    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "epochs: 2 in the checkpoint, 1 now");
+    run = new_run(&given, "{\"epochs\": 2, \"batch_size\": 2}");
+    FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "batch_size: 4 in the checkpoint, 2 now");
     write_text(checkpoint, "nothing");
     FAILS(minift_run_restore(run, checkpoint), MINIFT_STATUS_CHECKPOINT, "damaged checkpoint");
     FAILS(minift_run_restore(run, in_folder("nowhere")), MINIFT_STATUS_IO, "nowhere");

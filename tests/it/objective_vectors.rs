@@ -41,7 +41,7 @@ fn cases() -> Vec<Case> {
         assert_eq!(json["method"], settings["method"]);
         objective
     });
-    assert_eq!((published.len(), baselines.len()), (30, 32));
+    assert_eq!((published.len(), baselines.len()), (30, 40));
     published.into_iter().chain(baselines).collect()
 }
 

@@ -110,27 +110,27 @@ fn check(arguments: &TrainArguments) -> Result<()> {
         (
             "no_dial",
             arguments.no_dial == Some(true) && options.dial.is_some(),
-            "no value beside dial",
+            "no value beside --dial",
         ),
         (
             "ewc_text",
             arguments.ewc_text.is_some() && options.ewc.is_none(),
-            "no value without ewc, which it is required for",
+            "no value without --ewc",
         ),
         (
             "search",
             arguments.search.is_some() && arguments.max_degeneralization.is_none(),
-            "no value without max_degeneralization, which it is required for",
+            "no value without --max-degeneralization",
         ),
         (
             "validation",
             arguments.validation.is_some() && arguments.max_degeneralization.is_none(),
-            "no value without max_degeneralization, which it is required for",
+            "no value without --max-degeneralization",
         ),
         (
             "best",
             arguments.best == Some(true) && arguments.evaluate_every.is_none(),
-            "no value without evaluate_every, which is required for it",
+            "no value without --evaluate-every",
         ),
     ] {
         if is_given {

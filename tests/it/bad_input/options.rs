@@ -80,7 +80,7 @@ fn invalid_options_are_named() {
         (&["--ewc=-1"], &["ewc (--ewc): -1", "0 or more"]),
         (
             &["--ewc-text", "self"],
-            &["ewc_text (--ewc-text)", "without ewc"],
+            &["ewc_text (--ewc-text)", "without --ewc"],
         ),
         (
             &["--replay-ratio", "0.5"],
