@@ -302,9 +302,7 @@ fn equals_one_process(arguments: &str) {
 
 #[test]
 fn minifinetuning_with_packing_replay_and_accumulation() {
-    equals_one_process(
-        "--data many.txt --pack --replay replay.txt --grad-accumulation 2",
-    );
+    equals_one_process("--data many.txt --pack --replay replay.txt --grad-accumulation 2");
 }
 
 #[test]
