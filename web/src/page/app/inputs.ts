@@ -36,8 +36,8 @@ export class Inputs {
     return this.#takeModel(this.#app.state.model.files);
   }
 
-  /** Adds files of a model, which may arrive one by one. */
-  async addModelFiles(files: File[]): Promise<void> {
+  /** Adds files of a model, which may arrive one by one. Prepares a run with it, if no text follows. */
+  async addModelFiles(files: File[], textFollows = false): Promise<void> {
     const found = sortFiles(files);
     if (found.model.length === 0) {
       const message = found.otherWeights.length
@@ -53,7 +53,7 @@ export class Inputs {
     this.#setModel({ staged, error });
     if (missing.length === 0) {
       this.#setModel({ weights: "auto" });
-      await this.#takeModel(staged);
+      await this.#takeModel(staged, textFollows);
     } else if (!error) await this.#checkStaged(found.model);
   }
 
@@ -62,14 +62,17 @@ export class Inputs {
     this.#setModel({ staged: [], error: null });
   }
 
-  /** Selects a text; null selects the embedded text, or none for the optional sets. */
-  useText(role: TextRole, file: TextSource): Promise<void> {
+  /**
+   * Selects a text; null selects the embedded text, or none for the optional sets. Prepares a run with it; after a
+   * model, also if the text is invalid.
+   */
+  useText(role: TextRole, file: TextSource, afterModel = false): Promise<void> {
     const app = this.#app;
     return app.track(async () => {
       if ((role === "held-out" || role === "replay") && !file) {
         this.#setText(role, { value: null, file: null, error: null });
         await app.client.request({ type: "dropText", role }).catch(() => null);
-      } else if (!(await this.#loadText(role, file))) {
+      } else if (!(await this.#loadText(role, file)) && !afterModel) {
         return;
       }
       await app.preparation.prepare();
@@ -82,18 +85,18 @@ export class Inputs {
     this.#app.set({ dropNote: null });
     const [first] = texts;
     const hasModel = model.length > 0 || otherWeights.length > 0;
-    if (hasModel) await this.addModelFiles(files);
+    if (hasModel) await this.addModelFiles(files, Boolean(first));
     if (!first) {
       if (hasModel) return;
       const dropNote = `${unknown[0] ?? "This"} is neither a model file nor a text.`;
       this.#app.set({ dropNote });
-    } else if (texts.length === 1) await this.useText(role ?? guessRole(first.name), first);
+    } else if (texts.length === 1) await this.useText(role ?? guessRole(first.name), first, hasModel);
     else {
       // The domain comes first: a new one drops the previous held-out text.
       const roles = texts.map((text) => ({ text, role: guessRole(text.name) }));
       const domain = roles.filter(({ role }) => role === "domain");
       const others = roles.filter(({ role }) => role !== "domain");
-      for (const { text, role } of [...domain, ...others]) await this.useText(role, text);
+      for (const { text, role } of [...domain, ...others]) await this.useText(role, text, hasModel);
     }
   }
 
@@ -131,9 +134,9 @@ export class Inputs {
     }
   }
 
-  #takeModel(files: File[] | null): Promise<void> {
+  #takeModel(files: File[] | null, textFollows = false): Promise<void> {
     return this.#app.track(async () => {
-      if (await this.#loadModel(files)) await this.#app.preparation.prepare();
+      if ((await this.#loadModel(files)) && !textFollows) await this.#app.preparation.prepare();
     });
   }
 
