@@ -120,7 +120,7 @@ fn faults_of_a_configuration_are_reported() {
         ("--config nowhere.toml", &["nowhere.toml"]),
         (
             "--data train.txt --out out --best",
-            &["best (--best)", "without evaluate_every"],
+            &["best (--best)", "without --evaluate-every"],
         ),
     ] {
         fails(folder, line, fragments);

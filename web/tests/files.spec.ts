@@ -425,7 +425,7 @@ test("invalid parameters of a link are reported", async ({ page }) => {
     /“epochs=x” is ignored: enter a number/i,
     /“seed=1\.5” is ignored: enter a whole number/i,
     /“adapter=qlora” is ignored: expected one of none, lora, dora, ia3/,
-    /“method=lora” is ignored: expected mft or ft/,
+    /“method=lora” is ignored: expected one of mft, ft/,
     /“compare=yes” is ignored: expected 0, or some of mft, ft/,
     /“colour=red” is ignored: unknown setting/,
   ]);

@@ -122,7 +122,7 @@ fn invalid_options_are_named() {
         ),
         (
             &["--validation", "general.txt"],
-            &["validation (--validation)", "max_degeneralization"],
+            &["validation (--validation)", "--max-degeneralization"],
         ),
         (
             &["--target-modules", "q_proj"],
