@@ -302,7 +302,9 @@ fn equals_one_process(arguments: &str) {
 
 #[test]
 fn minifinetuning_with_packing_replay_and_accumulation() {
-    equals_one_process("--data many.txt --pack --replay replay.txt --grad-accumulation 2");
+    equals_one_process(
+        "--data many.txt --pack --replay replay.txt --grad-accumulation 2 --lr 3e-4",
+    );
 }
 
 #[test]
