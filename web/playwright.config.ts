@@ -8,6 +8,8 @@ export default defineConfig({
   // A software GPU uses every CPU core: parallel tests would slow each other down.
   workers: 1,
   timeout: 600_000,
+  // Long enough for a busy machine: the worker answers after the batch in progress.
+  expect: { timeout: 30_000 },
   forbidOnly: Boolean(process.env.CI),
   reporter: [["list"]],
   use: {
