@@ -1,13 +1,13 @@
 import AxeBuilder from "@axe-core/playwright";
 import { expect, finished, open, report, test } from "./page.js";
 
-const TINY = "samples=16&epochs=2&batch=4&length=40&eval=8&evals=1&lr=0.003&device=cpu";
-const METHODS = ["mft", "ft", "constant", "selective", "stm", "dft", "asft", "eaft", "replay", "ewc"];
+const TINY = "samples=24&epochs=2&batch=4&length=40&eval=8&evals=1&lr=0.003&device=cpu";
+const METHODS = ["mft", "ft", "constant", "selective", "stm", "dft", "asft", "eaft", "talr", "replay", "ewc"];
 
 test("every method is trained and compared on one plot", async ({ page }, info) => {
   await open(page, TINY);
   await page.getByText("Advanced").click();
-  for (const name of [/^FT with replay/, /EWC/, /^Constant/, /^Selective targets/, /STM/, /DFT\)/, /ASFT/, /EAFT/]) {
+  for (const name of [/^FT with replay/, /EWC/, /^Constant/, /^Selective targets/, /STM/, /DFT\)/, /ASFT/, /EAFT/, /TALR/]) {
     await page.getByRole("checkbox", { name }).check();
   }
   await page.getByLabel("EWC strength λ").fill("3");
