@@ -7,7 +7,17 @@ const METHODS = ["mft", "ft", "constant", "selective", "stm", "dft", "asft", "ea
 test("every method is trained and compared on one plot", async ({ page }, info) => {
   await open(page, TINY);
   await page.getByText("Advanced").click();
-  for (const name of [/^FT with replay/, /EWC/, /^Constant/, /^Selective targets/, /STM/, /DFT\)/, /ASFT/, /EAFT/, /TALR/]) {
+  for (const name of [
+    /^FT with replay/,
+    /EWC/,
+    /^Constant/,
+    /^Selective targets/,
+    /STM/,
+    /DFT\)/,
+    /ASFT/,
+    /EAFT/,
+    /TALR/,
+  ]) {
     await page.getByRole("checkbox", { name }).check();
   }
   await page.getByLabel("EWC strength λ").fill("3");
