@@ -125,7 +125,7 @@ fi
 say "packages and logs"
 if [ -n "$python" ]; then
     install_tool cargo-about 0.9.3 --features cli
-    tests/packages.sh --features c
+    tests/packages.sh --features "$features"
     # Reads the logs with TensorBoard's reader.
     "$python" tests/check_logs.py "$target/release/minift"
 else
@@ -133,10 +133,7 @@ else
         "Python 3.11 with venv"
 fi
 say "lints"
-cargo clippy --release --locked --all-targets --features web,c,fusion -- -D warnings
-if [ "$features" = c,mpi ]; then
-    cargo clippy --release --locked --lib --test mpi --features web,c,fusion,mpi -- -D warnings
-fi
+cargo clippy --release --locked --all-targets --features "web,fusion,$features" -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --lib --features web,c,fusion
 say "manual"

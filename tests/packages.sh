@@ -24,7 +24,7 @@ host="$(rustc -vV | sed -n 's/^host: //p')"
 version="$(sed -n '1,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)"
 
 packaging/licenses.sh
-"$python" -m maturin build -q --release --locked --out "$work/wheels" "$@"
+"$python" -m maturin build -q --release --locked --compatibility linux --out "$work/wheels" "$@"
 wheel=("$work"/wheels/minift-*.whl)
 
 # Runs a command without Rust, and without anything of the user's environment.
