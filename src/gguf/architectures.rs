@@ -250,11 +250,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 18] = [
         hugging_face: &["Qwen3_5ForCausalLM"],
         model_type: "qwen3_5_text",
         layer: "model.layers.",
-        outside: &[
-            same("token_embd", "model.embed_tokens"),
-            changed("output_norm", "model.norm", Change::PlusOne),
-            same("output", "lm_head"),
-        ],
+        outside: GEMMA_OUTSIDE,
         in_layer: &[
             changed("attn_norm", "input_layernorm", Change::PlusOne),
             same("attn_q", "self_attn.q_proj"),

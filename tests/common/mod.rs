@@ -4,7 +4,9 @@
 pub mod application;
 mod vectors;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Int, Tensor, TensorData};
@@ -33,6 +35,17 @@ pub fn gpu() -> Device {
 /// Returns the CPU and the GPU adapter.
 pub fn devices() -> [Device; 2] {
     [Device::cpu(), gpu()]
+}
+
+/// Runs a command with `input` on its standard input.
+pub fn output_for_input(command: &mut Command, input: &[u8]) -> Output {
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    // The end of the input.
+    drop(stdin);
+    child.wait_with_output().unwrap()
 }
 
 /// Returns the path of a file in `tests/data`.

@@ -1,10 +1,11 @@
 //! Conversations: the library's `Chat`, `minift chat` and `minift generate --chat`.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write;
+use crate::common;
+
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use minift::device::Device;
 use minift::model::{CausalLm, Chat, FileBytes, ModelFiles, Sampling};
@@ -78,22 +79,9 @@ fn an_answer_can_be_stopped_and_an_error_changes_nothing() {
 }
 
 fn minift(arguments: &[&str], folder: &Path, input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_minift"))
-        .args(arguments)
-        .args(["--device", "cpu"])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap()
+    let mut program = Command::new(env!("CARGO_BIN_EXE_minift"));
+    program.args(arguments).args(["--device", "cpu"]);
+    common::output_for_input(program.current_dir(folder), input.as_bytes())
 }
 
 fn objects(output: &Output) -> Vec<Value> {

@@ -1,10 +1,11 @@
 //! Data in the styles and formats that people bring: what is trained of it, and how the program finds it.
 #![allow(clippy::unwrap_used)]
 
+use crate::common;
+
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use minift::model::{FileBytes, ModelFiles, TextReader};
 use minift::text::{Preparation, ReadOptions, parse_records};
@@ -168,17 +169,9 @@ fn nulls_and_json_strings_do_not_reach_the_text() {
 
 /// The JSON objects that the program prints, and its text output.
 fn minift(folder: &Path, arguments: &[&str], input: &[u8]) -> (Vec<Value>, String) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_minift"))
-        .current_dir(folder)
-        .args(arguments)
-        .args(["--json", "--device", "cpu"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    program.stdin.take().unwrap().write_all(input).unwrap();
-    let done = program.wait_with_output().unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_minift"));
+    program.args(arguments).args(["--json", "--device", "cpu"]);
+    let done = common::output_for_input(program.current_dir(folder), input);
     let text = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{text}");
     let lines = String::from_utf8(done.stdout).unwrap();

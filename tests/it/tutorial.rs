@@ -3,10 +3,11 @@
 //! `MINIFT_LLAMA_PYTHON` names a Python that has xllamacpp.
 #![allow(clippy::unwrap_used)]
 
+use crate::common;
+
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use minift::device::Device;
 use minift::model::{CausalLm, FileBytes, ModelFiles};
@@ -78,24 +79,11 @@ impl Scene {
         let mut path = program.parent().unwrap().as_os_str().to_owned();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
-        let mut child = Command::new("sh")
-            .args(["-c", line])
-            .current_dir(self.0.path())
-            .env("PATH", path)
-            .env("HF_HUB_CACHE", self.cache())
-            .env("HF_HUB_OFFLINE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(self.0.path());
+        shell.env("PATH", path).env("HF_HUB_CACHE", self.cache());
+        shell.env("HF_HUB_OFFLINE", "1");
+        let output = common::output_for_input(&mut shell, input.as_bytes());
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}: {error}");
         output

@@ -61,6 +61,7 @@ pub(super) const QWEN_LAYER: &[Name] = &[
     same("ffn_down", "mlp.down_proj"),
 ];
 
+/// The tensors outside layers of models whose norms multiply by 1 + weight: Gemma 2 and 3, Qwen3.5.
 pub(super) const GEMMA_OUTSIDE: &[Name] = &[
     same("token_embd", "model.embed_tokens"),
     changed("output_norm", "model.norm", Change::PlusOne),
