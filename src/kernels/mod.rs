@@ -14,6 +14,7 @@ pub(crate) mod gemm;
 mod gradients;
 pub(crate) mod half;
 pub mod launch;
+pub(crate) mod look_up;
 pub mod low_rank;
 pub mod matmul;
 pub mod packed;

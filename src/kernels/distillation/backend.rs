@@ -4,10 +4,10 @@
 use burn::backend::flex::FlexTensor;
 #[cfg(feature = "fusion")]
 use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::DType;
-#[cfg(feature = "fusion")]
 use burn::tensor::Shape;
 
 use super::cpu;
@@ -85,6 +85,16 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBac
         let kernel = Self::loss_and_gradient;
         tiled::loss_and_gradients(inputs, tiled::Requested::default(), kernel).loss
     }
+
+    /// Returns a gradient \[m, n\] of the loss times the upstream gradient \[1\].
+    #[fusion(default)]
+    fn times_upstream(
+        gradient: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let upstream = Self::float_reshape(upstream, Shape::new([1, 1]));
+        Self::float_mul(gradient, upstream)
+    }
 }
 
 impl ObjectiveBackend for Flex {
@@ -128,5 +138,15 @@ impl ObjectiveBackend for Flex {
             losses.storage_mut(),
         );
         (losses, gradient)
+    }
+    /// Skips the pass over a head's gradient where the loss is what is differentiated.
+    fn times_upstream(
+        gradient: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        if upstream.storage::<f32>() == [1.0] {
+            return gradient;
+        }
+        Self::float_mul(gradient, Self::float_reshape(upstream, Shape::new([1, 1])))
     }
 }

@@ -1,10 +1,10 @@
 //! A parameter of a model.
 
 use burn::backend::Dispatch;
-use burn::tensor::module::embedding;
 use burn::tensor::{DType, Device, Int, IntDType, Tensor, TensorData};
 
 use super::backend::{Head, Layout, PackedBackend, UnpackBackend};
+use crate::kernels::look_up::look_up;
 use crate::kernels::matmul::matmul;
 use crate::quantization::WeightType;
 
@@ -180,7 +180,7 @@ impl Weight {
         let [n, m] = indices.dims();
         match &self.0 {
             Stored::Packed(packed) if !packed.transposed => packed.rows(indices.reshape([n * m])),
-            _ => embedding(self.float(), indices).reshape([n * m, self.dims()[1]]),
+            _ => look_up(self.float(), indices.reshape([n * m])),
         }
     }
 
