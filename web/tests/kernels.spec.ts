@@ -62,12 +62,15 @@ for (const [training, tau] of [
 
 const FAMILIES = [
   "ernie4_5",
+  "gemma2",
   "gemma3",
+  "gemma4",
   "gpt2",
   "gpt_neo",
   "gpt_neox",
   "granite",
   "hunyuan_dense",
+  "lfm2",
   "llama3",
   "ministral3",
   "mistral",
@@ -78,6 +81,7 @@ const FAMILIES = [
   "phi3",
   "qwen2",
   "qwen3",
+  "qwen3_5",
   "smollm2",
   "smollm3",
 ];
