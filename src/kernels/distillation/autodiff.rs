@@ -173,6 +173,7 @@ impl<B: ObjectiveBackend, const N: usize> Backward<B, N> for LossOfHidden {
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let upstream = grads.consume::<B>(&ops.node);
+        let upstream = B::float_reshape(upstream, Shape::new([1, 1]));
         for (node, gradient) in ops.parents.into_iter().zip(ops.state) {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, B::times_upstream(gradient, upstream.clone()));

@@ -8,6 +8,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::DType;
+#[cfg(feature = "fusion")]
 use burn::tensor::Shape;
 
 use super::cpu;
@@ -86,13 +87,12 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBac
         tiled::loss_and_gradients(inputs, tiled::Requested::default(), kernel).loss
     }
 
-    /// Returns a gradient \[m, n\] of the loss times the upstream gradient \[1\].
+    /// Returns a gradient \[m, n\] of the loss times the upstream gradient \[1, 1\].
     #[fusion(default)]
     fn times_upstream(
         gradient: FloatTensor<Self>,
         upstream: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let upstream = Self::float_reshape(upstream, Shape::new([1, 1]));
         Self::float_mul(gradient, upstream)
     }
 }
@@ -139,6 +139,7 @@ impl ObjectiveBackend for Flex {
         );
         (losses, gradient)
     }
+
     /// Skips the pass over a head's gradient where the loss is what is differentiated.
     fn times_upstream(
         gradient: FloatTensor<Self>,
@@ -147,6 +148,6 @@ impl ObjectiveBackend for Flex {
         if upstream.storage::<f32>() == [1.0] {
             return gradient;
         }
-        Self::float_mul(gradient, Self::float_reshape(upstream, Shape::new([1, 1])))
+        Self::float_mul(gradient, upstream)
     }
 }
