@@ -118,7 +118,7 @@ if [ "$(uname -s)" = Linux ]; then
     if ! { command -v slurmctld && command -v slurmd && command -v munged && command -v parallel; } >/dev/null; then
         install "Slurm and GNU parallel were not found" slurm-wlm munge parallel
     fi
-    tests/cluster.sh "$target/release/minift"
+    tests/cluster.sh "$target/release/minift" --mpi
 else
     unchecked "comparisons with Slurm and GNU parallel: they run on Linux only"
 fi

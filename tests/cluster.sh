@@ -2,11 +2,13 @@
 # Runs a small comparison in one process, as a Slurm job array and with GNU parallel, and compares the results. The
 # Slurm cluster is real, of one node: this machine. A task of the array is killed on the way.
 #
-#   tests/cluster.sh PATH/TO/minift
+#   tests/cluster.sh PATH/TO/minift [--mpi]
 #
-# Needs the Debian packages slurm-wlm, munge and parallel.
+# With --mpi, for which minift was built with the feature mpi, it also runs one training on two tasks of a Slurm job.
+# Needs the Debian packages slurm-wlm, munge and parallel, and openmpi-bin with --mpi.
 set -euo pipefail
 export MINIFT="$1" DEVICE=cpu
+mpi="${2:-}"
 cd "$(dirname "$0")/.."
 examples="$PWD/examples/cluster"
 work="$(mktemp -d)"
@@ -133,3 +135,20 @@ wait_for 300 is_done "$job"
 job="$(submit --array=1-3)"
 wait_for 300 is_done "$job"
 check slurm-results
+
+[ -n "$mpi" ] || exit 0
+echo "== one training on two tasks of a Slurm job"
+# mpirun as root, as in a container.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+training=(--data tickets.jsonl --max-length 24 --batch-size 4 --max-steps 8 --no-dial)
+"$MINIFT" --device cpu train "${training[@]}" --out one-process >one-process.log 2>&1
+job="$(sbatch --parsable --ntasks=2 --cpus-per-task=1 --mem=0 --output=ranks.log \
+    "$examples/slurm_mpi.sh" "${training[@]}" --out two-ranks)"
+wait_for 120 is_done "$job"
+grep -q "2 ranks" ranks.log
+# The perplexities of the trained models: equal up to rounding.
+perplexities() { "$MINIFT" --device cpu --json eval --model "$1" --data tickets.jsonl --max-length 24 | grep -o '"perplexity":[0-9.]*'; }
+paste -d: <(perplexities one-process) <(perplexities two-ranks) | awk -F: '
+    { ratio = $2 / $4; print "perplexities:", $2, $4 }
+    ratio < 0.9999 || ratio > 1.0001 { wrong = 1 }
+    END { exit wrong || NR == 0 }'

@@ -43,6 +43,11 @@ impl Decoder {
         &self.index.specs[..self.index.trainable]
     }
 
+    /// Returns the index of a layer's first parameter. Those from it on are of this layer and of what follows it.
+    pub(crate) fn first_parameter(&self, layer: usize) -> usize {
+        self.index.layers[layer].first
+    }
+
     /// Returns the indices of the parameters that the input of the first layer depends on, and what the embedding
     /// computes for others.
     pub(super) fn embedding_parameters(&self) -> Vec<usize> {

@@ -76,6 +76,7 @@ pub use model_config::ModelConfig;
 pub use names::Family;
 pub(crate) use parameters::{LinearLayer, LinearRole};
 pub use parameters::{ParameterSpec, Parameters};
+pub(crate) use pass::Pass;
 pub use rope_scaling::RopeScaling;
 pub use rotary::Rotary;
 pub use save_type::SaveType;

@@ -37,6 +37,8 @@ pub(super) enum FeedForwardIndex {
 /// Indices of a layer's parameters.
 #[derive(Clone, Debug)]
 pub(super) struct LayerIndex {
+    /// The first of its parameters; the others follow it, before those of the next layer.
+    pub first: usize,
     pub mixer_norm: Option<NormIndex>,
     pub mixer: MixerIndex,
     pub mixer_output_norm: Option<NormIndex>,
@@ -213,6 +215,7 @@ impl Builder<'_> {
         let layer = &config.layers[number];
         let inner = layer.intermediate_size;
         let prefix = format!("{}.{number}.", names.layer);
+        let first = self.specs.len();
         let name = |part: &str| format!("{prefix}{part}");
 
         let block = config.block;
@@ -238,6 +241,7 @@ impl Builder<'_> {
             }
         };
         LayerIndex {
+            first,
             mixer_norm,
             mixer,
             mixer_output_norm,

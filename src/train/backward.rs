@@ -1,41 +1,16 @@
-//! Forward and backward pass of a batch: in one sweep, or layer by layer with gradient checkpointing.
+//! Forward and backward pass of a batch: in one sweep, or layer by layer, with gradient checkpointing or to send gradients
+//! to other ranks as soon as they are complete.
 
 use std::sync::Arc;
 
 use burn::tensor::{Gradients, Tensor};
 
+use super::sum::StepSums;
 use crate::device;
+use crate::error::Result;
 use crate::kernels::distillation::Predictions;
 use crate::kernels::profile::{self, Phase};
-use crate::model::{Batch, Carried, CausalLm, Parameters};
-
-/// A loss and its gradient.
-#[derive(Clone, Debug)]
-pub(super) struct LossAndGradients {
-    /// The loss \[1\].
-    pub loss: Tensor<1>,
-    /// One gradient per trainable parameter.
-    pub gradients: Parameters,
-}
-
-impl LossAndGradients {
-    /// Returns zeros for these parameters, of which there is at least one.
-    pub(super) fn zeros(parameters: &[Tensor<2>]) -> Self {
-        Self {
-            loss: Tensor::zeros([1], &parameters[0].device()),
-            gradients: parameters.iter().map(Tensor::zeros_like).collect(),
-        }
-    }
-
-    /// Returns the sum of both.
-    pub(super) fn plus(self, other: Self) -> Self {
-        let gradients = self.gradients.into_iter().zip(other.gradients);
-        Self {
-            loss: self.loss + other.loss,
-            gradients: gradients.map(|(a, b)| a + b).collect(),
-        }
-    }
-}
+use crate::model::{Batch, Carried, CausalLm, Pass};
 
 /// A backward pass: a model, a batch, and the loss of its predictions.
 pub(super) struct Backward<'a> {
@@ -48,12 +23,24 @@ pub(super) struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Computes the loss and its gradient with respect to the model's trainable values.
-    pub(super) fn run(&self, checkpointing: bool) -> LossAndGradients {
-        if checkpointing {
-            self.layer_by_layer()
+    /// Adds the loss and its gradient with respect to the model's trainable values to the sums. If this is the `last`
+    /// batch of a step, gradients are sent to the other ranks while those of earlier layers are computed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StepSums::send`].
+    pub(super) async fn run(
+        &self,
+        checkpointing: bool,
+        last: bool,
+        sums: &mut StepSums<'_>,
+    ) -> Result<()> {
+        let sends = last && sums.are_sent() && self.model.adapter().is_none();
+        if checkpointing || sends {
+            self.layer_by_layer(checkpointing, sends, sums).await
         } else {
-            self.in_one_sweep()
+            self.in_one_sweep(sums);
+            Ok(())
         }
     }
 
@@ -63,7 +50,7 @@ impl Backward<'_> {
         (self.loss)(predictions)
     }
 
-    fn in_one_sweep(&self) -> LossAndGradients {
+    fn in_one_sweep(&self, sums: &mut StepSums<'_>) {
         let phase = profile::phase(Phase::Forward);
         let (student, values) = self.model.tracked();
         let inputs = self.batch.inputs(&self.model.tensor_device());
@@ -71,74 +58,138 @@ impl Backward<'_> {
         drop(phase);
         let loss = self.loss(predictions);
         let _phase = profile::phase(Phase::Backward);
-        let mut sums = Sums::new(values);
-        sums.take(&mut loss.backward());
-        LossAndGradients {
-            loss: loss.inner(),
-            gradients: sums.finish(),
-        }
+        sums.add(&values, &mut loss.backward());
+        sums.add_loss(loss.inner());
     }
 
-    /// Gradient checkpointing (Chen et al., arXiv:1604.06174) with a checkpoint before each layer: a
-    /// layer's activations exist only while its own gradient is computed, for which they are computed a
-    /// second time.
-    fn layer_by_layer(&self) -> LossAndGradients {
+    /// Differentiates the layers one after the other, from the last to the first.
+    ///
+    /// With gradient checkpointing (Chen et al., arXiv:1604.06174), a layer's activations exist only while its own
+    /// gradient is computed, for which they are computed a second time from its input.
+    async fn layer_by_layer(
+        &self,
+        checkpointing: bool,
+        sends: bool,
+        sums: &mut StepSums<'_>,
+    ) -> Result<()> {
         let phase = profile::phase(Phase::Forward);
         let decoder = self.model.decoder();
         let inputs = self.batch.inputs(&self.model.tensor_device());
         let weights = self.model.weights(self.dropout_seeds.as_ref());
-        let pass = decoder.pass(&weights, &inputs, 0);
-        let layers = decoder.config().layers.len();
-        let mut carried = Carried::default();
-        let mut before = vec![pass.embed(inputs.tokens.clone(), &mut carried)];
-        for layer in 0..layers {
-            let x = before[layer].clone();
-            before.push(pass.layer(layer, x, &mut carried, None));
-        }
-
+        let untracked = decoder.pass(&weights, &inputs, 0);
         let (student, values) = self.model.tracked();
         let weights = student.weights(self.dropout_seeds.as_ref());
-        let pass = decoder.pass(&weights, &inputs, 0);
-        let mut sums = Sums::new(values);
-        let leaf = |x: Tensor<2>| x.autodiff().require_grad();
-        let last = |before: &mut Vec<Tensor<2>>| {
-            let x = before.pop();
-            leaf(x.expect("there is a state before and after each layer"))
-        };
-        let end = last(&mut before);
+        let tracked = decoder.pass(&weights, &inputs, 0);
+
+        let mut carried = Carried::default();
+        let mut x = untracked.embed(inputs.tokens.clone(), &mut carried);
+        let mut layers = Vec::new();
+        for layer in 0..decoder.config().layers.len() {
+            let input = LayerInput::new(layer, x, &carried);
+            layers.push(if checkpointing {
+                x = untracked.layer(layer, input.x.clone(), &mut carried, None);
+                Layer::Input(input)
+            } else {
+                let output = input.track(&tracked);
+                x = output.x.clone().inner();
+                for (slot, tensor) in &output.carried {
+                    carried
+                        .entry(*slot)
+                        .or_insert_with(|| tensor.clone().inner());
+                }
+                Layer::Tracked(output)
+            });
+        }
+        let end = x.autodiff().require_grad();
         let predictions = Predictions {
-            hidden: pass.finish(end.clone()),
+            hidden: tracked.finish(end.clone()),
             head: decoder.head(&weights),
         };
         drop(phase);
         let loss = self.loss(predictions);
+
         let _phase = profile::phase(Phase::Backward);
+        let mut gradients = loss.backward();
+        sums.add_loss(loss.inner());
+        sums.add(&values, &mut gradients);
         let mut upstream = Upstream {
-            hidden: sums.take_with(&mut loss.backward(), &end),
+            hidden: gradient(&end, &mut gradients),
             carried: Carried::default(),
         };
-        for layer in (0..layers).rev() {
-            let x = last(&mut before);
-            let earlier = carried.iter();
-            let earlier = earlier.filter(|(slot, _)| slot.made_by() < Some(layer));
-            let leaves = earlier.map(|(slot, tensor)| (*slot, leaf(tensor.clone())));
-            let leaves: Carried = leaves.collect();
-            let mut carried = leaves.clone();
-            let output = pass.layer(layer, x.clone(), &mut carried, None);
-            let mut gradients = upstream.pull(output, carried, Some(layer)).backward();
-            upstream.hidden = sums.take_with(&mut gradients, &x);
-            upstream.add(leaves, &mut gradients);
+        while let Some(layer) = layers.pop() {
+            let number = layers.len();
+            let layer = match layer {
+                Layer::Input(input) => input.track(&tracked),
+                Layer::Tracked(layer) => layer,
+            };
+            let pulled = upstream.pull(layer.x, layer.carried, Some(number));
+            let mut gradients = pulled.backward();
+            sums.add(&values, &mut gradients);
+            upstream.hidden = gradient(&layer.input.x, &mut gradients);
+            upstream.add(layer.input.carried, &mut gradients);
+            if sends {
+                sums.send(decoder.first_parameter(number)).await?;
+            }
         }
         // Most adapters train nothing before the first layer.
         if self.model.trains_embeddings() {
             let mut carried = Carried::default();
-            let output = pass.embed(inputs.tokens, &mut carried);
-            sums.take(&mut upstream.pull(output, carried, None).backward());
+            let output = tracked.embed(inputs.tokens, &mut carried);
+            let mut gradients = upstream.pull(output, carried, None).backward();
+            sums.add(&values, &mut gradients);
         }
-        LossAndGradients {
-            loss: loss.inner(),
-            gradients: sums.finish(),
-        }
+        Ok(())
+    }
+}
+
+/// Returns the gradient with respect to a tensor.
+fn gradient(tensor: &Tensor<2>, gradients: &mut Gradients) -> Tensor<2> {
+    let gradient = tensor.grad_remove(gradients);
+    gradient.unwrap_or_else(|| tensor.clone().inner().zeros_like())
+}
+
+/// A layer in the forward pass.
+enum Layer {
+    /// Only its input is kept.
+    Input(LayerInput),
+    Tracked(TrackedLayer),
+}
+
+/// What a layer takes.
+struct LayerInput {
+    number: usize,
+    x: Tensor<2>,
+    /// What earlier layers carry to it.
+    carried: Carried,
+}
+
+/// A layer that can be differentiated.
+struct TrackedLayer {
+    /// Its input, tracked as leaves.
+    input: LayerInput,
+    x: Tensor<2>,
+    /// Its input and what it carries to later layers.
+    carried: Carried,
+}
+
+impl LayerInput {
+    fn new(number: usize, x: Tensor<2>, carried: &Carried) -> Self {
+        let carried = carried.clone();
+        Self { number, x, carried }
+    }
+
+    /// Computes the layer from its input, as the start of what is differentiated.
+    fn track(self, pass: &Pass<'_>) -> TrackedLayer {
+        let leaf = |x: Tensor<2>| x.autodiff().require_grad();
+        let carried = self.carried.into_iter();
+        let input = Self {
+            number: self.number,
+            x: leaf(self.x),
+            carried: carried.map(|(slot, x)| (slot, leaf(x))).collect(),
+        };
+        let mut carried = input.carried.clone();
+        let x = pass.layer(input.number, input.x.clone(), &mut carried, None);
+        TrackedLayer { input, x, carried }
     }
 }
 
@@ -177,46 +228,5 @@ impl Upstream {
                 self.carried.insert(slot, gradient);
             }
         }
-    }
-}
-
-/// Sums of the gradients of tracked values.
-struct Sums {
-    values: Parameters,
-    sums: Vec<Option<Tensor<2>>>,
-}
-
-impl Sums {
-    fn new(values: Parameters) -> Self {
-        Self {
-            sums: vec![None; values.len()],
-            values,
-        }
-    }
-
-    /// Adds the gradients of the tracked values.
-    fn take(&mut self, gradients: &mut Gradients) {
-        for (value, sum) in self.values.iter().zip(&mut self.sums) {
-            if let Some(gradient) = value.grad_remove(gradients) {
-                *sum = Some(match sum.take() {
-                    Some(sum) => sum + gradient,
-                    None => gradient,
-                });
-            }
-        }
-    }
-
-    /// Adds them, and returns the gradient of another tensor.
-    fn take_with(&mut self, gradients: &mut Gradients, other: &Tensor<2>) -> Tensor<2> {
-        self.take(gradients);
-        let gradient = other.grad_remove(gradients);
-        gradient.unwrap_or_else(|| other.clone().inner().zeros_like())
-    }
-
-    /// Returns the sums; 0 for values without gradient.
-    fn finish(self) -> Parameters {
-        let sums = self.values.into_iter().zip(self.sums);
-        sums.map(|(value, sum)| sum.unwrap_or_else(|| value.inner().zeros_like()))
-            .collect()
     }
 }

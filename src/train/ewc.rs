@@ -11,7 +11,7 @@
 
 use burn::tensor::Tensor;
 
-use super::sum::tensors_over_ranks;
+use super::sum::over_ranks;
 use crate::device::{self, ranks::Ranks};
 use crate::error::Result;
 use crate::model::Parameters;
@@ -68,10 +68,10 @@ impl Ewc {
     ///
     /// # Errors
     ///
-    /// Those of [`tensors_over_ranks`].
+    /// Those of [`over_ranks`].
     pub(super) async fn sum_over_ranks(&mut self, ranks: &Ranks) -> Result<()> {
         if !self.is_summed && !ranks.is_single() {
-            self.squares = tensors_over_ranks(ranks, &self.squares).await?;
+            self.squares = over_ranks(ranks, &self.squares).await?;
         }
         self.is_summed = true;
         Ok(())

@@ -3,8 +3,8 @@
 
 use burn::tensor::Tensor;
 
-use super::backward::LossAndGradients;
 use super::step::{State, Step};
+use super::sum::LossAndGradients;
 use crate::device::{self, readback::Readback};
 use crate::error::Result;
 use crate::kernels::adamw::StepStats;

@@ -91,8 +91,9 @@ mod tests {
     use super::*;
     use crate::demo;
     use crate::device::Device;
-    use crate::device::ranks::threads;
+    use crate::device::ranks::{threads, threads_with_phases};
     use crate::kernels::distillation::Objective;
+    use crate::kernels::profile::{self, Phase};
     use crate::model::adapter::{AdapterSettings, LoraSettings};
     use crate::text::Preparation;
 
@@ -167,6 +168,36 @@ mod tests {
                 }
             }
             assert_eq!(found.iter().map(|found| found.2).sum::<usize>(), computed);
+        }
+    }
+
+    /// Most sums begin while the gradients of earlier layers are not computed yet, also of a step's last batch only.
+    #[test]
+    fn gradients_are_sent_during_the_backward_pass() {
+        let settings = TrainSettings::default()
+            .with_batch_size(2)
+            .with_gradient_accumulation(2)
+            .with_max_steps(Some(1))
+            .with_warmup_steps(0);
+        let jobs: Vec<_> = threads_with_phases(2)
+            .into_iter()
+            .map(|(ranks, phases)| {
+                let settings = settings.clone();
+                thread::spawn(move || {
+                    profile::begin();
+                    train(ranks, settings);
+                    profile::end();
+                    let phases = phases.lock().unwrap();
+                    let during = phases
+                        .iter()
+                        .filter(|&&phase| phase == Some(Phase::Backward));
+                    (during.count(), phases.len())
+                })
+            })
+            .collect();
+        for job in jobs {
+            let (during, all) = job.join().unwrap();
+            assert!(during > all / 2, "{during} of {all}");
         }
     }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use super::backward::{Backward, LossAndGradients};
+use super::backward::Backward;
 use super::ewc::Ewc;
 use super::optimizer::AdamW;
 use super::settings::TrainSettings;
 use super::split::Split;
-use super::sum::over_ranks;
+use super::sum::{LossAndGradients, StepSums};
 use super::teacher::Teacher;
-use crate::device;
+use crate::device::{self, ranks::Ranks};
 use crate::error::Result;
 use crate::kernels::distillation::{Objective, Predictions, distillation_loss};
 use crate::kernels::profile::{self, Phase};
@@ -74,25 +74,24 @@ impl Step {
     pub(super) async fn data_gradients(&mut self, batches: &[Batch]) -> Result<LossAndGradients> {
         let predicted = batches.iter().map(|batch| batch.predicted_tokens).sum();
         let ranks = self.model.device().ranks().clone();
-        let mut sum: Option<LossAndGradients> = None;
+        let parameters = self.state.parameters.clone();
         let own = self.split.share(batches, &ranks, self.teacher.is_some());
-        for batch in own.iter() {
-            let of_batch = self.batch_gradients(batch, predicted).await?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(of_batch),
-                None => of_batch,
-            });
+        let mut sums = StepSums::new(&parameters, &ranks);
+        for (batch, left) in own.iter().zip((0..own.len()).rev()) {
+            self.add_gradients(batch, predicted, left == 0, &mut sums)
+                .await?;
         }
-        let sum = sum.unwrap_or_else(|| LossAndGradients::zeros(&self.state.parameters));
-        over_ranks(&ranks, sum).await
+        sums.finish().await
     }
 
-    /// Computes a batch's share of the mean loss over `predicted` tokens, and its gradient.
-    async fn batch_gradients(
+    /// Adds a batch's share of the mean loss over `predicted` tokens, and its gradient.
+    async fn add_gradients(
         &mut self,
         batch: &Batch,
         predicted: usize,
-    ) -> Result<LossAndGradients> {
+        last: bool,
+        sums: &mut StepSums<'_>,
+    ) -> Result<()> {
         let teacher = match &mut self.teacher {
             Some(teacher) => {
                 let _phase = profile::phase(Phase::Teacher);
@@ -118,7 +117,8 @@ impl Step {
             dropout_seeds,
             loss: &loss,
         };
-        Ok(backward.run(self.settings.gradient_checkpointing))
+        let checkpointing = self.settings.gradient_checkpointing;
+        backward.run(checkpointing, last, sums).await
     }
 
     /// Clips the gradients and updates the parameters. Returns the step's statistics as a tensor, before
@@ -174,7 +174,11 @@ impl Step {
             dropout_seeds: None,
             loss: &loss,
         };
-        let computed = backward.run(self.settings.gradient_checkpointing);
+        let (parameters, alone) = (untouched.trainable_values(), Ranks::default());
+        let mut sums = StepSums::new(&parameters, &alone);
+        let checkpointing = self.settings.gradient_checkpointing;
+        backward.run(checkpointing, true, &mut sums).await?;
+        let computed = sums.finish().await?;
         ewc.accumulate(computed.gradients, text.predicted_tokens);
         // Waiting here bounds the memory of work in flight.
         device::read(computed.loss).await?;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::common::names;
+use super::common::{names, write_tickets};
 
 fn minift(folder: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_minift"))
@@ -93,5 +93,63 @@ fn the_demonstration_is_announced() {
         "minift help",
     ] {
         assert!(said.contains(words), "{words} in {said}");
+    }
+}
+
+/// Runs the program in a terminal of 60 columns, and returns what it shows.
+#[cfg(target_os = "linux")]
+fn in_terminal(folder: &Path, variables: &[(&str, &str)], arguments: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_minift");
+    let command = format!("stty rows 24 cols 60 && exec '{program}' {arguments}");
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .current_dir(folder)
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm-256color")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn progress_fits_a_narrow_terminal_and_a_dumb_one_gets_lines() {
+    let scratch = tempfile::tempdir().unwrap();
+    write_tickets(scratch.path(), 24);
+    let train = |terminal: &str, out: &str| {
+        let arguments = format!(
+            "--device cpu train --data tickets.jsonl --max-length 32 --max-steps 4 --no-dial --out {out}"
+        );
+        in_terminal(scratch.path(), &[("TERM", terminal)], &arguments)
+    };
+    let shown = train("xterm-256color", "replaced");
+    assert!(shown.contains('\x1b'), "{shown}");
+    // A line that stays is filled up to the terminal's width, and the next one follows it.
+    let progress: Vec<&str> = shown
+        .split(['\r', '\n'])
+        .filter(|line| line.contains("/4 ") && !line.contains("evaluating"))
+        .collect();
+    assert!(!progress.is_empty(), "{shown}");
+    for line in progress {
+        assert!(console::measure_text_width(line) < 60, "{line:?}");
+    }
+    let shown = train("dumb", "lines");
+    assert!(shown.contains("4/4"), "{shown}");
+    let controls = |c: char| c.is_control() && c != '\n';
+    assert!(!shown.replace("\r\n", "\n").contains(controls), "{shown:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn help_is_coloured_unless_no_color_is_set() {
+    let scratch = tempfile::tempdir().unwrap();
+    let help = |variables: &[(&str, &str)]| in_terminal(scratch.path(), variables, "train --help");
+    assert!(help(&[]).contains("\x1b["));
+    for variables in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+        let shown = help(&variables);
+        assert!(!shown.contains('\x1b'), "{variables:?}: {shown:?}");
     }
 }

@@ -18,7 +18,7 @@ use crate::error::Result;
 #[cfg(feature = "mpi")]
 pub(crate) use mpi::Job;
 #[cfg(test)]
-pub(crate) use threads::threads;
+pub(crate) use threads::{threads, threads_with_phases};
 
 /// The ranks of a job, seen from one of them. The default is a single process, which exchanges nothing.
 #[derive(Clone, Debug, Default)]
