@@ -145,7 +145,7 @@ training=(--data tickets.jsonl --max-length 24 --batch-size 4 --max-steps 8 --no
 job="$(sbatch --parsable --ntasks=2 --cpus-per-task=1 --mem=0 --output=ranks.log \
     "$examples/slurm_mpi.sh" "${training[@]}" --out two-ranks)"
 wait_for 120 is_done "$job"
-grep -q "2 ranks" ranks.log
+grep -q "^Ranks  *2 " ranks.log
 # The perplexities of the trained models: equal up to rounding.
 perplexities() { "$MINIFT" --device cpu --json eval --model "$1" --data tickets.jsonl --max-length 24 | grep -o '"perplexity":[0-9.]*'; }
 paste -d: <(perplexities one-process) <(perplexities two-ranks) | awk -F: '

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::args::DemoArguments;
 use super::models::ModelArguments;
 use super::output::Output;
-use super::{Ended, generate, setup, summary};
+use super::{Ended, front, generate, setup, summary};
 use crate::demo::{DOMAIN_PROMPT, GENERAL_PROMPT, TRAIN_TICKETS};
 use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::files::FolderWriter;
 use crate::kernels::distillation::{DEFAULT_TAU, Objective};
+use crate::model::DialProfile;
 use crate::text::Preparation;
 use crate::train::report::{DeviceReport, MethodReport, run_json};
 use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
@@ -18,17 +19,25 @@ use crate::train::{Cancel, Ending, Run, TrainSettings, drive};
 /// Columns of the introduction in a wide terminal.
 const COLUMNS: usize = 100;
 
+/// Increase of the general perplexity at which the trainings are compared.
+const FORGOTTEN: f64 = 0.05;
+
+/// Returns the columns of running text.
+fn columns() -> usize {
+    let size = console::Term::stdout().size_checked();
+    size.map_or(COLUMNS, |(_, columns)| usize::from(columns).min(COLUMNS))
+}
+
 /// Says what the program does without a command, and how to do the same with other text.
 pub(super) fn introduce(output: &Output) {
-    let size = console::Term::stdout().size_checked();
-    let width = size.map_or(COLUMNS, |(_, columns)| usize::from(columns).min(COLUMNS));
     let text = format!(
         "minift without a command runs its demonstration: it trains a small embedded model on {TRAIN_TICKETS} repair \
          tickets of a bicycle workshop twice, by finetuning (FT) and by minifinetuning (MFT), and measures what each \
-         learns of the tickets and forgets of the tales that the model knows. It takes a minute or two and writes both \
+         learns of the tickets and forgets of the tales that the model knows, at full strength and taken back part of \
+         the way. It takes a minute or two and writes both \
          models to a new folder, minift-out."
     );
-    output.text(textwrap::fill(&text, width));
+    output.text(textwrap::fill(&text, columns()));
     output.text(
         "\nWith your text:    minift train --data notes.txt --out my-model\n\
          All commands:      minift help\n",
@@ -80,6 +89,7 @@ pub(super) async fn run(
         let settings = TrainSettings {
             objective,
             seed: arguments.seed,
+            dial: Some(DialProfile::default()),
             ..TrainSettings::default()
         };
         let mut run = Run::new(model.clone(), data.clone(), settings)?;
@@ -120,7 +130,18 @@ pub(super) async fn run(
     if let [finetuning, minifinetuning] = &reports[..] {
         output.text(summary::verdict(&finetuning.result, &minifinetuning.result));
     }
+    let fronts = names.into_iter().zip(&reports);
+    let fronts: Vec<_> = fronts
+        .filter_map(|(name, report)| Some((name, report.front.as_ref()?)))
+        .collect();
+    front::compare(&fronts, FORGOTTEN, output);
     summary::continuations(output, &models);
+    output.text(textwrap::fill(
+        "\nThese texts take the most likely token each time. MFT keeps a part of the base model's prediction for every \
+         token: where a ticket could go on in many ways, the base model's choice often stays the most likely one. What \
+         MFT learnt is in the perplexities; with a larger --tau it shows in the text, too.",
+        columns(),
+    ));
     output.text(format!(
         "\nModels and run.json written to {}",
         out.display()

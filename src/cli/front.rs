@@ -69,6 +69,52 @@ pub(super) fn print(front: &Front, chosen: f64, training: Option<f64>, output: &
     ));
 }
 
+/// Prints the fronts of several trainings side by side, at the strengths that were measured for each, and the best
+/// strength of each within a relative increase of the general perplexity.
+pub(super) fn compare(fronts: &[(&str, &Front)], bound: f64, output: &Output) {
+    let Some((_, first)) = fronts.first() else {
+        return;
+    };
+    output.text(format!(
+        "\nStrengths chosen after training, base + w (trained − base), on {} and {}",
+        counted(first.domain_samples, "domain sample"),
+        counted(first.general_samples, "general sample")
+    ));
+    let mut lines = [format!("{:>6}", ""), format!("{:>6}", "w")];
+    for (name, _) in fronts {
+        lines[0] += &format!("  {name:^18}");
+        lines[1] += &format!("  {:>8}  {:>8}", "domain", "general");
+    }
+    lines.map(|line| output.text(line.trim_end()));
+    for point in &first.points {
+        let of = |(_, front): &(&str, &Front)| {
+            let mut points = front.points.iter();
+            let same = points.find(|other| other.weight == point.weight)?;
+            let found = same.perplexities;
+            let [domain, general] = [found.domain, found.general].map(perplexity);
+            Some(format!("  {domain:>8}  {general:>8}"))
+        };
+        if let Some(columns) = fronts.iter().map(of).collect::<Option<String>>() {
+            output.text(format!("{:>6}{columns}", format_weight(point.weight)));
+        }
+    }
+    let best = |(name, front): &(&str, &Front)| {
+        let points = front.nats().zip(&front.points);
+        let within = points.filter(|((lost, _), _)| *lost <= bound.ln_1p());
+        let best = within.max_by(|((_, a), _), ((_, b), _)| a.total_cmp(b));
+        best.map(|((_, gained), point)| {
+            let weight = format_weight(point.weight);
+            format!("{name} gains {gained:.2} nats per token (w = {weight})")
+        })
+    };
+    let best: Vec<String> = fronts.iter().filter_map(best).collect();
+    output.text(format!(
+        "At no more than {:.0} % of the general perplexity forgotten, {}.",
+        100.0 * bound,
+        best.join(", ")
+    ));
+}
+
 /// Width and height of the chart in characters.
 const CHART: (usize, usize) = (56, 11);
 
