@@ -143,6 +143,10 @@ fn main(
     let block_row = invocation / BLOCKS_ACROSS;
     let block_column = invocation % BLOCKS_ACROSS;
 
+    // A block beyond the edges of a small product has nothing to sum.
+    let is_within = first_row + 8u * block_row < parameters.rows
+        && first_column + 8u * block_column < parameters.columns;
+
     let begin = workgroup.z / parameters.batches * parameters.length_of_part;
     let end = min(parameters.inner, begin + parameters.length_of_part);
 
@@ -180,27 +184,29 @@ fn main(
             let element = invocation + i * INVOCATIONS;
             b_next[i] = load_b(b_start, first_column, first + DEPTH, end, element);
         }
-        for (var depth = 0u; depth < DEPTH; depth++) {
-            let a_low = a_tile[depth * A_ROW + 2u * block_row];
-            let a_high = a_tile[depth * A_ROW + 2u * block_row + 1u];
-            let b_low = b_tile[depth * B_ROW + 2u * block_column];
-            let b_high = b_tile[depth * B_ROW + 2u * block_column + 1u];
-            sums[0] = fma(vec4(a_low.x), b_low, sums[0]);
-            sums[1] = fma(vec4(a_low.x), b_high, sums[1]);
-            sums[2] = fma(vec4(a_low.y), b_low, sums[2]);
-            sums[3] = fma(vec4(a_low.y), b_high, sums[3]);
-            sums[4] = fma(vec4(a_low.z), b_low, sums[4]);
-            sums[5] = fma(vec4(a_low.z), b_high, sums[5]);
-            sums[6] = fma(vec4(a_low.w), b_low, sums[6]);
-            sums[7] = fma(vec4(a_low.w), b_high, sums[7]);
-            sums[8] = fma(vec4(a_high.x), b_low, sums[8]);
-            sums[9] = fma(vec4(a_high.x), b_high, sums[9]);
-            sums[10] = fma(vec4(a_high.y), b_low, sums[10]);
-            sums[11] = fma(vec4(a_high.y), b_high, sums[11]);
-            sums[12] = fma(vec4(a_high.z), b_low, sums[12]);
-            sums[13] = fma(vec4(a_high.z), b_high, sums[13]);
-            sums[14] = fma(vec4(a_high.w), b_low, sums[14]);
-            sums[15] = fma(vec4(a_high.w), b_high, sums[15]);
+        if is_within {
+            for (var depth = 0u; depth < DEPTH; depth++) {
+                let a_low = a_tile[depth * A_ROW + 2u * block_row];
+                let a_high = a_tile[depth * A_ROW + 2u * block_row + 1u];
+                let b_low = b_tile[depth * B_ROW + 2u * block_column];
+                let b_high = b_tile[depth * B_ROW + 2u * block_column + 1u];
+                sums[0] = fma(vec4(a_low.x), b_low, sums[0]);
+                sums[1] = fma(vec4(a_low.x), b_high, sums[1]);
+                sums[2] = fma(vec4(a_low.y), b_low, sums[2]);
+                sums[3] = fma(vec4(a_low.y), b_high, sums[3]);
+                sums[4] = fma(vec4(a_low.z), b_low, sums[4]);
+                sums[5] = fma(vec4(a_low.z), b_high, sums[5]);
+                sums[6] = fma(vec4(a_low.w), b_low, sums[6]);
+                sums[7] = fma(vec4(a_low.w), b_high, sums[7]);
+                sums[8] = fma(vec4(a_high.x), b_low, sums[8]);
+                sums[9] = fma(vec4(a_high.x), b_high, sums[9]);
+                sums[10] = fma(vec4(a_high.y), b_low, sums[10]);
+                sums[11] = fma(vec4(a_high.y), b_high, sums[11]);
+                sums[12] = fma(vec4(a_high.z), b_low, sums[12]);
+                sums[13] = fma(vec4(a_high.z), b_high, sums[13]);
+                sums[14] = fma(vec4(a_high.w), b_low, sums[14]);
+                sums[15] = fma(vec4(a_high.w), b_high, sums[15]);
+            }
         }
         workgroupBarrier();
     }

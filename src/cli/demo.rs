@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use textwrap::{Options, WordSplitter};
+
 use super::args::DemoArguments;
 use super::models::ModelArguments;
 use super::output::Output;
@@ -22,10 +24,12 @@ const COLUMNS: usize = 100;
 /// Increase of the general perplexity at which the trainings are compared.
 const FORGOTTEN: f64 = 0.05;
 
-/// Returns the columns of running text.
-fn columns() -> usize {
+/// Wraps running text, but no name of a file or an option.
+fn wrapped(text: &str) -> String {
     let size = console::Term::stdout().size_checked();
-    size.map_or(COLUMNS, |(_, columns)| usize::from(columns).min(COLUMNS))
+    let columns = size.map_or(COLUMNS, |(_, columns)| usize::from(columns).min(COLUMNS));
+    let options = Options::new(columns).word_splitter(WordSplitter::NoHyphenation);
+    textwrap::fill(text, options)
 }
 
 /// Says what the program does without a command, and how to do the same with other text.
@@ -37,7 +41,7 @@ pub(super) fn introduce(output: &Output) {
          the way. It takes a minute or two and writes both \
          models to a new folder, minift-out."
     );
-    output.text(textwrap::fill(&text, columns()));
+    output.text(wrapped(&text));
     output.text(
         "\nWith your text:    minift train --data notes.txt --out my-model\n\
          All commands:      minift help\n",
@@ -136,11 +140,10 @@ pub(super) async fn run(
         .collect();
     front::compare(&fronts, FORGOTTEN, output);
     summary::continuations(output, &models);
-    output.text(textwrap::fill(
+    output.text(wrapped(
         "\nThese texts take the most likely token each time. MFT keeps a part of the base model's prediction for every \
          token: where a ticket could go on in many ways, the base model's choice often stays the most likely one. What \
          MFT learnt is in the perplexities; with a larger --tau it shows in the text, too.",
-        columns(),
     ));
     output.text(format!(
         "\nModels and run.json written to {}",

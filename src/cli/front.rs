@@ -85,7 +85,9 @@ pub(super) fn compare(fronts: &[(&str, &Front)], bound: f64, output: &Output) {
         lines[0] += &format!("  {name:^18}");
         lines[1] += &format!("  {:>8}  {:>8}", "domain", "general");
     }
-    lines.map(|line| output.text(line.trim_end()));
+    for line in lines {
+        output.text(line.trim_end());
+    }
     for point in &first.points {
         let of = |(_, front): &(&str, &Front)| {
             let mut points = front.points.iter();

@@ -11,6 +11,9 @@ use crate::model::CausalLm;
 use crate::model::{Batch, ordered_batches};
 use crate::text::{Sample, predicted_tokens};
 
+/// Seconds of a step beside which the compilation of its kernels does not matter.
+const LONG_STEP: f64 = 60.0;
+
 /// Seconds per token, padding included.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
@@ -23,7 +26,8 @@ pub struct Pace {
 
 impl Pace {
     /// Measures a training step and the evaluation of a batch, on samples of median length. The first of
-    /// two rounds warms up: it compiles the kernels.
+    /// two rounds warms up: it compiles the kernels. Where it takes so long that this hardly matters, it is the only
+    /// one.
     ///
     /// # Errors
     ///
@@ -52,6 +56,9 @@ impl Pace {
         let mut trainer = Trainer::new(model.clone(), settings.clone())?;
         let mut seconds = [0.0; 2];
         for _ in ["warm-up", "measured"] {
+            if seconds[0] > LONG_STEP {
+                break;
+            }
             let began = Instant::now();
             trainer.step(std::slice::from_ref(&batch), 0.0).await?;
             seconds[0] = began.elapsed().as_secs_f64();

@@ -134,7 +134,10 @@ fn progress_fits_a_narrow_terminal_and_a_dumb_one_gets_lines() {
         .collect();
     assert!(!progress.is_empty(), "{shown}");
     for line in progress {
-        assert!(console::measure_text_width(line.trim_end()) < 60, "{line:?}");
+        assert!(
+            console::measure_text_width(line.trim_end()) < 60,
+            "{line:?}"
+        );
     }
     let shown = train("dumb", "lines");
     assert!(shown.contains("4/4"), "{shown}");

@@ -86,11 +86,11 @@ export async function expectResponsive(page: Page, since: number): Promise<void>
 export const PROGRAM = process.env.MINIFT ?? "../target/release/minift";
 
 /** Returns the perplexity on the page's held-out tickets by the native program. */
-export function nativePerplexity(model: string[], folder: string): number {
+export function nativePerplexity(model: string[], folder: string, count = 8, length = 40): number {
   const tickets = readFileSync("../assets/tickets.jsonl", "utf8").trim().split("\n");
   const text = join(folder, "held-out.jsonl");
-  writeFileSync(text, tickets.slice(500, 508).join("\n"));
-  const rest = ["--device", "cpu", "--data", text, "--max-length", "40"];
+  writeFileSync(text, tickets.slice(500, 500 + count).join("\n"));
+  const rest = ["--device", "cpu", "--data", text, "--max-length", String(length)];
   const output = execFileSync(PROGRAM, ["--json", "eval", ...model, ...rest], { encoding: "utf8" });
   return JSON.parse(output.trim().split("\n").at(-1) ?? "{}").perplexity;
 }
