@@ -46,6 +46,8 @@ fn library() -> &'static Library {
             cargo.arg("--release");
         }
         cargo.args(["--crate-type", "staticlib", "--message-format", "json"]);
+        // The interface is tested, not its speed: less optimized, it is built in less time.
+        cargo.args(["--config", "profile.release.package.minift.opt-level=1"]);
         cargo.arg("--target-dir").arg(target).current_dir(ROOT);
         // The variables that cargo sets for this test would trigger rebuilds of crates whose build scripts
         // read them.
