@@ -4,6 +4,6 @@
 // Pieces: matmul/tiles, and for the second factor matmul/float_factor, or packed/words with packed/float16,
 // packed/bfloat16, packed/q8_0, packed/q4_0, packed/q4_1, packed/q4_k or packed/q6_k.
 
-const BLOCKS_DOWN = 64u;
-const BLOCKS_ACROSS = 1u;
-const DEPTH = 4u;
+const DOWN_BITS = 6u;
+const ACROSS_BITS = 0u;
+const DEPTH_BITS = 2u;

@@ -1,7 +1,7 @@
 // Piece: product = a · b for batches of matrices [rows, inner] and [inner, columns]. A workgroup of 64 invocations
 // computes one tile, each invocation an 8 × 8 block of it. The kernel that joins this file defines the
 // arrangement of the blocks, BLOCKS_DOWN × BLOCKS_ACROSS, and how much of the inner dimension is loaded at
-// a time, DEPTH.
+// a time, DEPTH, as powers of two: shifts and masks, since software adapters divide slowly.
 //
 // Both factors are read through strides, so transposed and permuted views need no copy. The second one is at
 // binding 1 of a piece that defines value_at: in float32, or packed weights. There are two batch dimensions,
@@ -33,12 +33,17 @@ struct Parameters {
 @group(0) @binding(2) var<storage, read_write> product: array<f32>;
 @group(0) @binding(3) var<uniform> parameters: Parameters;
 
+const BLOCKS_DOWN = 1u << DOWN_BITS;
+const BLOCKS_ACROSS = 1u << ACROSS_BITS;
+const DEPTH = 1u << DEPTH_BITS;
 const INVOCATIONS = 64u;
 const TILE_ROWS = 8u * BLOCKS_DOWN;
 const TILE_COLUMNS = 8u * BLOCKS_ACROSS;
 // Sides of a tile in groups of four.
-const ROW_QUADS = 2u * BLOCKS_DOWN;
-const COLUMN_QUADS = 2u * BLOCKS_ACROSS;
+const ROW_QUAD_BITS = DOWN_BITS + 1u;
+const COLUMN_QUAD_BITS = ACROSS_BITS + 1u;
+const ROW_QUADS = 1u << ROW_QUAD_BITS;
+const COLUMN_QUADS = 1u << COLUMN_QUAD_BITS;
 
 // [depth][quad]: four rows of a, four columns of b. Padded by one, so that neighboring invocations write to
 // different memory banks.
@@ -67,19 +72,19 @@ const B_LOADS = (DEPTH * COLUMN_QUADS + INVOCATIONS - 1u) / INVOCATIONS;
 
 // Depth and quad of an element, such that neighboring invocations load neighboring addresses for either
 // memory layout of the factor.
-fn depth_and_quad(element: u32, quads: u32, along_depth: bool) -> vec2<u32> {
+fn depth_and_quad(element: u32, quad_bits: u32, along_depth: bool) -> vec2<u32> {
     if along_depth {
-        return vec2(element % DEPTH, element / DEPTH);
+        return vec2(element & (DEPTH - 1u), element >> DEPTH_BITS);
     }
-    return vec2(element / quads, element % quads);
+    return vec2(element >> quad_bits, element & ((1u << quad_bits) - 1u));
 }
 
 fn position_in_a(element: u32) -> vec2<u32> {
-    return depth_and_quad(element, ROW_QUADS, parameters.a.column_stride == 1u);
+    return depth_and_quad(element, ROW_QUAD_BITS, parameters.a.column_stride == 1u);
 }
 
 fn position_in_b(element: u32) -> vec2<u32> {
-    return depth_and_quad(element, COLUMN_QUADS, parameters.b.row_stride == 1u);
+    return depth_and_quad(element, COLUMN_QUAD_BITS, parameters.b.row_stride == 1u);
 }
 
 // Loads four rows of a, at one depth of the tile that starts at `first`.
@@ -140,8 +145,8 @@ fn main(
     let b_start = outer * parameters.b.outer_stride + inner * parameters.b.inner_stride;
     let first_row = workgroup.y * TILE_ROWS;
     let first_column = workgroup.x * TILE_COLUMNS;
-    let block_row = invocation / BLOCKS_ACROSS;
-    let block_column = invocation % BLOCKS_ACROSS;
+    let block_row = invocation >> ACROSS_BITS;
+    let block_column = invocation & (BLOCKS_ACROSS - 1u);
 
     // A block beyond the edges of a small product has nothing to sum.
     let is_within = first_row + 8u * block_row < parameters.rows

@@ -2,5 +2,5 @@
 // src/quantization/unpack.rs.
 
 fn value_at(i: u32) -> f32 {
-    return bitcast<f32>((words[i / 2u] >> (16u * (i % 2u))) << 16u);
+    return bitcast<f32>((words[i >> 1u] >> (16u * (i & 1u))) << 16u);
 }

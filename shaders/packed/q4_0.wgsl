@@ -2,8 +2,8 @@
 // nibbles; with packed/words. CPU kernel: src/quantization/unpack.rs.
 
 fn value_at(i: u32) -> f32 {
-    let block = i / 32u * 18u;
-    let quants = byte_at(block + 2u + i % 16u);
-    let quant = (quants >> (i % 32u / 16u * 4u)) & 15u;
+    let block = (i >> 5u) * 18u;
+    let quants = byte_at(block + 2u + (i & 15u));
+    let quant = (quants >> ((i >> 2u) & 4u)) & 15u;
     return (f32(quant) - 8.0) * float16_at(block);
 }

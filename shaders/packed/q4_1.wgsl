@@ -2,9 +2,9 @@
 // in their nibbles; with packed/words. CPU kernel: src/quantization/unpack.rs.
 
 fn value_at(i: u32) -> f32 {
-    let block = i / 32u * 20u;
-    let scale_and_minimum = unpack2x16float(words[block / 4u]);
-    let quants = byte_at(block + 4u + i % 16u);
-    let quant = (quants >> (i % 32u / 16u * 4u)) & 15u;
+    let block = (i >> 5u) * 20u;
+    let scale_and_minimum = unpack2x16float(words[block >> 2u]);
+    let quants = byte_at(block + 4u + (i & 15u));
+    let quant = (quants >> ((i >> 2u) & 4u)) & 15u;
     return f32(quant) * scale_and_minimum.x + scale_and_minimum.y;
 }

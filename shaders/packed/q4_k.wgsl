@@ -14,11 +14,11 @@ fn scale_and_minimum_of_part(scales: u32, part: u32) -> vec2<f32> {
 }
 
 fn value_at(i: u32) -> f32 {
-    let block = i / 256u * 144u;
-    let part = i % 256u / 32u;
-    let of_block = unpack2x16float(words[block / 4u]);
+    let block = (i >> 8u) * 144u;
+    let part = (i >> 5u) & 7u;
+    let of_block = unpack2x16float(words[block >> 2u]);
     let of_part = of_block * scale_and_minimum_of_part(block + 4u, part);
-    let quants = byte_at(block + 16u + part / 2u * 32u + i % 32u);
-    let quant = (quants >> (part % 2u * 4u)) & 15u;
+    let quants = byte_at(block + 16u + (part >> 1u) * 32u + (i & 31u));
+    let quant = (quants >> ((part & 1u) * 4u)) & 15u;
     return of_part.x * f32(quant) - of_part.y;
 }

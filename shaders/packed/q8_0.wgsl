@@ -2,6 +2,6 @@
 // kernel: src/quantization/unpack.rs.
 
 fn value_at(i: u32) -> f32 {
-    let block = i / 32u * 34u;
-    return f32(signed_byte_at(block + 2u + i % 32u)) * float16_at(block);
+    let block = (i >> 5u) * 34u;
+    return f32(signed_byte_at(block + 2u + (i & 31u))) * float16_at(block);
 }
