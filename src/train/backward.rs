@@ -88,7 +88,7 @@ impl Backward<'_> {
             let input = LayerInput::new(layer, x, &carried);
             layers.push(if checkpointing {
                 x = untracked.layer(layer, input.x.clone(), &mut carried, None);
-                Layer::Input(input)
+                Layer::Input(Box::new(input))
             } else {
                 let output = input.track(&tracked);
                 x = output.x.clone().inner();
@@ -97,7 +97,7 @@ impl Backward<'_> {
                         .entry(*slot)
                         .or_insert_with(|| tensor.clone().inner());
                 }
-                Layer::Tracked(output)
+                Layer::Tracked(Box::new(output))
             });
         }
         let end = x.autodiff().require_grad();
@@ -120,7 +120,7 @@ impl Backward<'_> {
             let number = layers.len();
             let layer = match layer {
                 Layer::Input(input) => input.track(&tracked),
-                Layer::Tracked(layer) => layer,
+                Layer::Tracked(layer) => *layer,
             };
             let pulled = upstream.pull(layer.x, layer.carried, Some(number));
             let mut gradients = pulled.backward();
@@ -151,8 +151,8 @@ fn gradient(tensor: &Tensor<2>, gradients: &mut Gradients) -> Tensor<2> {
 /// A layer in the forward pass.
 enum Layer {
     /// Only its input is kept.
-    Input(LayerInput),
-    Tracked(TrackedLayer),
+    Input(Box<LayerInput>),
+    Tracked(Box<TrackedLayer>),
 }
 
 /// What a layer takes.
