@@ -298,7 +298,7 @@ def judge(name, kind, reference, found):
         row += ["-", "-"]
     equal = [text == expected["text"] for text, expected in zip(found["text"], reference["texts"])]
     # Of models with random weights the most likely tokens are often tied within the accuracy of the type.
-    tied = [not same and is_tied(reference, ids, continued, limit)
+    tied = [not same and is_tied(reference, ids, continued, LIMITS[kind])
             for same, ids, continued in zip(equal, reference["ids"], found["continued"])]
     texts = sum(equal) + sum(tied)
     row.append(f"{sum(equal)}/20" + f" +{sum(tied)} tied" * any(tied))
