@@ -85,12 +85,12 @@ impl Backward<'_> {
         let mut x = untracked.embed(inputs.tokens.clone(), &mut carried);
         let mut layers = Vec::new();
         for layer in 0..decoder.config().layers.len() {
-            let input = LayerInput::new(layer, x, &carried);
+            let input = LayerInput::new(x, &carried);
             layers.push(if checkpointing {
                 x = untracked.layer(layer, input.x.clone(), &mut carried, None);
                 Layer::Input(Box::new(input))
             } else {
-                let output = input.track(&tracked);
+                let output = input.track(layer, &tracked);
                 x = output.x.clone().inner();
                 for (slot, tensor) in &output.carried {
                     carried
@@ -119,7 +119,7 @@ impl Backward<'_> {
         while let Some(layer) = layers.pop() {
             let number = layers.len();
             let layer = match layer {
-                Layer::Input(input) => input.track(&tracked),
+                Layer::Input(input) => input.track(number, &tracked),
                 Layer::Tracked(layer) => *layer,
             };
             let pulled = upstream.pull(layer.x, layer.carried, Some(number));
@@ -157,7 +157,6 @@ enum Layer {
 
 /// What a layer takes.
 struct LayerInput {
-    number: usize,
     x: Tensor<2>,
     /// What earlier layers carry to it.
     carried: Carried,
@@ -173,22 +172,21 @@ struct TrackedLayer {
 }
 
 impl LayerInput {
-    fn new(number: usize, x: Tensor<2>, carried: &Carried) -> Self {
+    fn new(x: Tensor<2>, carried: &Carried) -> Self {
         let carried = carried.clone();
-        Self { number, x, carried }
+        Self { x, carried }
     }
 
     /// Computes the layer from its input, as the start of what is differentiated.
-    fn track(self, pass: &Pass<'_>) -> TrackedLayer {
+    fn track(self, number: usize, pass: &Pass<'_>) -> TrackedLayer {
         let leaf = |x: Tensor<2>| x.autodiff().require_grad();
         let carried = self.carried.into_iter();
         let input = Self {
-            number: self.number,
             x: leaf(self.x),
             carried: carried.map(|(slot, x)| (slot, leaf(x))).collect(),
         };
         let mut carried = input.carried.clone();
-        let x = pass.layer(input.number, input.x.clone(), &mut carried, None);
+        let x = pass.layer(number, input.x.clone(), &mut carried, None);
         TrackedLayer { input, x, carried }
     }
 }

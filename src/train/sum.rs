@@ -162,9 +162,7 @@ impl<'a> RankSums<'a> {
 
     /// Reads the tensors that were there at the previous call, and sends the buckets that they fill.
     async fn send(&mut self) -> Result<()> {
-        let due = std::mem::replace(&mut self.due, self.unread.len());
-        for tensor in self.unread.drain(..due) {
-            self.due -= 1;
+        for tensor in self.unread.drain(..self.due) {
             self.read.push((tensor.dims(), tensor.device()));
             let values = device::read(tensor).await?;
             let mut left = values.as_slice();
@@ -178,6 +176,7 @@ impl<'a> RankSums<'a> {
                 }
             }
         }
+        self.due = self.unread.len();
         Ok(())
     }
 
