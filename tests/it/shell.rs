@@ -101,10 +101,14 @@ fn the_demonstration_is_announced() {
 fn in_terminal(folder: &Path, variables: &[(&str, &str)], arguments: &str) -> String {
     let program = env!("CARGO_BIN_EXE_minift");
     let command = format!("stty rows 24 cols 60 && exec '{program}' {arguments}");
-    let output = Command::new("script")
+    let mut script = Command::new("script");
+    // What asks for colours or forbids them; a CI service's variable counts as a request.
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        script.env_remove(variable);
+    }
+    let output = script
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
         .current_dir(folder)
-        .env_remove("NO_COLOR")
         .env("TERM", "xterm-256color")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
