@@ -136,6 +136,12 @@ impl Output {
                     end(self);
                 }
             }
+            Event::Weighing { done, total } => {
+                self.progress("weighing samples", *done, *total, &[]);
+                if done == total {
+                    end(self);
+                }
+            }
             Event::Step {
                 step,
                 steps,

@@ -202,6 +202,7 @@ async fn tiled(device: &Device, report: &mut impl FnMut(Check)) -> Result<()> {
                 head: teacher_head.into(),
             }),
             Tensor::from_data(TensorData::new(labels.clone(), [rows]), tensors),
+            None,
             &Objective::default(),
             predicted,
             tile * vocab_size * size_of::<f32>(),

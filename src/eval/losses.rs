@@ -9,7 +9,7 @@ use crate::text::Sample;
 
 /// The losses of a sample, each summed over its predicted tokens, in nats.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SampleLosses {
+pub(crate) struct SampleLosses {
     /// Index of the sample in its list.
     pub sample: usize,
     /// Negative log-likelihood.
@@ -24,7 +24,7 @@ pub(super) struct SampleLosses {
 /// # Errors
 ///
 /// [`crate::Error::Device`].
-pub(super) async fn losses(
+pub(crate) async fn losses(
     model: &CausalLm,
     reference: Option<&CausalLm>,
     samples: &[Sample],

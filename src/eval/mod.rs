@@ -23,6 +23,7 @@ pub use continuations::Continuations;
 pub use exact_match::ExactMatch;
 pub use front::{Front, FrontPoint, FrontProgress, FrontSearch, format_weight};
 pub use limit::{DialTrial, LimitProgress, LimitSearch};
+pub(crate) use losses::losses;
 pub use metrics::{Metrics, Perplexities};
 pub use pair::{PairEvaluation, evaluate_pair};
 pub use perplexity::{Evaluation, Perplexity, evaluate};

@@ -109,6 +109,23 @@ impl Batch {
         }
     }
 
+    /// Returns the weight of every token's sample \[samples · length\]; `weights` are those of the list, 1 beyond it.
+    pub(crate) fn token_weights(
+        &self,
+        weights: &[f32],
+        device: &burn::tensor::Device,
+    ) -> Tensor<1> {
+        let of_samples = self
+            .samples
+            .iter()
+            .map(|&index| weights.get(index).copied().unwrap_or(1.0));
+        let values: Vec<f32> = of_samples
+            .flat_map(|value| std::iter::repeat_n(value, self.length))
+            .collect();
+        let shape = [values.len()];
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
     /// Returns the labels \[samples · length\], negative where masked.
     pub fn labels(&self, device: &burn::tensor::Device) -> Tensor<1, Int> {
         Tensor::from_data(

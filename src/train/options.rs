@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Schedule, TrainSettings};
+use super::flow::SampleWeights;
+use super::schedule::Schedule;
+use super::settings::TrainSettings;
 use super::strength::Strength;
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
@@ -26,6 +28,9 @@ pub struct TrainOptions {
     #[serde(flatten)]
     #[cfg_attr(feature = "cli", command(flatten, next_help_heading = "Adapter"))]
     pub adapter: AdapterOptions,
+    /// How much every training sample counts in the loss [default: equal]
+    #[cfg_attr(feature = "cli", arg(long, value_enum, help_heading = "Method"))]
+    pub sample_weights: Option<SampleWeights>,
     /// Strength λ of elastic weight consolidation, which penalizes changes to weights that matter for
     /// general text; 1 weighs them as much as the loss [default: 0]
     #[cfg_attr(
@@ -162,6 +167,7 @@ impl TrainOptions {
         Self {
             target: self.target.or(base.target),
             adapter: self.adapter.or(&base.adapter),
+            sample_weights: self.sample_weights.or(base.sample_weights),
             ewc: self.ewc.or(base.ewc),
             replay_ratio: self.replay_ratio.or(base.replay_ratio),
             epochs,
@@ -200,6 +206,7 @@ impl TrainOptions {
         let settings = TrainSettings {
             objective,
             adapter,
+            sample_weights: self.sample_weights.unwrap_or_default(),
             replay_ratio: self.replay_ratio.unwrap_or(defaults.replay_ratio),
             ewc: self.ewc.unwrap_or(defaults.ewc),
             epochs: self.epochs.unwrap_or(defaults.epochs),
@@ -244,6 +251,7 @@ impl From<&TrainSettings> for TrainOptions {
         Self {
             target: settings.objective.into(),
             adapter: settings.adapter.as_ref().into(),
+            sample_weights: Some(settings.sample_weights),
             ewc: (settings.ewc > 0.0).then_some(settings.ewc),
             replay_ratio: (settings.replay_ratio > 0.0).then_some(settings.replay_ratio),
             epochs,
@@ -330,7 +338,7 @@ mod tests {
             json!({"adapter": "ia3", "target_modules": ["k_proj"], "batch_size": 2,
                    "gradient_accumulation": 3, "gradient_checkpointing": true}),
             json!({"adapter": "lora", "teacher_states": "float16", "lr": 1e-5, "warmup_steps": 3}),
-            json!({"schedule": "finch", "weight_decay": 0.2, "gradient_clip": 0.0, "dial": "by-depth"}),
+            json!({"schedule": "finch", "sample_weights": "flow", "weight_decay": 0.2, "gradient_clip": 0.0, "dial": "by-depth"}),
         ];
         for given in methods.into_iter().chain(others) {
             let settings = options(given.clone()).unwrap().settings().unwrap();

@@ -96,6 +96,7 @@ mod tests {
     use crate::kernels::profile::{self, Phase};
     use crate::model::adapter::{AdapterSettings, LoraSettings};
     use crate::text::Preparation;
+    use crate::train::flow::SampleWeights;
 
     fn data(model: &CausalLm) -> RunData {
         let samples = |texts: &[String]| {
@@ -148,6 +149,7 @@ mod tests {
                 .with_adapter(Some(AdapterSettings::Lora(lora)))
                 .with_evaluate_every(3),
             base.with_objective(Objective::finetuning())
+                .with_sample_weights(SampleWeights::Flow)
                 .with_gradient_checkpointing(true),
         ];
         for settings in cases {

@@ -1,6 +1,8 @@
 //! The setters of the training settings.
 
-use super::settings::{Schedule, TrainSettings};
+use super::flow::SampleWeights;
+use super::schedule::Schedule;
+use super::settings::TrainSettings;
 use super::teacher::KeptStates;
 use crate::kernels::distillation::Objective;
 use crate::model::DialProfile;
@@ -25,6 +27,7 @@ macro_rules! setters {
 setters! {
     with_objective: objective: Objective,
     with_adapter: adapter: Option<AdapterSettings>,
+    with_sample_weights: sample_weights: SampleWeights,
     with_replay_ratio: replay_ratio: f64,
     with_ewc: ewc: f64,
     with_epochs: epochs: f64,

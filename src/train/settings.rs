@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::flow::SampleWeights;
+use super::schedule::Schedule;
 use super::teacher::KeptStates;
 use crate::error::{Error, Result};
 use crate::kernels::distillation::{DEFAULT_TILE_BYTES, Objective};
@@ -14,24 +16,6 @@ const MAX_COUNT: usize = 1_000_000;
 const MAX_REPLAYED: f64 = 1e8;
 /// Max number of steps: they are counted exactly.
 const MAX_STEPS: f64 = 1e15;
-
-/// The learning-rate schedule after warmup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-#[cfg_attr(feature = "web", derive(tsify::Tsify))]
-#[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Constant learning rate
-    #[default]
-    Constant,
-    /// Linear decay to 0
-    Linear,
-    /// Cosine decay to 0 (Loshchilov and Hutter, arXiv:1608.03983)
-    Cosine,
-    /// Divided by the root of the running mean loss, to forget less (FINCH, arXiv:2605.20005)
-    Finch,
-}
 
 /// Everything that determines how a model is trained.
 ///
@@ -51,6 +35,10 @@ pub struct TrainSettings {
     /// The adapter to train; `None` to train the model's weights.
     #[serde(default)]
     pub adapter: Option<AdapterSettings>,
+    /// How much every sample counts, replayed ones included. A [`Run`](super::Run) measures the weights before its
+    /// first step; a [`Trainer`](super::Trainer) is given them.
+    #[serde(default)]
+    pub sample_weights: SampleWeights,
     /// Share of replayed general text in every batch, in \[0, 1).
     #[serde(default)]
     pub replay_ratio: f64,
@@ -127,6 +115,7 @@ impl Default for TrainSettings {
         Self {
             objective: Objective::default(),
             adapter: None,
+            sample_weights: SampleWeights::Equal,
             replay_ratio: 0.0,
             ewc: 0.0,
             epochs: 3.0,
@@ -281,12 +270,7 @@ impl TrainSettings {
         }
         let rest = steps.saturating_sub(self.warmup_steps).max(1);
         let done = (step - self.warmup_steps) as f64 / rest as f64;
-        self.learning_rate
-            * match self.schedule {
-                Schedule::Constant | Schedule::Finch => 1.0,
-                Schedule::Linear => (1.0 - done).max(0.0),
-                Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
-            }
+        self.learning_rate * self.schedule.factor(done)
     }
 
     /// Returns the largest learning rate that `steps` steps reach where warmup does not end within

@@ -29,6 +29,8 @@ pub(super) struct Step {
     pub teacher: Option<Teacher>,
     /// Elastic weight consolidation, if enabled.
     pub ewc: Option<Ewc>,
+    /// Weight of every sample in the loss, by its index; 1 where absent.
+    pub sample_weights: Option<Arc<[f32]>>,
     pub settings: TrainSettings,
     /// Which rank computes which sample.
     pub split: Split,
@@ -101,11 +103,14 @@ impl Step {
         };
         let student = self.student();
         let dropout_seeds = Some(self.dropout_seeds(batch));
+        let device = student.tensor_device();
+        let weights = self.sample_weights.as_deref();
         let loss = |predictions: Predictions| {
             distillation_loss(
                 predictions,
                 teacher.clone(),
-                batch.labels(&student.tensor_device()),
+                batch.labels(&device),
+                weights.map(|weights| batch.token_weights(weights, &device)),
                 &self.settings.objective,
                 predicted,
                 self.settings.tile_bytes,
@@ -163,6 +168,7 @@ impl Step {
                 predictions,
                 None,
                 text.labels(&untouched.tensor_device()),
+                None,
                 &Objective::finetuning(),
                 text.predicted_tokens,
                 self.settings.tile_bytes,

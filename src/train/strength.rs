@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Schedule, TrainSettings};
+use super::flow::SampleWeights;
+use super::schedule::Schedule;
+use super::settings::TrainSettings;
 use crate::kernels::distillation::{Method, TargetStrength};
 
 /// The setting that is a method's strength.
@@ -127,6 +129,9 @@ impl TrainSettings {
         if self.schedule == Schedule::Finch {
             title.push_str(" + FINCH");
         }
+        if self.sample_weights == SampleWeights::Flow {
+            title.push_str(" + FLOW");
+        }
         if self.ewc > 0.0 {
             title.push_str(&format!(" + EWC {}", describe(Strength::Ewc)));
         }
@@ -160,9 +165,10 @@ mod tests {
         );
         let finch = TrainSettings {
             schedule: Schedule::Finch,
+            sample_weights: SampleWeights::Flow,
             ..settings(Objective::from(Target::Dynamic))
         };
-        assert_eq!(finch.title(), "DFT + FINCH");
+        assert_eq!(finch.title(), "DFT + FINCH + FLOW");
         let anchored = settings(Objective::from(Target::Anchored { anchor: 0.1 }));
         assert_eq!(anchored.title(), "ASFT λ 0.1");
         let all = TrainSettings {

@@ -1,5 +1,7 @@
 //! A model in training, one step at a time.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use super::ewc::Ewc;
@@ -68,6 +70,7 @@ impl Trainer {
         Ok(Self {
             pipeline: Pipeline::new(Step {
                 ewc: (settings.ewc > 0.0).then(|| Ewc::new(&parameters)),
+                sample_weights: None,
                 model,
                 teacher,
                 settings,
@@ -104,6 +107,17 @@ impl Trainer {
     /// consolidation.
     pub fn consolidated(&self) -> Option<usize> {
         self.pipeline.stage().ewc.as_ref().map(Ewc::texts)
+    }
+
+    /// Multiplies the losses of samples by weights from the next step on: one per sample, by its index in the list
+    /// that batches are made from. Samples without one have weight 1.
+    pub fn set_sample_weights(&mut self, weights: impl Into<Arc<[f32]>>) {
+        self.pipeline.stage_mut().sample_weights = Some(weights.into());
+    }
+
+    /// Returns the weights of the samples, if any are set.
+    pub(super) fn sample_weights(&self) -> Option<&[f32]> {
+        self.pipeline.stage().sample_weights.as_deref()
     }
 
     /// Adds a batch of one text to the Fisher information of elastic weight consolidation, if enabled in the

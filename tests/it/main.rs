@@ -49,6 +49,7 @@ mod packed;
 mod quantization;
 mod rope;
 mod runs;
+mod sample_weights;
 mod shaders;
 mod shared_comparison;
 mod shell;

@@ -231,6 +231,7 @@ fn tiled_loss_matches_reference_values_on_every_device() {
                         head: head.into(),
                     }),
                     labels(&case.labels, tensors),
+                    None,
                     &case.objective,
                     rows,
                     rows_of_tile * vocabulary * 4,

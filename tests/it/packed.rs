@@ -164,6 +164,9 @@ fn the_loss_of_a_packed_head_matches_float32() {
             let labels = (0..ROWS as i32).map(|row| (row * 37) % 290 - 10);
             let labels = TensorData::new(labels.collect::<Vec<_>>(), [ROWS]);
             let labels = Tensor::<1, Int>::from_data(labels, device.tensors());
+            let weights = (0..ROWS).map(|row| row as f32 / ROWS as f32);
+            let weights = TensorData::new(weights.collect::<Vec<_>>(), [ROWS]);
+            let weights = Tensor::<1>::from_data(weights, device.tensors());
             let results = [packed, float.into()].map(|head: Weight| {
                 let hidden = hidden.clone().autodiff().require_grad();
                 let loss = distillation_loss(
@@ -176,6 +179,7 @@ fn the_loss_of_a_packed_head_matches_float32() {
                         head: head.into(),
                     }),
                     labels.clone(),
+                    Some(weights.clone()),
                     &Objective::default(),
                     17,
                     8 * VOCABULARY * size_of::<f32>(),

@@ -77,6 +77,7 @@ fn loss(
                 predictions(hidden.clone(), head.clone()),
                 Some(predictions(teacher_hidden, teacher_head)),
                 labels,
+                None,
                 &objective,
                 predicted,
                 tile * vocab_size * size_of::<f32>(),

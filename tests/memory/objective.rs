@@ -39,6 +39,7 @@ fn extra_bytes(rows: usize) -> usize {
             student.clone(),
             Some(teacher),
             labels,
+            None,
             &Objective::default(),
             rows,
             TILE_BYTES,

@@ -26,6 +26,9 @@ pub enum MiniftEventKind {
     /// A point of that front is complete. Sets `weight`, `domain_perplexity` and
     /// `general_perplexity`.
     FrontPoint = 6,
+    /// A batch has been measured for the weights of the samples (`sample_weights`). Sets `done` and
+    /// `total` in batches.
+    Weighing = 7,
 }
 
 /// Which model an evaluation measures.
@@ -133,6 +136,12 @@ impl From<&Event> for MiniftEvent {
             },
             Event::Consolidating { done, total } => Self {
                 kind: MiniftEventKind::Consolidating,
+                done: done as u64,
+                total: total as u64,
+                ..Self::FINISHED
+            },
+            Event::Weighing { done, total } => Self {
+                kind: MiniftEventKind::Weighing,
                 done: done as u64,
                 total: total as u64,
                 ..Self::FINISHED

@@ -13,7 +13,7 @@ use crate::eval::{Metrics, Perplexities};
 use crate::kernels::distillation::{DEFAULT_TAU, Method, TargetOptions};
 use crate::model::TextReader;
 use crate::model::adapter::{AdapterKind, AdapterOptions};
-use crate::train::{MemorySaving, TrainOptions, TrainSettings};
+use crate::train::{MemorySaving, SampleWeights, Schedule, TrainOptions, TrainSettings};
 
 /// Default number of samples that perplexities are measured on.
 const EVALUATION_SAMPLES: usize = 100;
@@ -125,6 +125,8 @@ impl JobSettings {
             batch_size: Some(self.batch_size),
             lr: Some(self.learning_rate),
             gradient_checkpointing: Some(self.gradient_checkpointing),
+            schedule: (method == JobMethod::Finch).then_some(Schedule::Finch),
+            sample_weights: (method == JobMethod::Flow).then_some(SampleWeights::Flow),
             replay_ratio: (method == JobMethod::Replay).then_some(self.replay_ratio),
             ewc: (method == JobMethod::Ewc).then_some(self.ewc),
             ..TrainOptions::default()
@@ -141,7 +143,12 @@ impl JobSettings {
             ..TargetOptions::default()
         };
         match method {
-            JobMethod::Ft | JobMethod::Dft | JobMethod::Replay | JobMethod::Ewc => {}
+            JobMethod::Ft
+            | JobMethod::Dft
+            | JobMethod::Flow
+            | JobMethod::Finch
+            | JobMethod::Replay
+            | JobMethod::Ewc => {}
             JobMethod::Mft => target.tau = Some(self.tau),
             JobMethod::Constant => target.alpha = Some(self.alpha as f32),
             JobMethod::Selective => target.threshold = Some(self.selective_threshold as f32),

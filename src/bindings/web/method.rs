@@ -27,6 +27,10 @@ pub enum JobMethod {
     Eaft,
     /// Token-adaptive loss reweighting.
     Talr,
+    /// Plain finetuning with samples weighed by FLOW.
+    Flow,
+    /// Plain finetuning with the learning rate of FINCH.
+    Finch,
     /// Plain finetuning with replayed general text.
     Replay,
     /// Plain finetuning with elastic weight consolidation.
@@ -35,7 +39,7 @@ pub enum JobMethod {
 
 impl JobMethod {
     /// Every method.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Mft,
         Self::Ft,
         Self::Constant,
@@ -45,6 +49,8 @@ impl JobMethod {
         Self::Asft,
         Self::Eaft,
         Self::Talr,
+        Self::Flow,
+        Self::Finch,
         Self::Replay,
         Self::Ewc,
     ];
@@ -53,7 +59,7 @@ impl JobMethod {
     pub(super) fn target(self) -> Method {
         match self {
             Self::Mft => Method::Mft,
-            Self::Ft | Self::Replay | Self::Ewc => Method::Ft,
+            Self::Ft | Self::Flow | Self::Finch | Self::Replay | Self::Ewc => Method::Ft,
             Self::Constant => Method::Constant,
             Self::Selective => Method::Selective,
             Self::Stm => Method::Stm,
@@ -67,6 +73,8 @@ impl JobMethod {
     /// Returns its name and title.
     pub(super) fn info(self) -> MethodInfo {
         let (name, title) = match self {
+            Self::Flow => ("finetuning with FLOW", "FT + FLOW"),
+            Self::Finch => ("finetuning with FINCH", "FT + FINCH"),
             Self::Replay => ("finetuning with replay", "FT + replay"),
             Self::Ewc => ("finetuning with EWC", "FT + EWC"),
             _ => (self.target().name(), self.target().title()),

@@ -10,6 +10,7 @@ use burn::tensor::Shape;
 
 use super::backend::ObjectiveBackend;
 use super::objective::Objective;
+use super::row_weights::RowWeights;
 use super::teacher::{TeacherHidden, TeacherLogits};
 use super::tiled::{self, Requested};
 use crate::kernels::packed::Head;
@@ -67,6 +68,7 @@ impl<B: ObjectiveBackend, C: CheckpointStrategy> ObjectiveBackend for Autodiff<B
         teacher: TeacherHidden<Self>,
         soft_cap: Option<f32>,
         labels: IntTensor<Self>,
+        weights: RowWeights<Self>,
         objective: Objective,
         scale: f32,
         tile: usize,
@@ -83,6 +85,10 @@ impl<B: ObjectiveBackend, C: CheckpointStrategy> ObjectiveBackend for Autodiff<B
                 },
             },
         };
+        let weights = match weights {
+            RowWeights::Equal => RowWeights::Equal,
+            RowWeights::Weights(weights) => RowWeights::Weights(weights.into_primitive()),
+        };
         let compute = |student_head, head_requested| {
             let inputs = tiled::Inputs {
                 student_hidden,
@@ -90,6 +96,7 @@ impl<B: ObjectiveBackend, C: CheckpointStrategy> ObjectiveBackend for Autodiff<B
                 teacher,
                 soft_cap,
                 labels,
+                weights,
                 objective,
                 scale,
                 tile,

@@ -13,6 +13,7 @@ use burn::tensor::Shape;
 
 use super::cpu;
 use super::objective::Objective;
+use super::row_weights::RowWeights;
 use super::teacher::{TeacherHidden, TeacherLogits};
 use super::tiled;
 use crate::kernels::contiguous;
@@ -58,7 +59,7 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBac
         Self::loss_and_gradient(student_logits, teacher_logits, labels, objective, 1.0).0
     }
 
-    /// Computes `scale · Σ loss` \[1\] from hidden states \[rows, hidden\] and head weights
+    /// Computes `scale · Σ weight · loss` \[1\] from hidden states \[rows, hidden\] and head weights
     /// \[vocab_size, hidden\] in tiles of at most `tile` rows, with a soft cap of the student's and the
     /// teacher's logits if there is one. Differentiable with respect to the student's hidden states and head.
     #[allow(clippy::too_many_arguments)] // the macro can dispatch only plain arguments
@@ -69,6 +70,7 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBac
         #[extension_type] teacher: TeacherHidden<Self>,
         soft_cap: Option<f32>,
         labels: IntTensor<Self>,
+        #[extension_type] weights: RowWeights<Self>,
         objective: Objective,
         scale: f32,
         tile: usize,
@@ -79,6 +81,7 @@ pub trait ObjectiveBackend: Backend + MatmulBackend + PackedBackend + SoftCapBac
             teacher,
             soft_cap,
             labels,
+            weights,
             objective,
             scale,
             tile,

@@ -23,6 +23,7 @@ mod head;
 mod objective;
 mod options;
 pub mod reference;
+mod row_weights;
 mod strength;
 mod target;
 mod teacher;
@@ -39,6 +40,7 @@ pub use objective::Objective;
 #[cfg_attr(not(feature = "c"), allow(unused_imports))]
 pub(crate) use options::OPTIONAL_KEYS;
 pub use options::TargetOptions;
+pub use row_weights::RowWeights;
 pub use strength::TargetStrength;
 pub use target::{DEFAULT_ALPHA, DEFAULT_TAU, Method, Scope, Target};
 pub use teacher::{TeacherHidden, TeacherLogits};
@@ -50,12 +52,13 @@ pub(crate) use wgsl::kernels;
 /// of 1,024, 262 at 32,000, 65 at 128,256.
 pub const DEFAULT_TILE_BYTES: usize = 32 << 20;
 
-/// Computes the mean loss `Σ loss / predicted` \[1\] of the student's predictions, differentiable with
+/// Computes the mean loss `Σ weight · loss / predicted` \[1\] of the student's predictions, differentiable with
 /// respect to their hidden states and head.
 ///
 /// * `teacher`: predictions of the frozen model for the same rows; may be absent if
 ///   [`Objective::needs_teacher`] is false.
 /// * `labels` \[rows\]: negative for masked tokens.
+/// * `weights` \[rows\]: 1 each where absent.
 /// * `predicted`: number of tokens that the loss is averaged over.
 /// * `tile_bytes`: memory per tile of logits, see [`DEFAULT_TILE_BYTES`].
 ///
@@ -66,6 +69,7 @@ pub fn distillation_loss(
     student: Predictions,
     teacher: Option<Predictions>,
     labels: Tensor<1, Int>,
+    weights: Option<Tensor<1>>,
     objective: &Objective,
     predicted: usize,
     tile_bytes: usize,
@@ -106,12 +110,17 @@ pub fn distillation_loss(
             head: teacher.head.weight.into_head(),
         },
     };
+    let weights = match weights {
+        None => RowWeights::Equal,
+        Some(weights) => RowWeights::Weights(weights.reshape([rows, 1]).into_dispatch()),
+    };
     let loss = Dispatch::loss_of_hidden(
         student.hidden.into_dispatch(),
         student.head.weight.into_head(),
         teacher,
         student.head.soft_cap,
         int32(labels).into_dispatch(),
+        weights,
         *objective,
         1.0 / predicted.max(1) as f32,
         rows_of_tile(vocab_size, tile_bytes),

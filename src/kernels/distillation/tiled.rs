@@ -6,6 +6,7 @@ use burn::backend::{Slice, TensorMetadata};
 use burn::tensor::Shape;
 
 use super::objective::Objective;
+use super::row_weights::RowWeights;
 use super::teacher::{TeacherHidden, TeacherLogits};
 use crate::kernels::matmul::MatmulBackend;
 use crate::kernels::packed::{Head, PackedBackend, times_head};
@@ -18,6 +19,7 @@ pub(super) struct Inputs<B: MatmulBackend + PackedBackend + SoftCapBackend> {
     pub teacher: TeacherHidden<B>,
     pub soft_cap: Option<f32>,
     pub labels: IntTensor<B>,
+    pub weights: RowWeights<B>,
     pub objective: Objective,
     pub scale: f32,
     pub tile: usize,
@@ -92,19 +94,22 @@ pub(super) fn loss_and_gradients<B: MatmulBackend + PackedBackend + SoftCapBacke
             inputs.scale,
         );
 
+        // Rows of the hidden states are multiplied, since the logits' gradient is larger.
+        let weights = inputs.weights.of_rows(start, end);
         // Along the only dimension, see `crate::device::sum`.
-        add::<B>(&mut loss, B::float_sum_dim(losses, 0));
+        add::<B>(&mut loss, B::float_sum_dim(weights.times(losses), 0));
         let gradient = match capped {
             Some((logits, cap)) => B::soft_cap_backward(logits, gradient, cap),
             None => gradient,
         };
         if requested.hidden {
-            hidden_gradients.push(times_head(gradient.clone(), &inputs.student_head, false));
+            let of_hidden = times_head(gradient.clone(), &inputs.student_head, false);
+            hidden_gradients.push(weights.times(of_hidden));
         }
         if requested.head {
             add::<B>(
                 &mut head_gradient,
-                B::matmul(B::float_transpose(gradient), hidden),
+                B::matmul(B::float_transpose(gradient), weights.times(hidden)),
             );
         }
     }

@@ -16,7 +16,8 @@ use crate::text::Sample;
 use crate::train::data::RunData;
 use crate::train::optimizer::AdamW;
 use crate::train::outcome::Evaluated;
-use crate::train::settings::{Schedule, TrainSettings};
+use crate::train::schedule::Schedule;
+use crate::train::settings::TrainSettings;
 use crate::train::step::State;
 
 /// How far a run has come. The order of the samples follows from the seed and the step.

@@ -15,8 +15,10 @@ use super::checkpoint::Progress;
 use super::data::RunData;
 use super::event::Event;
 use super::finch;
+use super::flow::{Flow, SampleWeights};
 use super::outcome::Evaluated;
-use super::settings::{Schedule, TrainSettings};
+use super::schedule::Schedule;
+use super::settings::TrainSettings;
 use super::teacher::TeacherCache;
 use super::trainer::Trainer;
 #[cfg(not(target_arch = "wasm32"))]
@@ -60,6 +62,8 @@ pub struct Run {
     throughput: (usize, f64),
     /// The evaluation in progress.
     evaluation: Option<PairEvaluation>,
+    /// The measurement of the samples' weights in progress.
+    weighing: Option<Flow>,
     /// Whether the values of `model` were freed.
     is_released: bool,
     /// The front of the trained model, in progress or complete.
@@ -110,6 +114,7 @@ impl Run {
             epoch: None,
             throughput: (0, 0.0),
             evaluation: None,
+            weighing: None,
             is_released: false,
             front: None,
             defers_front: false,
@@ -218,6 +223,9 @@ impl Run {
             return self.evaluate().await.map(Some);
         }
         if self.progress.step < self.steps {
+            if let Some(event) = self.weigh().await? {
+                return Ok(Some(event));
+            }
             if let Some(event) = self.consolidate().await? {
                 return Ok(Some(event));
             }
@@ -247,6 +255,28 @@ impl Run {
             failed = matches!(event, Some(Err(_)));
             event
         })
+    }
+
+    /// Measures the untouched model's losses of the next samples, if their weights depend on them and are not known.
+    async fn weigh(&mut self) -> Result<Option<Event>> {
+        let settings = self.trainer.settings();
+        if settings.sample_weights == SampleWeights::Equal
+            || self.trainer.sample_weights().is_some()
+        {
+            return Ok(None);
+        }
+        let weighing = match &mut self.weighing {
+            Some(weighing) => weighing,
+            none => none.insert(Flow::new(&self.samples, settings.batch_size)),
+        };
+        let weights = weighing.advance(&self.model, &self.samples).await?;
+        let (done, total) = weighing.progress();
+        self.model.device().check()?;
+        if let Some(weights) = weights {
+            self.weighing = None;
+            self.trainer.set_sample_weights(weights);
+        }
+        Ok(Some(Event::Weighing { done, total }))
     }
 
     /// Accumulates the next text into the importance of weights, if one is left; with several ranks, one per rank.

@@ -72,6 +72,10 @@ export function applyEvent(job: Job, event: JobEvent): Job {
       return { ...change(event.method, () => ({ checkpoint: event.step })), bytes: event.bytes };
     case "generating":
       return { ...job, activity: activity("generating general text for", event) };
+    case "weighing":
+      return { ...job, activity: activity("weighing samples for", event) };
+    case "consolidating":
+      return { ...job, activity: activity("estimating the importance of weights for", event) };
     case "measuringFront":
       return { ...job, activity: activity("measuring the strengths of", event) };
     case "front":

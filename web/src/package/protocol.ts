@@ -230,6 +230,8 @@ export type JobEvent =
   | { type: "checkpoint"; method: Method; step: number; bytes: number }
   /** The untouched model generates general text for a method that trains on it. */
   | { type: "generating"; method: Method; done: number; total: number }
+  /** The untouched model is measured before the first step, for a method that depends on it. */
+  | { type: "weighing" | "consolidating"; method: Method; done: number; total: number }
   | { type: "measuringFront"; method: Method; done: number; total: number }
   | { type: "front"; method: Method; front: Front }
   | { type: "trained"; method: Method; bytes: number; checkpoint: number | null };

@@ -234,6 +234,10 @@ export class Runner {
         this.#apply({ type: "evaluating", method, moment, done, total });
         break;
       }
+      case "weighing":
+      case "consolidating":
+        this.#apply({ type: event.event, method, done: event.done, total: event.total });
+        break;
       case "evaluated": {
         const evaluation = measured(this.#training(method)?.evaluations[0], event);
         this.#apply({ type: "evaluated", method, moment: event.moment, evaluation });

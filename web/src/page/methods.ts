@@ -17,6 +17,16 @@ export const METHODS: Record<Method, MethodText> = {
     strength: "tau",
   },
   ft: { label: "Plain finetuning (FT)", help: "Learns the domain and forgets more.", strength: null },
+  flow: {
+    label: "FT of easy samples (FLOW)",
+    help: "Weighs every sample by how well the untouched model predicts it.",
+    strength: null,
+  },
+  finch: {
+    label: "FT with a loss-adaptive learning rate (FINCH)",
+    help: "Takes smaller steps where the loss is high.",
+    strength: null,
+  },
   replay: {
     label: "FT with replay",
     help: "Mixes general text into every batch: a file, or text that the model writes.",
