@@ -140,6 +140,9 @@ enum MiniftEventKind
     // A point of that front is complete. Sets `weight`, `domain_perplexity` and
     // `general_perplexity`.
     MINIFT_EVENT_KIND_FRONT_POINT = 6,
+    // A batch has been measured for the weights of the samples (`sample_weights`). Sets `done` and
+    // `total` in batches.
+    MINIFT_EVENT_KIND_WEIGHING = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
