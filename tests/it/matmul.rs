@@ -63,6 +63,10 @@ fn products_match_at_tile_edges_and_with_transposed_views() {
             [2, 513, 17, 9],
             [1, 1025, 4, 16],
             [1, 600, 3, 17],
+            // Of a vocabulary's size: its square exceeds 2^32.
+            [1, 2, 70_000, 3],
+            // More matrices than a dispatch has workgroups.
+            [65_537, 1, 2, 1],
         ] {
             let [batches, rows, inner, columns] = shape;
             let (a, b) = (

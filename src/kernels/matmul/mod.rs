@@ -1,5 +1,5 @@
-//! Matrix multiplication, where a training step spends most of its time: burn's on the CPU, a WGSL
-//! kernel on devices that run WGSL.
+//! Matrix multiplication, where a training step spends most of its time: by [`super::gemm`] on the CPU, by WGSL
+//! kernels on devices that run WGSL.
 //!
 //! Without autotune burn picks one of its kernels by rules that do not suit the matrices of small models:
 //! on a software adapter in a browser this kernel is many times faster than the best of them.
@@ -17,7 +17,7 @@ use burn::tensor::Tensor;
 /// Matrix multiplication as an operation of a burn backend.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(feature = "fusion"))]
 pub trait MatmulBackend: Backend {
-    /// `a · b` of matrices \[…, rows, inner\] and \[…, inner, columns\] with the same batch
+    /// `a · b` of float32 matrices \[…, rows, inner\] and \[…, inner, columns\] with the same batch
     /// dimensions.
     #[fusion(dtype = a, shape = {
         let mut shape = a.clone();

@@ -1,11 +1,13 @@
 //! Matrix multiplication on devices that run WGSL: `shaders/matmul/matmul.wgsl`, and
 //! `shaders/matmul/narrow_matmul.wgsl` for few columns.
 
-use burn::backend::TensorMetadata;
+use std::ops::Range;
+
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::{CubeBackend, CubeTensor};
-use burn::tensor::{DType, Shape};
+use burn::backend::{Slice, TensorMetadata};
+use burn::tensor::{DType, FloatDType, Shape};
 
 use super::MatmulBackend;
 use crate::kernels::launch::{
@@ -71,6 +73,8 @@ static NARROW: Tiling = Tiling {
 /// Columns up to which narrow tiles are faster, although they read `a` once per eight columns.
 const NARROW_COLUMNS: usize = 16;
 
+/// Dimensions of factors, at most.
+const MAX_RANK: usize = 4;
 /// Invocations per workgroup; the value of `INVOCATIONS` in the shaders.
 const INVOCATIONS: u32 = 64;
 /// Workgroups per dimension of a dispatch that WebGPU guarantees.
@@ -86,17 +90,67 @@ const MAX_PARTS: usize = 32;
 
 impl MatmulBackend for CubeBackend {
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        let product = match b.dtype {
-            DType::F32 => product(&a, &b, WeightType::Float32, FLOAT, &Matrices::of(&b)),
-            _ => None,
-        };
-        // Burn's own kernel handles other types, more dimensions and larger sizes.
-        product.unwrap_or_else(|| Self::float_matmul(a, b))
+        assert_eq!(b.dtype, DType::F32, "products are of float32 tensors");
+        let product = product(&a, &b, WeightType::Float32, FLOAT, &Matrices::of(&b));
+        product.unwrap_or_else(|| in_parts(a, b))
     }
 }
 
-/// Returns `a · b`, where b of type `second` has the buffer of a tensor that pieces read; or `None` if the kernels
-/// do not support the product.
+/// Returns `a · b` where it takes more than one launch, or none.
+fn in_parts(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+    let (a_shape, b_shape) = (a.shape(), b.shape());
+    let rank = a_shape.num_dims();
+    let inner = a_shape[rank - 1];
+    let mut shape = a_shape.clone();
+    shape[rank - 1] = b_shape[rank - 1];
+    if shape.num_elements() == 0 || inner == 0 {
+        return CubeBackend::float_zeros(shape, &a.device, FloatDType::F32);
+    }
+    if rank > MAX_RANK {
+        let flat = |tensor: CubeTensor| {
+            let shape = tensor.shape();
+            let batches = shape[..rank - 2].iter().product();
+            let shape = Shape::new([batches, shape[rank - 2], shape[rank - 1]]);
+            CubeBackend::float_reshape(tensor, shape)
+        };
+        return CubeBackend::float_reshape(CubeBackend::matmul(flat(a), flat(b)), shape);
+    }
+    let halved = (0..rank).max_by_key(|&dimension| shape[dimension]);
+    let halved = halved.expect("a matrix has two dimensions");
+    let length = shape[halved];
+    assert!(length > 1, "a factor has fewer than 2^32 values");
+    let half = |range: Range<usize>| {
+        let part = |tensor: &CubeTensor| {
+            let shape = tensor.shape();
+            let slices = shape.iter().enumerate().map(|(i, &length)| {
+                let whole = Slice::from(0..length);
+                if i == halved {
+                    Slice::from(range.clone())
+                } else {
+                    whole
+                }
+            });
+            CubeBackend::float_slice(tensor.clone(), &slices.collect::<Vec<_>>())
+        };
+        // The columns are those of b, the rows those of a.
+        let a = if halved == rank - 1 {
+            a.clone()
+        } else {
+            part(&a)
+        };
+        let b = if halved == rank - 2 {
+            b.clone()
+        } else {
+            part(&b)
+        };
+        CubeBackend::matmul(a, b)
+    };
+    let halves = vec![half(0..length / 2), half(length / 2..length)];
+    CubeBackend::float_cat(halves, halved)
+}
+
+/// Returns `a · b`, where b of type `second` has the buffer of a tensor that pieces read; or `None` if a launch does not
+/// compute the product.
 pub(crate) fn product(
     a: &CubeTensor,
     b: &CubeTensor,
@@ -104,9 +158,7 @@ pub(crate) fn product(
     factor: Pieces,
     b_matrices: &Matrices,
 ) -> Option<CubeTensor> {
-    if a.dtype != DType::F32 {
-        return None;
-    }
+    assert_eq!(a.dtype, DType::F32, "products are of float32 tensors");
     let a_matrices = Matrices::of(a);
     let columns = *b_matrices.shape.last()?;
     let tiling = match columns {
@@ -213,11 +265,11 @@ struct Launch {
 }
 
 impl Launch {
-    /// Returns `None` if the kernel does not support the product.
+    /// Returns `None` if a launch does not compute the product.
     fn new(a: &Matrices, b: &Matrices, tiling: &Tiling) -> Option<Self> {
         let (a_shape, b_shape) = (&a.shape, &b.shape);
         let rank = a_shape.len();
-        if rank > 4 {
+        if rank > MAX_RANK {
             return None;
         }
         let batches = |from_end: usize| rank.checked_sub(from_end).map_or(1, |i| a_shape[i]);
@@ -242,8 +294,13 @@ impl Launch {
             return None;
         }
         let size = |n: usize| u32::try_from(n).ok();
-        size(batches * rows.max(inner) * inner.max(columns))?;
-        size(parts * batches * rows * columns)?;
+        for elements in [
+            batches * rows * inner,
+            batches * inner * columns,
+            parts * batches * rows * columns,
+        ] {
+            size(elements)?;
+        }
         let factor = |matrices: &Matrices| -> Option<Factor> {
             let strides = &matrices.strides;
             let stride = |from_end: usize| match rank.checked_sub(from_end) {
