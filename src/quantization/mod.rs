@@ -6,6 +6,7 @@
 mod choice;
 mod convert;
 mod pack;
+mod prefetch;
 mod types;
 mod unpack;
 

@@ -1,13 +1,13 @@
 //! Blocks to values. The layouts are those of ggml's `block_…` structs; scales are float16.
 
-use half::f16;
 use multiversion::multiversion;
+use multiversion::target::target_cfg_f;
 
 use super::WeightType;
+use super::prefetch::prefetch_after;
 
 /// Independent partial sums.
 const LANES: usize = 16;
-
 /// Defines [`unpack`] and [`dot`] from the functions that unpack one block of each type. Floats come in groups,
 /// the last of which may be shorter.
 ///
@@ -55,13 +55,21 @@ macro_rules! for_types {
                         let (groups, single) = values.as_chunks();
                         let mut sums = [0.0_f32; LANES];
                         for (block, values) in blocks.iter().zip(groups) {
+                            prefetch_after(block);
                             let mut unpacked = like(groups);
                             $block(block, &mut unpacked);
                             let (unpacked, _) = unpacked.as_chunks::<LANES>();
                             let (values, _) = values.as_chunks::<LANES>();
                             for (unpacked, values) in unpacked.iter().zip(values) {
                                 for lane in 0..LANES {
-                                    sums[lane] += unpacked[lane] * values[lane];
+                                    // As a function, it would be far slower than a product and a sum.
+                                    sums[lane] = if cfg!(target_arch = "aarch64")
+                                        || target_cfg_f!(target_feature = "fma")
+                                    {
+                                        unpacked[lane].mul_add(values[lane], sums[lane])
+                                    } else {
+                                        unpacked[lane] * values[lane] + sums[lane]
+                                    };
                                 }
                             }
                         }
@@ -125,9 +133,19 @@ fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
+/// 2^112, the ratio of the biases of the exponents of float32 and float16.
+const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+
+/// Returns a float16 number by its bits: `half` would ask for the processor's features each time.
 #[inline(always)]
 fn scale(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+    let bits = i32::from(i16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let moved = (bits & i32::MIN | (bits & 0x7fff) << 13).cast_unsigned();
+    if bits & 0x7c00 == 0x7c00 {
+        // Infinity or NaN.
+        return f32::from_bits(moved | 0xff << 23);
+    }
+    f32::from_bits(moved) * REBIAS
 }
 
 #[inline(always)]
@@ -141,8 +159,6 @@ fn float32(group: &[u8; 64], values: &mut [f32; 16]) {
 /// factor corrects the bias of the exponent, also of subnormal numbers. Infinity and NaN get their exponent.
 #[inline(always)]
 fn float16(group: &[u8; 32], values: &mut [f32; 16]) {
-    /// 2^112, the ratio of the two biases.
-    const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
     for (value, bytes) in values.iter_mut().zip(group.as_chunks().0) {
         let bits = u32::from(u16::from_le_bytes(*bytes));
         let magnitude = (bits & 0x7fff) << 13;
@@ -360,4 +376,21 @@ fn mxfp4(block: &[u8; 17], values: &mut [f32; 32]) {
         exponent => f32::from_bits(u32::from(exponent - 1) << 23),
     };
     looked_up(&block[1..], &DOUBLED_E2M1, factor, values);
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+
+    #[test]
+    fn scales_are_every_float16_number() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (scale(&bits.to_le_bytes(), 0), f16::from_bits(bits).to_f32());
+            let equal =
+                found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+            assert!(equal, "{bits:#06x}: {found}, not {expected}");
+        }
+    }
 }

@@ -124,6 +124,14 @@ fn products_and_gradients_match_float32() {
     }
 }
 
+/// A head of 70,000 tokens, more than the root of 2^32.
+#[test]
+fn products_of_a_large_vocabulary_match_float32() {
+    for device in devices() {
+        products_match(&device, WeightType::Q8_0, [2, 70_000, 1], 9);
+    }
+}
+
 /// Products of sizes that the CPU device computes by other instructions, and in several blocks.
 #[test]
 fn large_products_match_float32() {
