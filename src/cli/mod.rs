@@ -50,6 +50,7 @@ use crate::train::Cancel;
 use args::{Arguments, Command};
 pub use bench::allocator;
 use output::Output;
+use ranks::Job;
 
 /// The default log filter. Most warnings of the library are printed by the commands in their own form.
 const LOG_FILTER: &str = "error,minift::train::checkpoint=warn";
@@ -72,7 +73,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
     let command = arguments.command.as_ref().map_or("demo", Command::name);
-    let ended = pollster::block_on(run(arguments, &output));
+    let ended = start(arguments, &output);
     match ended.and_then(|ended| output.failure().map_or(Ok(ended), Err)) {
         Ok(Ended::Success) => ExitCode::SUCCESS,
         Ok(Ended::Failed) => ExitCode::FAILURE,
@@ -95,7 +96,18 @@ fn quiet_mesa() {
     }
 }
 
-async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
+/// Runs the command on a thread of the pool that computes on the CPU. From any other thread, each operation would wake
+/// up the pool, and be woken up by it.
+fn start(arguments: Arguments, output: &Output) -> Result<Ended> {
+    // Ranks divide the threads of their machine before the first is used.
+    let job = match &arguments.command {
+        Some(Command::Train(_)) => ranks::join()?,
+        _ => None,
+    };
+    rayon::scope(|_| pollster::block_on(run(arguments, job, output)))
+}
+
+async fn run(arguments: Arguments, job: Option<Job>, output: &Output) -> Result<Ended> {
     let given = arguments.device;
     let device = given.unwrap_or_default();
     match arguments.command {
@@ -108,7 +120,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<Ended> {
         Some(Command::Compare(compare)) => {
             compare::run(&compare, device, output, &cancel(true)).await
         }
-        Some(Command::Train(train)) => ranks::run(&train, given, output).await,
+        Some(Command::Train(train)) => ranks::run(&train, given, job, output).await,
         Some(Command::Data(data)) => data::run(&data, output),
         Some(Command::Eval(eval)) => eval::run(&eval, device, output).await,
         Some(Command::Generate(generate)) => generate::run(&generate, device, output).await,

@@ -1,8 +1,8 @@
 //! Terminal output: text and progress bars, or JSON lines.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::json;
@@ -17,9 +17,14 @@ pub(super) struct Output {
     json: bool,
     /// Whether nothing is printed.
     is_silent: bool,
-    progress: RefCell<Option<Progress>>,
+    progress: Mutex<Option<Progress>>,
     /// The first error of writing to stdout.
-    failure: RefCell<Option<std::io::Error>>,
+    failure: Mutex<Option<std::io::Error>>,
+}
+
+/// Locks what is whole even if a thread has panicked meanwhile.
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Output {
@@ -27,8 +32,8 @@ impl Output {
         Self {
             json,
             is_silent: false,
-            progress: RefCell::new(None),
-            failure: RefCell::new(None),
+            progress: Mutex::new(None),
+            failure: Mutex::new(None),
         }
     }
 
@@ -43,7 +48,7 @@ impl Output {
 
     /// Returns the first error of writing to stdout.
     pub(super) fn failure(&self) -> Option<Error> {
-        let source = self.failure.borrow_mut().take()?;
+        let source = locked(&self.failure).take()?;
         Some(Error::io("write to", "standard output")(source))
     }
 
@@ -58,7 +63,7 @@ impl Output {
         match written {
             // A closed pipe, as with `head`, is not an error.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                self.failure.borrow_mut().get_or_insert(error);
+                locked(&self.failure).get_or_insert(error);
             }
             _ => {}
         }
@@ -125,7 +130,7 @@ impl Output {
                 self.progress(&title, *done, *total, &[]);
             }
             Event::Evaluated { .. } => {
-                if let Some(progress) = self.progress.borrow_mut().as_mut() {
+                if let Some(progress) = locked(&self.progress).as_mut() {
                     progress.complete();
                 }
                 end(self);
@@ -181,7 +186,7 @@ impl Output {
         if self.is_silent {
             return;
         }
-        let mut slot = self.progress.borrow_mut();
+        let mut slot = locked(&self.progress);
         match slot.as_mut().filter(|progress| progress.is_of(title)) {
             Some(progress) => progress.show(done, notes),
             None => slot.insert(Progress::new(title, total)).show(done, notes),
@@ -190,14 +195,14 @@ impl Output {
 
     /// Ends the current progress and removes it from the terminal.
     pub(super) fn clear(&self) {
-        if let Some(progress) = self.progress.borrow_mut().take() {
+        if let Some(progress) = locked(&self.progress).take() {
             progress.clear();
         }
     }
 
     /// Ends the current progress and leaves it on the terminal.
     pub(super) fn finish(&self) {
-        if let Some(progress) = self.progress.borrow_mut().take() {
+        if let Some(progress) = locked(&self.progress).take() {
             progress.finish();
         }
     }

@@ -4,15 +4,18 @@ use super::output::Output;
 use super::train::TrainArguments;
 use super::{Ended, cancel, train};
 use crate::device::DeviceChoice;
+#[cfg(feature = "mpi")]
+pub(super) use crate::device::ranks::Job;
 use crate::device::ranks::Ranks;
 use crate::error::Result;
 
+/// There is none without MPI.
 #[cfg(not(feature = "mpi"))]
-pub(super) async fn run(
-    arguments: &TrainArguments,
-    device: Option<DeviceChoice>,
-    output: &Output,
-) -> Result<Ended> {
+pub(super) enum Job {}
+
+/// Joins the other processes if mpirun has started this one. The ranks of a machine divide its threads.
+#[cfg(not(feature = "mpi"))]
+pub(super) fn join() -> Result<Option<Job>> {
     use crate::error::Error;
 
     let of_launcher = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
@@ -23,6 +26,26 @@ pub(super) async fn run(
         let expected = "1: this program was built without the feature mpi";
         return Err(Error::setting("ranks", size, expected));
     }
+    Ok(None)
+}
+
+/// Joins the other processes if mpirun has started this one. The ranks of a machine divide its threads.
+#[cfg(feature = "mpi")]
+pub(super) fn join() -> Result<Option<Job>> {
+    let job = Job::join()?;
+    if let Some(job) = &job {
+        divide_threads(job.sharers);
+    }
+    Ok(job)
+}
+
+#[cfg(not(feature = "mpi"))]
+pub(super) async fn run(
+    arguments: &TrainArguments,
+    device: Option<DeviceChoice>,
+    _: Option<Job>,
+    output: &Output,
+) -> Result<Ended> {
     train::run(arguments, device, Ranks::default(), output, &cancel(true)).await
 }
 
@@ -30,24 +53,23 @@ pub(super) async fn run(
 pub(super) async fn run(
     arguments: &TrainArguments,
     device: Option<DeviceChoice>,
+    job: Option<Job>,
     output: &Output,
 ) -> Result<Ended> {
     use super::flags;
     use super::output::counted;
-    use crate::device::ranks::Job;
     use crate::error::Error;
 
-    let Some(job) = Job::join()? else {
+    let Some(job) = job else {
         return train::run(arguments, device, Ranks::default(), output, &cancel(true)).await;
     };
     let ranks = job.ranks();
-    let threads = divide_threads(job.sharers);
     let speaks = ranks.rank() == 0;
     let silent = Output::silent();
     let output = if speaks { output } else { &silent };
     if !ranks.is_single() {
         let hosts = counted(job.host_count(), "host");
-        let threads = counted(threads, "CPU thread");
+        let threads = counted(rayon::current_num_threads(), "CPU thread");
         output.text(format!(
             "Ranks    {} on {hosts}, {threads} each",
             ranks.count()
@@ -73,9 +95,9 @@ pub(super) async fn run(
     ended
 }
 
-/// Divides the threads of the CPU among the ranks that share its cores. Returns their number per rank.
+/// Divides the threads of the CPU among the ranks that share its cores.
 #[cfg(feature = "mpi")]
-fn divide_threads(sharers: usize) -> usize {
+fn divide_threads(sharers: usize) {
     let given = std::env::var_os("RAYON_NUM_THREADS").is_some();
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if given {
@@ -88,5 +110,4 @@ fn divide_threads(sharers: usize) -> usize {
         .num_threads(threads)
         .build_global();
     debug_assert!(built.is_ok());
-    rayon::current_num_threads()
 }
