@@ -54,14 +54,14 @@ async function inPage(browser, device) {
       new PerformanceObserver((list) => {
         for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
       }).observe({ type: "longtask" });
-      const settings = { ...defaultSettings, ...work, compare: false, evaluations: 1, evaluationSamples: 4 };
-      return new Promise((resolve) => {
+      const settings = { ...defaultSettings, ...work, compare: [], evaluations: 1, evaluationSamples: 4 };
+      return new Promise((resolve, reject) => {
         let speed = 0;
         minift.onEvent((_, event) => {
           if (event.type === "step") speed = event.tokensPerSecond;
           if (event.type === "trained") resolve({ speed, longest });
         });
-        void minift.request({ type: "start", settings });
+        minift.request({ type: "start", settings }).catch(reject);
       });
     },
     [device, WORK],

@@ -1,8 +1,10 @@
-//! Decompresses gzip and zstd, up to a limit that real text stays below.
+//! Decompresses gzip, zstd and Brotli, up to a limit that real text stays below.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
+#[cfg(feature = "parquet")]
+use brotli_decompressor::Decompressor;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
@@ -16,12 +18,19 @@ pub(super) enum Compression {
     Gzip,
     /// `.zst`: one or more frames.
     Zstd,
+    /// In Parquet files only: one stream, which does not tell that it is one.
+    #[cfg(feature = "parquet")]
+    Brotli,
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Zstd files may start with a skippable frame: 0x184d2a50 to 0x184d2a5f, little-endian.
 const ZSTD_SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
+
+/// Bytes that are read at once.
+#[cfg(feature = "parquet")]
+const BROTLI_BUFFER: usize = 4096;
 
 /// Upper bound on decompressed bytes, since they are held in memory.
 const LARGEST: u64 = if cfg!(target_arch = "wasm32") {
@@ -57,6 +66,8 @@ impl Compression {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            #[cfg(feature = "parquet")]
+            Self::Brotli => "brotli",
         }
     }
 
@@ -65,6 +76,8 @@ impl Compression {
         match self {
             Self::Gzip => "gz",
             Self::Zstd => "zst",
+            #[cfg(feature = "parquet")]
+            Self::Brotli => "br",
         }
     }
 
@@ -112,6 +125,8 @@ impl Compression {
         let complete = match self {
             Self::Gzip => expand_gzip(source, room),
             Self::Zstd => expand_zstd(source, room),
+            #[cfg(feature = "parquet")]
+            Self::Brotli => expand_brotli(source, room),
         };
         Ok(complete?.then_some(expanded))
     }
@@ -134,6 +149,11 @@ impl Room<'_> {
 
 fn expand_gzip(source: impl BufRead, mut room: Room) -> io::Result<bool> {
     room.take(MultiGzDecoder::new(source))
+}
+
+#[cfg(feature = "parquet")]
+fn expand_brotli(source: impl BufRead, mut room: Room) -> io::Result<bool> {
+    room.take(Decompressor::new(source, BROTLI_BUFFER))
 }
 
 fn expand_zstd(mut source: impl BufRead, mut room: Room) -> io::Result<bool> {

@@ -1,7 +1,8 @@
 //! Validates the pages of a Parquet file before their values are decoded. The parquet crate allocates
 //! memory for as many values as a page claims, which can be any number in a damaged file.
 //!
-//! Pages compressed with zstd are decompressed here, because the crate's decoder is C code, which browsers lack.
+//! Pages compressed with zstd or Brotli are decompressed here: the crate's zstd is C code, which browsers lack, and its
+//! Brotli comes with an encoder, a tenth of the browser module.
 
 use std::sync::Arc;
 
@@ -40,14 +41,18 @@ impl RowGroupReader for CheckedRowGroup<'_> {
 
     fn get_column_page_reader(&self, index: usize) -> Result<Box<dyn PageReader>> {
         let column = self.metadata().column(index);
-        let is_zstd = matches!(column.compression(), Compression::ZSTD(_));
+        let codec = match column.compression() {
+            Compression::ZSTD(_) => Some(Codec::Zstd),
+            Compression::BROTLI(_) => Some(Codec::Brotli),
+            _ => None,
+        };
         Ok(Box::new(CheckedPages {
-            inner: match is_zstd {
-                true => self.compressed_pages(index)?,
-                false => self.inner.get_column_page_reader(index)?,
+            inner: match codec {
+                Some(_) => self.compressed_pages(index)?,
+                None => self.inner.get_column_page_reader(index)?,
             },
             column: column.column_descr_ptr(),
-            is_zstd,
+            codec,
             left: self.limit,
         }))
     }
@@ -77,8 +82,8 @@ impl CheckedRowGroup<'_> {
 struct CheckedPages {
     inner: Box<dyn PageReader>,
     column: ColumnDescPtr,
-    /// Whether pages are compressed with zstd.
-    is_zstd: bool,
+    /// What pages are decompressed by here, if they are.
+    codec: Option<Codec>,
     /// Remaining bytes for the values of further pages.
     left: u64,
 }
@@ -88,8 +93,8 @@ impl PageReader for CheckedPages {
         let Some(mut page) = self.inner.get_next_page()? else {
             return Ok(None);
         };
-        if self.is_zstd {
-            decompress(&mut page, self.left)?;
+        if let Some(codec) = self.codec {
+            decompress(&mut page, codec, self.left)?;
         }
         let values = u64::from(page.num_values()) * size_of::<Field>() as u64;
         self.left = self
@@ -128,7 +133,7 @@ const TOO_LARGE: &str = "a column expands to more than expected for a file of th
 
 /// Decompresses a page; `limit` is the maximum size of its values in bytes. The levels of the second version of data
 /// pages are never compressed.
-fn decompress(page: &mut Page, limit: u64) -> Result<()> {
+fn decompress(page: &mut Page, codec: Codec, limit: u64) -> Result<()> {
     let (buffer, levels) = match page {
         Page::DataPage { buf, .. } | Page::DictionaryPage { buf, .. } => (buf, 0),
         Page::DataPageV2 {
@@ -150,7 +155,7 @@ fn decompress(page: &mut Page, limit: u64) -> Result<()> {
         .filter(|&levels| levels <= buffer.len());
     let levels = levels.ok_or_else(|| fault("a page is shorter than its levels"))?;
     let mut bytes = buffer[..levels].to_vec();
-    let values = Codec::Zstd.expand_to(&buffer[levels..], limit)?;
+    let values = codec.expand_to(&buffer[levels..], limit)?;
     bytes.extend(values.ok_or_else(|| fault(TOO_LARGE))?);
     *buffer = bytes.into();
     Ok(())
@@ -348,7 +353,7 @@ mod tests {
             let mut pages = CheckedPages {
                 inner: Box::new(Once(Some(page))),
                 column: column(),
-                is_zstd: false,
+                codec: None,
                 left,
             };
             assert_eq!(pages.get_next_page().is_ok(), is_enough);
