@@ -52,13 +52,6 @@ pub enum Event {
         /// Total number of texts.
         total: usize,
     },
-    /// A batch of the untouched model's losses was measured, from which the weights of the samples follow.
-    Weighing {
-        /// Batches measured.
-        done: usize,
-        /// Total number of batches.
-        total: usize,
-    },
     /// A training step finished.
     Step {
         /// Steps done.
@@ -92,6 +85,13 @@ pub enum Event {
         /// The point.
         #[serde(flatten)]
         point: FrontPoint,
+    },
+    /// A batch of the untouched model's losses was measured, from which the weights of the samples follow.
+    Weighing {
+        /// Batches measured.
+        done: usize,
+        /// Total number of batches.
+        total: usize,
     },
 }
 

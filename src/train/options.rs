@@ -19,6 +19,7 @@ use crate::model::adapter::{AdapterOptions, AdapterSettings};
 #[cfg_attr(feature = "web", derive(tsify::Tsify))]
 #[cfg_attr(all(test, feature = "cli"), derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TrainOptions {
     /// The training target.
     #[serde(flatten)]

@@ -7,6 +7,7 @@ use crate::train::{Event, Moment};
 /// Kinds of events. Later versions may add kinds: ignore unknown ones.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MiniftEventKind {
     /// The run is complete. Returned by `minift_run_next` only.
     Finished = 0,
