@@ -53,6 +53,7 @@ fn a_checkpoint_without_a_checksum_resumes_with_a_warning() {
     // These are newer.
     settings["max_steps"] = Value::Null;
     settings["dial"] = "uniform".into();
+    settings["sample_weights"] = "equal".into();
     assert_eq!(found["settings"], settings);
     let steps = expected["result"]["steps"].as_u64().unwrap() as usize;
     let losses = |run: &Value| -> Vec<f64> {
