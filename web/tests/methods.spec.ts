@@ -2,7 +2,21 @@ import AxeBuilder from "@axe-core/playwright";
 import { expect, finished, open, report, test } from "./page.js";
 
 const TINY = "samples=24&epochs=2&batch=4&length=40&eval=8&evals=1&lr=0.003&device=cpu";
-const METHODS = ["mft", "ft", "constant", "selective", "stm", "dft", "asft", "eaft", "talr", "flow", "finch", "replay", "ewc"];
+const METHODS = [
+  "mft",
+  "ft",
+  "constant",
+  "selective",
+  "stm",
+  "dft",
+  "asft",
+  "eaft",
+  "talr",
+  "flow",
+  "finch",
+  "replay",
+  "ewc",
+];
 
 test("every method is trained and compared on one plot", async ({ page }, info) => {
   await open(page, TINY);
