@@ -133,19 +133,27 @@ fn sum_of_lanes(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// 2^112, the ratio of the biases of the exponents of float32 and float16.
-const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
-
-/// Returns a float16 number by its bits: `half` would ask for the processor's features each time.
 #[inline(always)]
 fn scale(bytes: &[u8], at: usize) -> f32 {
-    let bits = i32::from(i16::from_le_bytes([bytes[at], bytes[at + 1]]));
-    let moved = (bits & i32::MIN | (bits & 0x7fff) << 13).cast_unsigned();
-    if bits & 0x7c00 == 0x7c00 {
-        // Infinity or NaN.
-        return f32::from_bits(moved | 0xff << 23);
-    }
-    f32::from_bits(moved) * REBIAS
+    float16_number([bytes[at], bytes[at + 1]])
+}
+
+/// Returns a float16 number by its bits, which the compiler vectorizes and `half` asks for the processor's features for:
+/// exponent and fraction move to their places in a float32, and a factor corrects the bias of the exponent, also of
+/// subnormal numbers. Infinity and NaN get their exponent.
+#[inline(always)]
+fn float16_number(bytes: [u8; 2]) -> f32 {
+    /// 2^112, the ratio of the two biases.
+    const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+    let bits = u32::from(u16::from_le_bytes(bytes));
+    let magnitude = (bits & 0x7fff) << 13;
+    let rebiased = f32::from_bits(magnitude) * REBIAS;
+    let special = if magnitude >= 0x7c00 << 13 {
+        0xff << 23
+    } else {
+        0
+    };
+    f32::from_bits(rebiased.to_bits() | special | (bits & 0x8000) << 16)
 }
 
 #[inline(always)]
@@ -155,20 +163,10 @@ fn float32(group: &[u8; 64], values: &mut [f32; 16]) {
     }
 }
 
-/// By the bits, which the compiler vectorizes: exponent and fraction move to their places in a float32, and a
-/// factor corrects the bias of the exponent, also of subnormal numbers. Infinity and NaN get their exponent.
 #[inline(always)]
 fn float16(group: &[u8; 32], values: &mut [f32; 16]) {
     for (value, bytes) in values.iter_mut().zip(group.as_chunks().0) {
-        let bits = u32::from(u16::from_le_bytes(*bytes));
-        let magnitude = (bits & 0x7fff) << 13;
-        let rebiased = f32::from_bits(magnitude) * REBIAS;
-        let special = if magnitude >= 0x7c00 << 13 {
-            0xff << 23
-        } else {
-            0
-        };
-        *value = f32::from_bits(rebiased.to_bits() | special | (bits & 0x8000) << 16);
+        *value = float16_number(*bytes);
     }
 }
 

@@ -1,5 +1,5 @@
-//! The weights of samples in the loss: FLOW. Samples that the untouched model predicts well count more (Sanyal et al., arXiv:2502.02797, algorithm 1),
-//! since they change the model less.
+//! The weights of samples in the loss: FLOW. Samples that the untouched model predicts well count more (Sanyal et al.,
+//! arXiv:2502.02797, algorithm 1), since they change the model less.
 //!
 //! ```text
 //! w_i = exp(−f_i / τ)        τ = median f
@@ -76,13 +76,9 @@ impl Flow {
             return Ok(None);
         }
         // Every sample was measured on one of the ranks.
-        let mut all = vec![0.0; samples.len()];
-        for of_rank in ranks.gather(&self.losses)? {
-            for (loss, of_rank) in all.iter_mut().zip(of_rank) {
-                *loss += of_rank;
-            }
-        }
-        Ok(Some(weights(&all, samples)))
+        let mut losses = self.losses.clone();
+        ranks.sum_each(&mut losses)?;
+        Ok(Some(weights(&losses, samples)))
     }
 }
 

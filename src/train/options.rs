@@ -339,7 +339,8 @@ mod tests {
             json!({"adapter": "ia3", "target_modules": ["k_proj"], "batch_size": 2,
                    "gradient_accumulation": 3, "gradient_checkpointing": true}),
             json!({"adapter": "lora", "teacher_states": "float16", "lr": 1e-5, "warmup_steps": 3}),
-            json!({"schedule": "finch", "sample_weights": "flow", "weight_decay": 0.2, "gradient_clip": 0.0, "dial": "by-depth"}),
+            json!({"schedule": "finch", "sample_weights": "flow", "weight_decay": 0.2,
+                   "gradient_clip": 0.0, "dial": "by-depth"}),
         ];
         for given in methods.into_iter().chain(others) {
             let settings = options(given.clone()).unwrap().settings().unwrap();

@@ -108,13 +108,25 @@ impl Ranks {
     ///
     /// [`crate::Error::Rank`] if a rank has failed.
     pub(crate) fn sum<const N: usize>(&self, values: [f64; N]) -> Result<[f64; N]> {
-        let mut sums = [0.0; N];
-        for of_rank in self.gather(&values)? {
-            for (sum, value) in sums.iter_mut().zip(of_rank) {
+        let mut sums = values;
+        self.sum_each(&mut sums)?;
+        Ok(sums)
+    }
+
+    /// Replaces values by their sums over the ranks, each added in the order of the ranks.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Rank`] if a rank has failed.
+    pub(crate) fn sum_each(&self, values: &mut [f64]) -> Result<()> {
+        let of_ranks = self.gather(values)?;
+        values.fill(0.0);
+        for of_rank in of_ranks {
+            for (sum, value) in values.iter_mut().zip(of_rank) {
                 *sum += value;
             }
         }
-        Ok(sums)
+        Ok(())
     }
 
     /// Calls a function on rank 0, then on one rank of every other host, then on the others: what the first ones
