@@ -1,4 +1,4 @@
-//! Matrix multiplication, where a training step spends most of its time: by [`super::gemm`] on the CPU, by WGSL
+//! Matrix multiplication, where a training step spends most of its time: by the crate `gemm` on the CPU, by WGSL
 //! kernels on devices that run WGSL.
 //!
 //! Without autotune burn picks one of its kernels by rules that do not suit the matrices of small models:
