@@ -65,10 +65,10 @@ test("the first run is sized to about 20 seconds, others to two minutes", async 
   await open(page, "device=cpu");
   const measured = page.getByText(/Measured on this device/).first();
   await expect(measured).toContainText(/about (a few seconds|15 seconds|30 seconds)/, { timeout: 60_000 });
-  await expect(page.getByLabel("Learning rate")).toHaveValue("0.003");
+  await expect(page.getByLabel("Learning rate", { exact: true })).toHaveValue("0.003");
   expect(new URL(page.url()).hash).toBe("#device=cpu");
   await page.getByRole("button", { name: "Fit to 2 minutes" }).click();
-  await expect(page.getByLabel("Learning rate")).toHaveValue("0.001", { timeout: 60_000 });
+  await expect(page.getByLabel("Learning rate", { exact: true })).toHaveValue("0.001", { timeout: 60_000 });
   await expect(page.getByLabel("Epochs")).toHaveValue("3");
 });
 
