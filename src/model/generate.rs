@@ -90,7 +90,11 @@ impl CausalLm {
     }
 
     /// Continues a prompt as [`Self::generate`]. `on_text` may end the text.
-    pub(crate) async fn generate_while(
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`].
+    pub async fn generate_while(
         &self,
         prompt: &str,
         max_new_tokens: usize,

@@ -11,11 +11,13 @@ use minift::demo::DOMAIN_PROMPT;
 use minift::device::Device;
 use minift::train::Moment;
 
+use crate::dial::Moved;
 use crate::drive::{self, Drive};
 use crate::format;
 use crate::frames::Frames;
 use crate::gpu;
 use crate::pick::Dialog;
+use crate::prompts::Asked;
 use crate::session::{Answers, Doing, Session, Stage};
 use crate::setup::{Place, Setup};
 use crate::sidebar::{self, Places, Pressed};
@@ -28,6 +30,9 @@ use crate::{plots, prompts, results, theme};
 const FRAME: Duration = Duration::from_micros(16_667);
 /// The same for software rendering, which competes with training for the CPU.
 const SOFTWARE_FRAME: Duration = Duration::from_millis(100);
+
+/// Height of the plots.
+const PLOT_HEIGHT: f32 = 98.0;
 
 /// Purpose of an open file dialog.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +128,35 @@ impl App {
             }
             Pressed::BrowseText => {
                 self.dialog = Dialog::file(context, Purpose::Text, "Select a text file");
+            }
+        }
+    }
+
+    /// Takes a strength of the finished run. At the end of the movement, the model at it is measured and continues
+    /// the latest text again.
+    fn moved(&mut self, Moved { weight, ended }: Moved) {
+        self.session.choose(weight);
+        if !ended {
+            return;
+        }
+        self.worker.send(Command::Choose(weight));
+        let again = self.session.answers.last().map(|turn| turn.prompt.clone());
+        if let Some(prompt) = again.filter(|_| !self.session.can_chat()) {
+            self.asked(Asked::Answer(prompt));
+        }
+    }
+
+    fn asked(&mut self, asked: Asked) {
+        match asked {
+            Asked::Answer(prompt) => {
+                let is_chat = self.session.can_chat();
+                let id = self.worker.answer(prompt.clone());
+                self.session.answers.ask(id, prompt, is_chat);
+            }
+            Asked::Stop => drop(self.worker.stop_answer()),
+            Asked::Clear => {
+                self.session.answers = Answers::default();
+                self.worker.send(Command::Forget);
             }
         }
     }
@@ -353,16 +387,14 @@ impl eframe::App for App {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.run(ui);
                     let method = self.session.method().unwrap_or(self.setup.method);
-                    plots::show(ui, &self.session, method, 146.0);
-                    results::show(ui, &self.session);
-                    let submitted = prompts::show(ui, &mut self.prompt, &self.session, method);
-                    if let Some(prompt) = submitted {
-                        self.session.answers = Answers {
-                            prompt: prompt.clone(),
-                            busy: true,
-                            ..Answers::default()
-                        };
-                        self.worker.send(Command::Answer(prompt));
+                    let by_plot = plots::show(ui, &self.session, method, PLOT_HEIGHT);
+                    let by_slider = results::show(ui, &self.session);
+                    if let Some(moved) = by_slider.or(by_plot) {
+                        self.moved(moved);
+                    }
+                    let asked = prompts::show(ui, &mut self.prompt, &self.session, method);
+                    if let Some(asked) = asked {
+                        self.asked(asked);
                     }
                     self.save(ui);
                 });

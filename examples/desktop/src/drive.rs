@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use eframe::egui::{ColorImage, Context, Id, Pos2, RawInput, Rect, Response, ViewportCommand};
+use eframe::egui::{
+    ColorImage, Context, Event, Id, RawInput, Rect, Response, ViewportCommand, vec2,
+};
 use serde_json::{Value, json};
 
 use crate::frames::Frames;
-use crate::gestures::{GESTURE, click, keys};
+use crate::gestures::{GESTURE, click, keys, slide};
 use crate::session::{Session, Stage};
 
 /// Timeout in frames for a control to appear, or for a report without an active run.
@@ -60,6 +62,8 @@ enum Action {
     Wait(usize),
     /// Clicks a control.
     Click(&'static str),
+    /// Moves a slider to a part of its width.
+    Slide(&'static str, f32),
     /// Replaces the text of the focused field.
     Type(String),
     /// Waits for a condition, with a description.
@@ -119,8 +123,8 @@ impl Drive {
         // Windows on a virtual display have no focus.
         input.focused = true;
         let events = match self.actions.front() {
-            Some(Action::Click(name)) => match find(context, name) {
-                Ok(Some(position)) => click(position, self.taken),
+            Some(Action::Click(name) | Action::Slide(name, _)) => match find(context, name) {
+                Ok(Some(control)) => self.press(control),
                 Ok(None) if self.missed < TIMEOUT => {
                     self.missed += 1;
                     return;
@@ -137,6 +141,16 @@ impl Drive {
         input.events.extend(events);
         self.missed = 0;
         self.taken += 1;
+    }
+
+    /// Input of the current action on its control.
+    fn press(&self, control: Rect) -> Vec<Event> {
+        match self.actions.front() {
+            Some(Action::Slide(_, part)) => {
+                slide(control.lerp_inside(vec2(*part, 0.5)), self.taken)
+            }
+            _ => click(control.center(), self.taken),
+        }
     }
 
     /// Advances the script after a frame.
@@ -159,11 +173,11 @@ impl Drive {
                 self.taken += 1;
                 self.taken >= *frames
             }
-            Action::Click(_) | Action::Type(_) => self.taken == GESTURE,
+            Action::Click(_) | Action::Slide(..) | Action::Type(_) => self.taken == GESTURE,
             Action::Until(what, condition) => {
                 let met = condition(session);
                 // The timeout applies only without an active run.
-                self.missed = if session.stage.is_active() || session.answers.busy {
+                self.missed = if session.stage.is_active() || session.answers.busy.is_some() {
                     0
                 } else {
                     self.missed + 1
@@ -260,9 +274,31 @@ impl Drive {
 
 /// The script of the self-test.
 fn script(folder: &Path) -> VecDeque<Action> {
-    use Action::{Check, Click, Note, Picture, Type, Until, Wait};
+    use Action::{Check, Click, Note, Picture, Slide, Type, Until, Wait};
     let model = folder.join("model");
-    let answered = |session: &Session| !session.answers.busy && !session.answers.trained.is_empty();
+    let answered = |session: &Session| {
+        let answers = &session.answers;
+        answers.busy.is_none() && answers.last().is_some_and(|turn| !turn.trained.is_empty())
+    };
+    let measured = |session: &Session| {
+        let strengths = session.strengths();
+        strengths.is_some_and(|strengths| strengths.measured(strengths.chosen).is_some())
+    };
+    let strength = |session: &Session, _: &Frames| {
+        let point = session
+            .strengths()
+            .and_then(|strengths| strengths.measured(strengths.chosen));
+        json!(point)
+    };
+    let answers = |session: &Session, _: &Frames| {
+        session.answers.last().map_or(Value::Null, |turn| {
+            json!({
+                "prompt": turn.prompt,
+                "untouched": turn.original,
+                "trained": turn.trained,
+            })
+        })
+    };
     let memory = |session: &Session, _: &Frames| json!({ "most": session.peak_memory, "after": session.memory });
     [
         Wait(120),
@@ -321,15 +357,27 @@ fn script(folder: &Path) -> VecDeque<Action> {
         Click("ask"),
         Until("the prompt is answered by the trained model", answered),
         Check("the wrong prompt was answered", |session, _| {
-            session.answers.prompt == "Bike: trekking bike"
+            session
+                .answers
+                .last()
+                .is_some_and(|turn| turn.prompt == "Bike: trekking bike")
         }),
-        Note("answers", |session, _| {
-            json!({
-                "prompt": session.answers.prompt,
-                "untouched": session.answers.original,
-                "trained": session.answers.trained,
-            })
+        Note("full_strength", answers),
+        // The strengths 0, 0.25, 0.5, 0.75 and 1.
+        Until("the strengths are measured", |session| {
+            session
+                .strengths()
+                .is_some_and(|strengths| strengths.nats().count() == 5)
         }),
+        Slide("strength", 0.6),
+        Until("a strength is chosen", |session| {
+            let chosen = session.strengths().map(|strengths| strengths.chosen);
+            chosen.is_some_and(|weight| weight > 0.5 && weight < 0.75)
+        }),
+        Until("the prompt is answered at this strength", answered),
+        Until("this strength is measured", measured),
+        Note("strength", strength),
+        Note("answers", answers),
         Click("folder"),
         Type(model.to_string_lossy().into_owned()),
         Click("save"),
@@ -362,8 +410,8 @@ fn script(folder: &Path) -> VecDeque<Action> {
     .collect()
 }
 
-/// Returns the center of a control, once it is enabled.
-fn find(context: &Context, name: &str) -> Result<Option<Pos2>, String> {
+/// Returns the place of a control, once it is enabled.
+fn find(context: &Context, name: &str) -> Result<Option<Rect>, String> {
     let mark: Option<Mark> = context.data(|data| data.get_temp(Id::unique(("mark", name))));
     // Drawn in this pass or the previous one; otherwise it is no longer visible.
     let now = context.cumulative_pass_nr();
@@ -377,5 +425,5 @@ fn find(context: &Context, name: &str) -> Result<Option<Pos2>, String> {
             mark.rect
         ));
     }
-    Ok(Some(mark.rect.center()))
+    Ok(Some(mark.rect))
 }

@@ -2,20 +2,31 @@
 
 use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2};
 
-/// Number of frames of a click or of typing.
+/// Number of frames of a gesture.
 pub const GESTURE: usize = 2;
 
-/// Moves the mouse, then presses and releases in one frame, since a press over slow frames is not a click.
-pub fn click(position: Pos2, frame: usize) -> Vec<Event> {
-    let button = |pressed| Event::PointerButton {
+fn button(position: Pos2, pressed: bool) -> Event {
+    Event::PointerButton {
         pos: position,
         button: PointerButton::Primary,
         pressed,
         modifiers: Modifiers::NONE,
-    };
+    }
+}
+
+/// Moves the mouse, then presses and releases in one frame, since a press over slow frames is not a click.
+pub fn click(position: Pos2, frame: usize) -> Vec<Event> {
     match frame {
         0 => vec![Event::PointerMoved(position)],
-        _ => vec![button(true), button(false)],
+        _ => vec![button(position, true), button(position, false)],
+    }
+}
+
+/// Presses, then releases in the next frame, since a slider takes its value while the mouse is down.
+pub fn slide(position: Pos2, frame: usize) -> Vec<Event> {
+    match frame {
+        0 => vec![Event::PointerMoved(position), button(position, true)],
+        _ => vec![button(position, false)],
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Facts {
     pub device: String,
     /// Warning about insufficient memory, with remedies.
     pub warning: Option<String>,
+    /// Whether the model has a chat template.
+    pub can_chat: bool,
 }
 
 /// Loads the model onto a device.

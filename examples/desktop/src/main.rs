@@ -1,16 +1,18 @@
 //! A desktop application for minifinetuning: choose a model and a text, watch, pause or cancel the
-//! training, compare completions before and after, and save the model. Training can share the GPU
-//! device of the window.
+//! training, choose its strength, talk to the model before and after, and save it. Training can share
+//! the GPU device of the window.
 //!
 //! Run `cargo run --release` in this folder. Starting points for your own application: [`gpu`]
-//! shares the device, [`worker`] drives the run on a thread, [`session`] holds the state that the
-//! window shows.
+//! shares the device, [`thread`] drives the run, [`worker`] is the window's handle to it, [`session`]
+//! holds the state that the window shows.
 
 #[path = "../../../src/cli/bench/allocator.rs"]
 #[allow(dead_code)]
 mod allocator;
 mod app;
+mod conversation;
 mod curve;
+mod dial;
 mod drive;
 mod format;
 mod frames;
@@ -25,6 +27,7 @@ mod session;
 mod setup;
 mod sidebar;
 mod theme;
+mod thread;
 mod widgets;
 mod worker;
 

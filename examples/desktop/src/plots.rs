@@ -1,11 +1,13 @@
-//! Plots of loss and perplexity by step.
+//! Plots of loss and perplexity by step, and of gain against forgetting.
 
 use eframe::egui::{Align, Color32, Layout, Rangef, RichText, Ui, Vec2, Vec2b};
 use egui_plot::{
     AxisHints, GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints, PlotUi, Points,
 };
 use minift::eval::Perplexities;
+use minift::train::Evaluated;
 
+use crate::dial::Moved;
 use crate::format;
 use crate::session::Session;
 use crate::setup::Method;
@@ -14,18 +16,26 @@ use crate::widgets::card;
 
 /// Approximate number of ticks per axis.
 const MARKS: f64 = 5.0;
-/// Tick distances at which labels of the left axis fade in and are fully visible.
-const LABELS: Rangef = Rangef {
+/// Tick distances at which the labels of the axes fade in and are fully visible.
+const Y_LABELS: Rangef = Rangef {
     min: 9.0,
     max: 13.0,
 };
+const X_LABELS: Rangef = Rangef {
+    min: 28.0,
+    max: 34.0,
+};
 
-/// Shows both plots side by side.
-pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) {
-    ui.columns_const(|[left, right]| {
+/// Pixels around the front of a training within which the pointer chooses its strength.
+const REACH: f64 = 40.0;
+
+/// Shows the plots side by side. Returns a strength when it is moved.
+pub fn show(ui: &mut Ui, session: &Session, method: Method, height: f32) -> Option<Moved> {
+    ui.columns_const(|[left, middle, right]| {
         card(left, "", |ui| loss(ui, session, method, height));
-        card(right, "", |ui| perplexities(ui, session, method, height));
-    });
+        card(middle, "", |ui| perplexities(ui, session, method, height));
+        card(right, "", |ui| gain(ui, session, method, height))
+    })
 }
 
 /// Shows a title with a legend.
@@ -42,15 +52,22 @@ fn title(ui: &mut Ui, title: &str, lines: &[(&str, Color32)]) {
     });
 }
 
-fn plot<'a>(name: &str, session: &Session, y_axis: AxisHints<'a>, height: f32) -> Plot<'a> {
-    Plot::new(name)
-        .height(height)
+/// A plot over the steps.
+fn by_step<'a>(name: &str, session: &Session, y_axis: AxisHints<'a>, height: f32) -> Plot<'a> {
+    let steps = AxisHints::new_x()
+        .label("step")
+        .formatter(|mark, _| format::count(mark.value.max(0.0).round() as usize));
+    plot(name, steps, y_axis, height)
         .include_x(0.0)
         .include_x(session.steps.max(10) as f64)
-        .x_axis_label("step")
+}
+
+fn plot<'a>(name: &str, x_axis: AxisHints<'a>, y_axis: AxisHints<'a>, height: f32) -> Plot<'a> {
+    Plot::new(name)
+        .height(height)
         .x_grid_spacer(|input| even_marks(input.bounds))
-        .x_axis_formatter(|mark, _| format::count(mark.value.max(0.0).round() as usize))
-        .custom_y_axes(vec![y_axis.label_spacing(LABELS).min_thickness(36.0)])
+        .custom_x_axes(vec![x_axis.label_spacing(X_LABELS)])
+        .custom_y_axes(vec![y_axis.label_spacing(Y_LABELS).min_thickness(36.0)])
         .set_margin_fraction(Vec2::new(0.02, 0.08))
         .grid_spacing(Rangef::new(8.0, 32.0))
         .show_background(false)
@@ -68,12 +85,10 @@ fn loss(ui: &mut Ui, session: &Session, method: Method, height: f32) {
     let faint = colour.gamma_multiply(0.4);
     title(ui, "Loss", &[("each step", faint), ("smoothed", colour)]);
     let smoothed = session.losses.smoothed();
-    let axis = AxisHints::new_y().label("nats/token").formatter(|mark, _| {
-        // Enough decimals to distinguish the ticks.
-        let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
-        format!("{:.decimals$}", mark.value)
-    });
-    plot("loss", session, axis, height)
+    let axis = AxisHints::new_y()
+        .label("nats/token")
+        .formatter(|mark, _| decimals(mark));
+    by_step("loss", session, axis, height)
         .y_grid_spacer(|input| even_marks(input.bounds))
         .grid_color(colours.grid)
         .label_formatter(|position| label(position, |loss| format!("{loss:.3}")))
@@ -110,7 +125,7 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
             format::count(value.round() as usize)
         }
     });
-    plot("perplexity", session, axis, height)
+    by_step("perplexity", session, axis, height)
         .y_grid_spacer(|input| logarithmic_marks(input.bounds))
         .grid_color(colours.grid)
         .label_formatter(|position| label(position, |log| format::perplexity(10_f64.powf(log))))
@@ -119,6 +134,83 @@ fn perplexities(ui: &mut Ui, session: &Session, method: Method, height: f32) {
                 marked_line(plot, name, points, *colour);
             }
         });
+}
+
+/// Gain against forgetting in nats per token: the way of the run, and the strengths of finished runs.
+fn gain(ui: &mut Ui, session: &Session, method: Method, height: f32) -> Option<Moved> {
+    let colours = Palette::of(ui);
+    title(ui, "Gain and forgetting", &[("nats/token", colours.muted)]);
+    let rows = session.rows();
+    let fronts: Vec<_> = rows
+        .iter()
+        .filter(|row| row.so_far.is_none())
+        .map(|row| {
+            let points = row.strengths.nats().map(place);
+            let points = points.filter(is_finite).collect::<Vec<_>>();
+            (row, points)
+        })
+        .collect();
+    let of_run = session.evaluations.first().map(|first| {
+        let nats = |evaluated: &Evaluated| first.perplexities.nats_to(evaluated.perplexities);
+        let points = session.evaluations.iter().map(nats);
+        let points = points.map(place).filter(is_finite);
+        points.collect::<Vec<_>>()
+    });
+    let way = of_run.filter(|_| session.outcome().is_none());
+    let strengths = session.strengths();
+    let chosen = strengths.map(|strengths| place(strengths.place(strengths.chosen)));
+    let forgotten = AxisHints::new_x().label("forgotten");
+    let gained = AxisHints::new_y().label("gained");
+    let [forgotten, gained] =
+        [forgotten, gained].map(|axis| axis.formatter(|mark, _| decimals(mark)));
+    let shown = plot("gain", forgotten, gained, height)
+        .include_x(0.0)
+        .include_y(0.0)
+        .y_grid_spacer(|input| even_marks(input.bounds))
+        .grid_color(colours.grid)
+        .label_formatter(|position| match position {
+            HoverPosition::NearDataPoint {
+                plot_name,
+                position: PlotPoint { x, y },
+                ..
+            } => Some(format!("{plot_name}\ngained {y:.3}\nforgotten {x:.3}")),
+            HoverPosition::Elsewhere { .. } => None,
+        })
+        .show(ui, |plot| {
+            if let Some(way) = &way {
+                marked_line(plot, "so far", way, colours.method(method));
+            }
+            for (row, points) in &fronts {
+                marked_line(plot, &row.name, points, colours.method(row.method));
+            }
+            if let Some(chosen) = chosen {
+                let ring = Points::new("chosen", vec![[chosen.x, chosen.y]]);
+                let ring = ring.color(colours.method(method));
+                plot.points(ring.radius(7.0).filled(false));
+            }
+        });
+    let strengths = strengths?;
+    let pointer = shown.response.interact_pointer_pos()?;
+    let (weight, distance) = strengths.nearest(|nats| {
+        let there = shown.transform.position_from_point(&place(nats));
+        f64::from(there.distance(pointer))
+    })?;
+    (distance <= REACH).then(|| Moved::new(&shown.response, weight))
+}
+
+/// The place of what is lost and gained.
+fn place((lost, gained): (f64, f64)) -> PlotPoint {
+    PlotPoint::new(lost, gained)
+}
+
+fn is_finite(point: &PlotPoint) -> bool {
+    point.x.is_finite() && point.y.is_finite()
+}
+
+/// The label of a tick, with enough decimals to distinguish it from the next.
+fn decimals(mark: GridMark) -> String {
+    let decimals = (-mark.step_size.log10()).ceil().clamp(0.0, 6.0) as usize;
+    format!("{:.decimals$}", mark.value).replace('-', "−")
 }
 
 /// Label of the point under the mouse.

@@ -1,7 +1,9 @@
-//! The results table: perplexities, specialization and degeneralization.
+//! The results: perplexities, specialization and degeneralization, and the strength of a finished run.
 
 use eframe::egui::{Align, Color32, Grid, Layout, RichText, Ui, vec2};
+use minift::eval::{Metrics, Perplexities};
 
+use crate::dial::{self, Moved};
 use crate::format;
 use crate::session::{Row, Session};
 use crate::theme::Palette;
@@ -47,15 +49,16 @@ const WIDTHS: [f32; 7] = [70.0, 70.0, 70.0, 70.0, 122.0, 74.0, 74.0];
 /// Row height.
 const ROW: f32 = 20.0;
 
-/// Shows the table, or an explanation before the first results.
-pub fn show(ui: &mut Ui, session: &Session) {
+/// Shows the table, or an explanation before the first results, and the strength of a finished run. Returns a strength
+/// when it is moved.
+pub fn show(ui: &mut Ui, session: &Session) -> Option<Moved> {
     card(ui, "Gained and forgotten", |ui| {
         let Some(original) = session.original() else {
             ui.label(small(
                 "Specialization S, degeneralization DG and S/DG appear here after the first \
                  evaluations.",
             ));
-            return;
+            return None;
         };
         if let Some(verdict) = session.verdict() {
             ui.label(RichText::new(verdict).size(15.0));
@@ -88,8 +91,34 @@ pub fn show(ui: &mut Ui, session: &Session) {
                 for row in session.rows() {
                     line(ui, &row, colours.method(row.method));
                 }
+                if let Some(row) = session.outcome() {
+                    at_strength(ui, row, colours.method(row.method));
+                }
             });
-    });
+        session
+            .strengths()
+            .and_then(|strengths| dial::show(ui, strengths))
+    })
+}
+
+/// The finished run at the chosen strength, if that is not full strength.
+fn at_strength(ui: &mut Ui, row: &Row, colour: Color32) {
+    let strengths = &row.strengths;
+    let weight = strengths.chosen;
+    if weight == 1.0 {
+        return;
+    }
+    let name = format!("at strength {weight}");
+    ui.label(RichText::new(name).color(colour));
+    let about = match strengths.measured(weight) {
+        Some(_) => "",
+        None => "≈ ",
+    };
+    numbers(
+        ui,
+        cells(row.before, strengths.at(weight)).map(|cell| format!("{about}{cell}")),
+    );
+    ui.end_row();
 }
 
 fn line(ui: &mut Ui, row: &Row, colour: Color32) {
@@ -100,19 +129,22 @@ fn line(ui: &mut Ui, row: &Row, colour: Color32) {
             ui.label(small(format!("step {}", format::count(step))));
         }
     });
-    let metrics = row.metrics();
+    numbers(ui, cells(row.before, row.after));
+    ui.end_row();
+}
+
+fn cells(before: Perplexities, after: Perplexities) -> [String; 7] {
+    let metrics = Metrics::new(before, after);
     let nats = |after: f64, before: f64| format::signed((after / before).ln());
-    let cells = [
-        format::perplexity(row.after.domain),
-        format::perplexity(row.after.general),
+    [
+        format::perplexity(after.domain),
+        format::perplexity(after.general),
         format::decimal(metrics.specialization),
         format::decimal(metrics.degeneralization),
         metrics.ratio_in_words(),
-        nats(row.after.domain, row.before.domain),
-        nats(row.after.general, row.before.general),
-    ];
-    numbers(ui, cells);
-    ui.end_row();
+        nats(after.domain, before.domain),
+        nats(after.general, before.general),
+    ]
 }
 
 fn numbers(ui: &mut Ui, texts: impl IntoIterator<Item = String>) {

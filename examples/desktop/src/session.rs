@@ -6,9 +6,10 @@ use minift::eval::{Metrics, Perplexities};
 use minift::train::{Evaluated, Event, Moment};
 
 use crate::curve::Curve;
+use crate::dial::Strengths;
 use crate::inputs::Facts;
 use crate::setup::{Method, Setup, Source};
-use crate::worker::{Report, Voice};
+use crate::worker::{AnswerId, Report, Voice};
 
 /// Stage of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +61,8 @@ pub struct Row {
     pub after: Perplexities,
     /// Number of steps at the latest evaluation, if the run is unfinished.
     pub so_far: Option<usize>,
+    /// The strengths measured after the run.
+    pub strengths: Strengths,
 }
 
 impl Row {
@@ -69,19 +72,69 @@ impl Row {
     }
 }
 
-/// Completions of a prompt by both models.
-#[derive(Clone, Debug, Default)]
-pub struct Answers {
+/// What both models said to a prompt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Turn {
     /// The prompt.
     pub prompt: String,
-    /// Completion by the original model.
+    /// Answer of the original model.
     pub original: String,
-    /// Completion by the trained model.
+    /// Answer of the trained model.
     pub trained: String,
-    /// Whether generation is in progress.
-    pub busy: bool,
+}
+
+/// The conversation with both models.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// The turns of a chat; the last one only for models that continue texts.
+    pub turns: Vec<Turn>,
+    /// The answers in progress.
+    pub busy: Option<AnswerId>,
     /// Error message.
     pub error: Option<String>,
+}
+
+impl Answers {
+    /// Adds a prompt that is being answered.
+    pub fn ask(&mut self, id: AnswerId, prompt: String, is_chat: bool) {
+        if !is_chat {
+            self.turns.clear();
+        }
+        self.turns.push(Turn {
+            prompt,
+            ..Turn::default()
+        });
+        self.busy = Some(id);
+        self.error = None;
+    }
+
+    /// The latest turn.
+    pub fn last(&self) -> Option<&Turn> {
+        self.turns.last()
+    }
+
+    /// Applies a report about the answers in progress; those of ended ones are ignored.
+    fn apply(&mut self, id: AnswerId, change: impl FnOnce(&mut Self)) {
+        if self.busy == Some(id) {
+            change(self);
+        }
+    }
+
+    fn append(&mut self, voice: Voice, piece: &str) {
+        if let Some(turn) = self.turns.last_mut() {
+            match voice {
+                Voice::Original => turn.original.push_str(piece),
+                Voice::Trained => turn.trained.push_str(piece),
+            }
+        }
+    }
+
+    fn fail(&mut self, message: String) {
+        // The models do not remember a prompt whose answer failed.
+        self.turns.pop();
+        self.error = Some(message);
+        self.busy = None;
+    }
 }
 
 /// The current run, and the results of previous runs.
@@ -111,7 +164,7 @@ pub struct Session {
     pub memory: Option<u64>,
     /// Peak memory of the run, in bytes.
     pub peak_memory: u64,
-    /// Completions of the latest prompt.
+    /// What both models said.
     pub answers: Answers,
     /// Where the model was saved, or the error message.
     pub saved: Option<Result<PathBuf, String>>,
@@ -156,18 +209,24 @@ impl Session {
                 self.finished.extend(self.row());
                 self.stage = Stage::Finished;
             }
+            Report::Measured(point) => {
+                if let Some(row) = self.finished.last_mut() {
+                    row.strengths.add(point);
+                }
+            }
             Report::Cancelled => self.stage = Stage::Cancelled,
             Report::Failed(message) => self.stage = Stage::Failed(message),
             Report::Memory(bytes) => {
                 self.memory = Some(bytes);
                 self.peak_memory = self.peak_memory.max(bytes);
             }
-            Report::Piece(Voice::Original, piece) => self.answers.original.push_str(&piece),
-            Report::Piece(Voice::Trained, piece) => self.answers.trained.push_str(&piece),
-            Report::Answered => self.answers.busy = false,
-            Report::AnswerFailed(message) => {
-                self.answers.busy = false;
-                self.answers.error = Some(message);
+            Report::Piece(id, voice, piece) => {
+                self.answers
+                    .apply(id, |answers| answers.append(voice, &piece));
+            }
+            Report::Answered(id) => self.answers.apply(id, |answers| answers.busy = None),
+            Report::AnswerFailed(id, message) => {
+                self.answers.apply(id, |answers| answers.fail(message));
             }
             Report::Saved(folder) => self.saved = Some(Ok(folder)),
             Report::SaveFailed(message) => self.saved = Some(Err(message)),
@@ -251,21 +310,20 @@ impl Session {
         let [first, .., last] = self.evaluations[..] else {
             return None;
         };
+        let (before, after) = (first.perplexities, last.perplexities);
         Some(Row {
             name,
             method,
-            before: first.perplexities,
-            after: last.perplexities,
+            before,
+            after,
             so_far: (last.step < self.steps).then_some(last.step),
+            strengths: Strengths::new(before, after),
         })
     }
 
     /// A sentence that summarizes the run that just finished.
     pub fn verdict(&self) -> Option<String> {
-        let row = self
-            .finished
-            .last()
-            .filter(|_| self.stage == Stage::Finished)?;
+        let row = self.outcome()?;
         let name = match row.method {
             Method::Mft => "Minifinetuning",
             Method::Ft => "Plain finetuning",
@@ -289,5 +347,22 @@ impl Session {
         self.finished
             .last()
             .filter(|_| self.stage == Stage::Finished)
+    }
+
+    /// The strengths of the finished run.
+    pub fn strengths(&self) -> Option<&Strengths> {
+        self.outcome().map(|row| &row.strengths)
+    }
+
+    /// Chooses a strength of the finished run.
+    pub fn choose(&mut self, weight: f64) {
+        if let Some(row) = self.finished.last_mut() {
+            row.strengths.chosen = weight;
+        }
+    }
+
+    /// Whether the model has a chat template.
+    pub fn can_chat(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.can_chat)
     }
 }

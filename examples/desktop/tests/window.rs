@@ -62,7 +62,23 @@ fn check(report: &Value, steps: f64) {
         assert!(after < most, "{when}: {most} → {after} bytes");
     }
     assert!(number(report, "/frames_while_training/frames") >= 20.0);
-    assert_ne!(report["answers"]["untouched"], report["answers"]["trained"]);
+    assert_ne!(
+        report["full_strength"]["untouched"],
+        report["full_strength"]["trained"]
+    );
+
+    // At a part of the strength, the model has gained and forgotten a part.
+    let weight = number(report, "/strength/weight");
+    assert!((0.55..=0.65).contains(&weight), "strength {weight}");
+    let domain = number(report, "/strength/domain");
+    assert!(
+        after < domain && domain < before,
+        "domain perplexity {before} → {domain} at {weight} → {after}"
+    );
+    assert_eq!(
+        report["answers"]["untouched"],
+        report["full_strength"]["untouched"]
+    );
 
     let picture = PathBuf::from(
         report["picture"]["path"]
@@ -83,7 +99,7 @@ fn trains_on_the_cpu() {
     );
     check(&report, 40.0);
 
-    // The saved model reproduces the answer.
+    // The saved model, at the chosen strength, reproduces the answer.
     let model = CausalLm::load(folder.join("model"), &Device::cpu()).unwrap();
     let prompt = report["answers"]["prompt"].as_str().unwrap();
     let sampling = Sampling::default();
