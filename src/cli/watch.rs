@@ -30,12 +30,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Returns it with a log, in which the prompts are continued at every evaluation.
-    pub(super) fn with_log(self, log: RunLog) -> Self {
-        Self {
-            log: Some(log),
-            ..self
-        }
+    /// Writes a log from now on, in which the prompts are continued at every evaluation.
+    pub(super) fn set_log(&mut self, log: RunLog) {
+        self.log = Some(log);
     }
 
     /// Shows, logs and keeps an event.
