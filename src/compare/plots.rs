@@ -29,6 +29,7 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
     let Some(groups) = summary.budgets.get(&budget) else {
         return Vec::new();
     };
+    let shown = Shown::new(groups);
     // The front of each main training, below the lines.
     let dialled = || {
         let mains = groups.iter().filter(|group| group.cell.main);
@@ -38,7 +39,9 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
                  points: fn(&Front) -> Vec<(f64, f64)>|
      -> Vec<Line> {
         let thin = dialled().filter_map(|(method, front)| {
-            let line = Line::new(method, points(front), []);
+            let points = front.nats().zip(points(front));
+            let points = points.filter(|(nats, _)| shown.has(*nats));
+            let line = Line::new(method, points.map(|(_, point)| point), []);
             line.map(Line::thin)
         });
         let over_strengths = (0..plan.methods.len()).filter_map(|method| {
@@ -46,6 +49,7 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
                 groups
                     .iter()
                     .filter(move |group| group.cell.method == method)
+                    .filter(|group| shown.has(place(group)))
             };
             let marked = of_method().filter(|group| group.cell.main).map(point);
             Line::new(method, of_method().map(point), marked)
@@ -56,20 +60,24 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
         Some(_) => " Thin lines: the ringed trainings at smaller strengths, chosen after training.",
         None => "",
     };
+    let left_out = match groups.iter().all(|group| shown.has(place(group))) {
+        true => "",
+        false => {
+            " Left out: what lost on the domain, or forgot more than anything that gained half as much as the \
+             best."
+        }
+    };
     let caption = |unit: &str| {
         format!(
             "{}, in {unit}. Each line is a method over its strength; the other plots show its ringed \
-             point. Up and left is better; the cross is the base model.{thin_lines}",
+             point. Up and left is better; the cross is the base model.{thin_lines}{left_out}",
             counted(budget, "sample")
         )
     };
     [
         (
             "Gain against forgetting",
-            lines(
-                &|group| (group.forgotten.mean, group.gained.mean),
-                |front| front.nats().collect(),
-            ),
+            lines(&place, |front| front.nats().collect()),
             "forgotten: general loss, nats per token",
             "gained: domain loss, nats per token",
             "nats per token",
@@ -107,6 +115,43 @@ fn fronts(summary: &Summary<'_>, plan: &Plan, budget: usize) -> Vec<Figure> {
         }
     })
     .collect()
+}
+
+/// What a setting forgets and gains, in nats per token.
+fn place(group: &Group<'_>) -> (f64, f64) {
+    (group.forgotten.mean, group.gained.mean)
+}
+
+/// The part of the plane of forgetting and gain that is plotted, in nats per token. Methods that ruin the model would
+/// squash the others.
+struct Shown {
+    least_gained: f64,
+    most_forgotten: f64,
+}
+
+impl Shown {
+    /// The part of what gains something, up to what any setting forgets that gains at least half as much as the best
+    /// one; everything if nothing gains.
+    fn new(groups: &[Group<'_>]) -> Self {
+        let best = groups.iter().map(|group| group.gained.mean);
+        let best = best.fold(0.0, f64::max);
+        if best == 0.0 {
+            return Self {
+                least_gained: f64::NEG_INFINITY,
+                most_forgotten: f64::INFINITY,
+            };
+        }
+        let useful = groups.iter().map(place);
+        let useful = useful.filter(|(_, gained)| *gained >= best / 2.0);
+        Self {
+            least_gained: 0.0,
+            most_forgotten: useful.fold(0.0, |most, (forgotten, _)| forgotten.max(most)),
+        }
+    }
+
+    fn has(&self, (forgotten, gained): (f64, f64)) -> bool {
+        gained >= self.least_gained && forgotten <= self.most_forgotten
+    }
 }
 
 /// Plots S/DG of the main setting of each method over the budgets.

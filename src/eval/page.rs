@@ -53,8 +53,10 @@ pub(crate) fn legend<'a>(names: impl IntoIterator<Item = (&'a str, String)>) -> 
     html! {
         ul.legend { @for (number, (name, note)) in names.into_iter().enumerate() {
             li {
-                span.swatch.broken[plot::is_broken(number)]
-                    style={ "border-color:" (plot::colour(number)) } {}
+                span.swatch style={
+                    "border-top-color:" (plot::colour(number))
+                    ";border-top-style:" (plot::Stroke::of(number).css())
+                } {}
                 (name) " " small { (note) }
             }
         } }

@@ -79,9 +79,41 @@ pub(crate) fn colour(number: usize) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Returns whether the line of a colour is dashed, for numbers beyond the palette.
-pub(crate) fn is_broken(number: usize) -> bool {
-    number >= COLOURS.len()
+/// How a line is drawn, which tells apart lines of the same colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    Solid,
+    Dashed,
+    Dotted,
+}
+
+impl Stroke {
+    /// Returns the stroke of a colour by its number: for numbers beyond the palette, the colours begin again.
+    pub(crate) fn of(number: usize) -> Self {
+        match number / COLOURS.len() {
+            0 => Self::Solid,
+            1 => Self::Dashed,
+            _ => Self::Dotted,
+        }
+    }
+
+    /// Returns its name in CSS.
+    pub(crate) fn css(self) -> &'static str {
+        match self {
+            Self::Solid => "solid",
+            Self::Dashed => "dashed",
+            Self::Dotted => "dotted",
+        }
+    }
+
+    /// Returns the lengths of dashes and gaps in pixels; `None` for a solid line.
+    fn dashes(self) -> Option<(u32, u32)> {
+        match self {
+            Self::Solid => None,
+            Self::Dashed => Some((6, 4)),
+            Self::Dotted => Some((2, 3)),
+        }
+    }
 }
 
 impl Plot<'_> {
@@ -170,11 +202,12 @@ impl Plot<'_> {
                 false => colour.stroke_width(2),
             };
             let points = line.points.iter().copied();
-            if is_broken(line.colour) {
-                chart.draw_series(DashedLineSeries::new(points.clone(), 6, 4, style))?;
-            } else {
-                chart.draw_series(LineSeries::new(points.clone(), style))?;
-            }
+            match Stroke::of(line.colour).dashes() {
+                Some((dash, gap)) => {
+                    chart.draw_series(DashedLineSeries::new(points.clone(), dash, gap, style))?
+                }
+                None => chart.draw_series(LineSeries::new(points.clone(), style))?,
+            };
             if line.is_thin {
                 continue;
             }
