@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "./page.js";
-import { expect, finished, open, SMALL, test } from "./page.js";
+import { expect, finished, open, SHORTEST, test } from "./page.js";
 
 const MODEL = "../assets/minift-tales-360k";
 /** A chat template with plain words, which the embedded model has tokens of. */
@@ -18,7 +18,7 @@ async function train(page: Page): Promise<void> {
 
 for (const device of ["cpu", "gpu"]) {
   test(`both models continue a text side by side on the ${device}`, async ({ page }, info) => {
-    await open(page, `device=${device}&compare=0&${SMALL}`);
+    await open(page, `device=${device}&compare=0&${SHORTEST}`);
     await train(page);
     await page.getByLabel("Beginning of a text").fill("Once upon a time");
     await page.getByRole("button", { name: "Continue", exact: true }).click();
@@ -36,7 +36,7 @@ for (const device of ["cpu", "gpu"]) {
 }
 
 test("a model with a chat template holds a conversation", async ({ page }) => {
-  await open(page, `device=cpu&compare=0&${SMALL}`);
+  await open(page, `device=cpu&compare=0&${SHORTEST}`);
   const files = ["config.json", "model.safetensors", "tokenizer.json"].map((name) => ({
     name,
     mimeType: "application/octet-stream",

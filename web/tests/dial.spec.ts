@@ -13,6 +13,7 @@ import {
   observeLongTasks,
   open,
   pageTime,
+  SHORTEST,
   SMALL,
   test,
 } from "./page.js";
@@ -68,7 +69,7 @@ test("the strength of both trainings is chosen on the CPU and downloaded", async
 });
 
 test("the strength of an adapter is chosen after a reload, on WebGPU", async ({ page }) => {
-  await open(page, `device=gpu&compare=0&adapter=lora&${SMALL}`);
+  await open(page, `device=gpu&compare=0&adapter=lora&${SHORTEST}`);
   await page.getByRole("button", { name: "Start", exact: true }).click();
   await finished(page);
   await page.reload();

@@ -34,6 +34,9 @@ export const test = base.extend<{ strict: { expectConsole: RegExp[] } }>({
 /** Settings of a run that is short even on a software GPU. */
 export const SMALL = "samples=24&epochs=3&batch=4&length=40&eval=8&evals=3&lr=0.003";
 
+/** Settings of the shortest run whose learning rate is warmed up, where what it learns does not matter. */
+export const SHORTEST = "samples=10&epochs=2&batch=2&length=40&eval=4&evals=1&lr=0.003";
+
 /** Opens the page with settings and waits for the embedded model. */
 export async function open(page: Page, settings: string): Promise<void> {
   await page.goto(`/#${settings}`);
