@@ -105,12 +105,11 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// The movement of a control to a strength in this frame.
-    pub fn new(control: &Response, weight: f64) -> Self {
-        Self {
-            weight,
-            ended: control.drag_stopped() || !control.dragged(),
-        }
+    /// The movement of a control to a strength in this frame; `None` while it stays where it is.
+    pub fn new(control: &Response, strengths: &Strengths, weight: f64) -> Option<Self> {
+        let ended = !control.is_pointer_button_down_on();
+        let has_moved = weight != strengths.chosen || control.drag_stopped() || control.clicked();
+        has_moved.then_some(Self { weight, ended })
     }
 }
 
@@ -128,11 +127,8 @@ pub fn show(ui: &mut Ui, strengths: &Strengths) -> Option<Moved> {
         ui.label(format::decimal(weight));
         slider
     });
-    let slider = slider.inner;
-    let weight = rounded(weight);
-    // Not `changed()`, which is also true where the slider's own rounding differs.
-    let moved = weight != strengths.chosen || slider.drag_stopped();
-    moved.then(|| Moved::new(&slider, weight))
+    // Not by `changed()`, which is also true where the slider's own rounding differs.
+    Moved::new(&slider.inner, strengths, rounded(weight))
 }
 
 #[cfg(test)]

@@ -195,7 +195,10 @@ fn gain(ui: &mut Ui, session: &Session, method: Method, height: f32) -> Option<M
         let there = shown.transform.position_from_point(&place(nats));
         f64::from(there.distance(pointer))
     })?;
-    (distance <= REACH).then(|| Moved::new(&shown.response, weight))
+    match distance <= REACH {
+        true => Moved::new(&shown.response, strengths, weight),
+        false => None,
+    }
 }
 
 /// The place of what is lost and gained.
